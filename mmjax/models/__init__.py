@@ -1,0 +1,1 @@
+"""One file a paper: its Flax module and its objective."""

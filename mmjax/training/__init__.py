@@ -1,0 +1,1 @@
+"""From an objective to trained parameters: steps, loop, checkpoints, logs."""

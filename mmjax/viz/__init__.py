@@ -1,0 +1,1 @@
+"""Pictures from arrays; matplotlib is imported when the first one is drawn."""
