@@ -1,0 +1,124 @@
+"""Batches drawn on the device, as pure functions of a key.
+
+Axes: e pairs, b rows, k negatives, s steps of an epoch.
+"""
+
+from dataclasses import dataclass, field
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax import Array
+from jax.tree_util import Partial
+from jaxtyping import Int, Integer, Key
+
+from mmjax.blocks.sampling import (
+    NegativeIndex,
+    epoch_batches,
+    uniform_negatives,
+    unseen_negatives,
+)
+from mmjax.objective import Batch
+
+Plan = Any
+"""What an epoch fixes for all its batches, such as a permutation of the examples."""
+
+
+def nothing_shared(plan: Plan) -> dict[str, Array]:
+    """No entries beside the rows."""
+    return {}
+
+
+@jax.tree_util.register_dataclass
+@dataclass(frozen=True)
+class Source:
+    """Training data that lives on the device; a pytree, so a step takes it as an argument.
+
+    Batch number i of epoch n is a function of the run's key, n and i alone. Resuming needs no
+    other record of a position, and the rows do not depend on the devices they are split over.
+    """
+
+    epoch: Partial
+    """``epoch(key) -> plan``, called once an epoch."""
+    batch: Partial
+    """``batch(plan, i, key) -> dict`` of arrays whose leading axis is the rows of batch i.
+
+    A bool entry ``where`` marks the rows that count; it is needed when the number of rows is not
+    a multiple of the number of devices, for then rows with ``where = False`` are added."""
+    steps_per_epoch: int = field(metadata={"static": True})
+    shared: Partial = field(default_factory=lambda: Partial(nothing_shared))
+    """``shared(plan) -> dict`` of entries that join every batch whole instead of being split by
+    rows, such as edge weights drawn once an epoch."""
+
+
+def pairs_source(
+    pairs: Integer[np.ndarray, "e 2"],
+    n_items: int,
+    batch_size: int,
+    *,
+    n_negatives: int = 1,
+    unseen: NegativeIndex | None = None,
+) -> Source:
+    """Shuffled (user, item) pairs with negatives drawn on the device.
+
+    Every batch has int32 `user` and `item` ``[b]``, int32 `negatives` ``[b, k]`` and bool `where`
+    ``[b]``; the last batch of an epoch is filled up with rows whose `where` is False.
+
+    Args:
+        pairs: user and item ids, in range (`mmjax.data` validates them).
+        n_items: items to draw negatives from, uniformly.
+        batch_size: rows of a batch; at most e are used.
+        n_negatives: negatives of a row, 0 for none.
+        unseen: draws from this index's pool minus the positives of the row's user instead.
+
+    Raises:
+        ValueError: there are no pairs, or a size is out of range.
+    """
+    pairs = np.asarray(pairs)
+    if len(pairs) == 0 or batch_size < 1 or n_negatives < 0:
+        raise ValueError(
+            f"pairs_source: {len(pairs)} pairs, batch_size {batch_size}, n_negatives "
+            f"{n_negatives}; give at least one pair, batch_size >= 1 and n_negatives >= 0"
+        )
+    batch_size = min(batch_size, len(pairs))
+    negatives = Partial(_unseen, unseen) if unseen is not None else Partial(_Uniform(n_items))
+    return Source(
+        epoch=Partial(_Shuffle(len(pairs), batch_size)),
+        batch=Partial(_Rows(n_negatives), jnp.asarray(pairs, jnp.int32), negatives),
+        steps_per_epoch=-(-len(pairs) // batch_size),
+    )
+
+
+@dataclass(frozen=True)
+class _Shuffle:
+    n: int
+    batch_size: int
+
+    def __call__(self, key: Key[Array, ""]) -> tuple[Array, Array]:
+        return epoch_batches(key, self.n, self.batch_size)
+
+
+@dataclass(frozen=True)
+class _Uniform:
+    n_items: int
+
+    def __call__(self, key: Key[Array, ""], users: Int[Array, "b"], n: int) -> Array:
+        return uniform_negatives(key, (users.shape[0], n), self.n_items)
+
+
+def _unseen(index: NegativeIndex, key: Key[Array, ""], users: Int[Array, "b"], n: int) -> Array:
+    return unseen_negatives(key, users, index, n)
+
+
+@dataclass(frozen=True)
+class _Rows:
+    n_negatives: int
+
+    def __call__(
+        self, pairs: Array, negatives: Partial, plan: Plan, i: Array, key: Key[Array, ""]
+    ) -> Batch:
+        index, where = plan
+        user, item = pairs[index[i]].T
+        drawn = negatives(key, user, self.n_negatives)
+        return {"user": user, "item": item, "negatives": drawn, "where": where[i]}
