@@ -1,0 +1,74 @@
+# Two commands on a fresh machine with Python >= 3.11: `make run` and `make test`.
+PYTHON ?= python3
+ARGS ?=
+EXTRAS ?=
+WORKDIR ?= runs/mig_gt
+
+VENV := .venv
+PY := $(VENV)/bin/python
+COLAB := .venv-colab
+
+# $(call need,VENV,CONSTRAINTS,EXTRAS): fast and silent when all of it is installed
+define need
+	@command -v "$(PYTHON)" >/dev/null || { \
+	  echo "There is no $(PYTHON); mmjax needs Python >= 3.11: make PYTHON=/path/to/python3 ..."; \
+	  exit 1; }
+	@"$(PYTHON)" .ci/install.py $(1) $(2) $(3) $(EXTRAS)
+endef
+need_here = $(call need,$(VENV),constraints.txt,$(1))
+
+.DEFAULT_GOAL := help
+.NOTPARALLEL:
+.PHONY: help run test test-slow test-colab test-gpu parity lint format notebooks bench clean
+
+help: ## This list
+	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/\1|\2/p' Makefile | \
+	  while IFS='|' read -r name text; do printf '  make %-12s %s\n' "$$name" "$$text"; done
+	@echo "Variables: PYTHON=python3.12 EXTRAS=cuda12 ARGS='more arguments' WORKDIR=runs/mine"
+
+run: ## Train MIG-GT on the bundled data set, print its table, write report.html; resumes
+	$(call need_here)
+	$(PY) -m experiments.mig_gt --workdir "$(WORKDIR)" $(ARGS)
+
+test: ## All tests but the slow ones
+	$(call need_here,test)
+	$(PY) -m pytest -m "not slow" $(ARGS)
+
+test-slow: ## The slow tests alone
+	$(call need_here,test)
+	$(PY) -m pytest -m slow $(ARGS)
+
+test-colab: ## The tests on Colab's versions (jax 0.7.2), in .venv-colab
+	$(call need,$(COLAB),constraints-colab.txt,test)
+	$(COLAB)/bin/python -m pytest -m "not slow" $(ARGS)
+
+test-gpu: ## The GPU tests: make test-gpu EXTRAS=cuda12
+	$(call need_here,test)
+	JAX_PLATFORMS=cuda $(PY) -m pytest -m gpu $(ARGS)
+
+parity: ## Comparisons with PyTorch; installs torch, which is large
+	$(call need_here,test parity)
+	$(PY) -m pytest -m parity $(ARGS)
+
+lint: ## ruff and pyright
+	$(call need_here,test lint)
+	$(PY) -m ruff check .
+	$(PY) -m ruff format --check .
+	$(PY) -m pyright
+
+format: ## Let ruff lay out and mend what it can
+	$(call need_here,lint)
+	$(PY) -m ruff format .
+	$(PY) -m ruff check --fix .
+
+notebooks: ## Execute every notebook
+	$(call need_here,notebooks)
+	$(PY) notebooks/execute.py $(ARGS)
+
+bench: ## Speed and memory beside jraph and, where installed, PyTorch
+	$(call need_here)
+	$(PY) -m experiments.benchmarks $(ARGS)
+
+clean: ## Remove environments and caches; runs/ stays
+	rm -rf $(VENV) $(COLAB) .pytest_cache .hypothesis .ruff_cache build dist
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +
