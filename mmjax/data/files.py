@@ -1,0 +1,122 @@
+"""Writing files so that a reader sees the old content or the new one, never a half.
+
+Everything is written under a temporary name in the same directory, flushed to the disk and
+renamed. A process that is killed leaves a file `.tmp-*` behind and the target untouched.
+"""
+
+import errno
+import os
+import secrets
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+TEMPORARY = ".tmp-"
+"""What the name of every temporary file and directory begins with."""
+
+_FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
+_RESERVE = 1 << 20
+
+
+@contextmanager
+def atomic_path(path: str | os.PathLike[str]) -> Iterator[Path]:
+    """Yield a temporary path beside `path`; on success it takes the place of `path`.
+
+    The directory is created when absent. The temporary name ends like `path`, so that writers
+    that look at the suffix do the same. If the body raises or writes nothing, `path` stays as it
+    was and the temporary file is removed.
+
+    Raises:
+        OSError: the disk is full (errno ENOSPC, with the path and what to do), or any other
+            reason of the operating system.
+    """
+    target = Path(os.path.realpath(path))
+    temporary = _beside(target)
+    try:
+        target.parent.mkdir(parents=True, exist_ok=True)
+        yield temporary
+        _flush(temporary)
+        os.replace(temporary, target)
+        _flush(target.parent)
+    except BaseException as error:
+        temporary.unlink(missing_ok=True)
+        _raise_if_full(error, target)
+        raise
+
+
+@contextmanager
+def atomic_directory(path: str | os.PathLike[str]) -> Iterator[Path]:
+    """Yield a temporary directory beside `path`; on success it is renamed to `path`.
+
+    If `path` has come into being meanwhile (another process was faster), that one stays and ours
+    is removed: two processes that make the same thing at once both end with a whole one.
+
+    Raises:
+        OSError: the disk is full (errno ENOSPC, with the path and what to do), or any other
+            reason of the operating system.
+    """
+    target = Path(os.path.realpath(path))
+    temporary = _beside(target)
+    try:
+        temporary.mkdir(parents=True)
+        yield temporary
+        for file in temporary.rglob("*"):
+            _flush(file)
+        try:
+            os.rename(temporary, target)
+        except OSError as error:
+            if error.errno not in (errno.EEXIST, errno.ENOTEMPTY):
+                raise
+            shutil.rmtree(temporary)
+        _flush(target.parent)
+    except BaseException as error:
+        shutil.rmtree(temporary, ignore_errors=True)
+        _raise_if_full(error, target)
+        raise
+
+
+def atomic_write_bytes(path: str | os.PathLike[str], content: bytes) -> None:
+    """Replace the file `path` by `content` in one step (see `atomic_path`)."""
+    with atomic_path(path) as temporary:
+        temporary.write_bytes(content)
+
+
+def atomic_write_text(path: str | os.PathLike[str], content: str) -> None:
+    """Replace the file `path` by `content` as UTF-8 in one step (see `atomic_path`)."""
+    atomic_write_bytes(path, content.encode("utf-8"))
+
+
+def _beside(target: Path) -> Path:
+    return target.with_name(f"{TEMPORARY}{os.getpid()}-{secrets.token_hex(4)}-{target.name}")
+
+
+def _flush(path: Path) -> None:
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    except OSError as error:
+        # Some file systems (FUSE, network mounts) refuse to sync a directory.
+        if error.errno not in (errno.EINVAL, errno.ENOTSUP, errno.EBADF) or path.is_file():
+            raise
+    finally:
+        os.close(descriptor)
+
+
+def _raise_if_full(error: BaseException, target: Path) -> None:
+    """Turn `error` into one that says that the disk is full, if that is what happened."""
+    if not isinstance(error, OSError):
+        return
+    # `ndarray.tofile` reports a full disk without an error number: ask the disk itself.
+    anonymous = error.errno is None and _free(target.parent) < _RESERVE
+    if error.errno in _FULL or anonymous:
+        raise OSError(
+            errno.ENOSPC,
+            "no space left (disk full, or quota or file size limit reached); nothing was "
+            "changed: free some space or choose another directory",
+            str(target),
+        ) from error
+
+
+def _free(directory: Path) -> int:
+    return shutil.disk_usage(directory).free if directory.exists() else 0
