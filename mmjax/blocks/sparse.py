@@ -1,0 +1,338 @@
+"""Products with the adjacency matrix of a graph, differentiable without any scatter.
+
+The gradient of a gather is a scatter-add, the slowest instruction of a graph model on CPU and a
+non-deterministic one on GPU. An `Operator` therefore holds its structure twice, by rows and by
+columns, and every gradient is again a product that only reads: ``dx = A' dy`` by columns, and one
+dot product per edge for the weights.
+
+Axes: n nodes, e directed edges, d features.
+"""
+
+from dataclasses import dataclass, field, replace
+from functools import partial
+from typing import Any, Literal, NamedTuple, get_args
+
+import jax
+import jax.numpy as jnp
+import jraph
+import numpy as np
+from jax import Array, lax
+from jax.custom_batching import custom_vmap
+from jax.experimental import sparse as jax_sparse
+from jaxtyping import Float, Int
+
+from mmjax.blocks import ell
+
+Layout = Literal["auto", "csr", "ell", "dense", "segment"]
+_CHUNK = 4096
+
+
+class Csr(NamedTuple):
+    """Compressed rows."""
+
+    indices: ell.Ints
+    """int32[e] column of each slot, ordered by row."""
+    indptr: ell.Ints
+    """int32[n + 1] where each row's slots begin."""
+    order: ell.Ints | None
+    """int32[e] the edge of each slot; None if slots are in edge order."""
+
+
+class Dense(NamedTuple):
+    """An n x n matrix, filled from the edges at each product."""
+
+
+class Segment(NamedTuple):
+    """One segment sum over the edges as they come."""
+
+
+Rows = Csr | ell.Ell | Dense | Segment
+
+
+class Structure(NamedTuple):
+    """Who sends to whom, without weights."""
+
+    senders: ell.Ints
+    receivers: ell.Ints
+    rows: Rows
+    """Layout of A: which senders each receiver reads."""
+    columns: Rows
+    """Layout of A': which receivers each sender reads."""
+
+    @property
+    def transposed(self) -> "Structure":
+        return Structure(self.receivers, self.senders, self.columns, self.rows)
+
+
+# Fields are Any because JAX rebuilds pytrees with placeholders that are no arrays.
+@jax.tree_util.register_dataclass
+@dataclass(frozen=True)
+class Operator:
+    """A weighted adjacency matrix, ``y[receiver] += weight * x[sender]``; a pytree.
+
+    Attributes:
+        weights: float[e], in the order of the graph's edges.
+        structure: the edges, laid out for products with A and with its transpose.
+        layout: "csr", "ell", "dense" or "segment".
+        symmetric: whether A with `weights` equals its transpose.
+    """
+
+    weights: Any
+    structure: Any
+    layout: str = field(metadata={"static": True})
+    symmetric: bool = field(metadata={"static": True})
+
+
+def operator(graph: jraph.GraphsTuple, *, layout: Layout = "auto") -> Operator:
+    """Lay out a single graph for products; runs on the host.
+
+    `graph.edges` holds the weights, float[e]. Duplicate edges add up; nodes without edges give
+    rows of zeros. "csr" is fastest on CPU, "ell" reads only by gathers and is meant for GPU and
+    TPU, "auto" picks between them by the default backend. "dense" multiplies by an n x n matrix
+    (small graphs), "segment" is the plain reference, whose gradient scatters.
+
+    Raises:
+        ValueError: not one graph, weights missing or not finite, or an edge end out of range.
+    """
+    if layout not in get_args(Layout):
+        raise ValueError(f"layout must be one of {get_args(Layout)}, got {layout!r}")
+    if layout == "auto":
+        layout = "csr" if jax.default_backend() == "cpu" else "ell"
+    n, senders, receivers, weights = _validated(graph)
+    rows = columns = Dense() if layout == "dense" else Segment()
+    if layout in ("csr", "ell"):
+        pack = _csr if layout == "csr" else _ell
+        rows, columns = pack(receivers, senders, n), pack(senders, receivers, n)
+    structure = _to_device(Structure(senders, receivers, rows, columns))
+    symmetric = _is_symmetric(senders, receivers, weights)
+    return Operator(jnp.asarray(weights), structure, layout, symmetric)
+
+
+def _to_device(structure: Structure) -> Structure:
+    """Equal arrays become one: both directions of a symmetric graph share their structure."""
+    seen: dict[tuple, Array] = {}
+
+    def put(a: np.ndarray) -> Array:
+        return seen.setdefault((a.shape, a.tobytes()), jnp.asarray(a))
+
+    return jax.tree.map(put, structure)
+
+
+def _validated(graph: jraph.GraphsTuple) -> tuple[int, np.ndarray, np.ndarray, np.ndarray]:
+    if np.size(graph.n_node) != 1:
+        raise ValueError(
+            f"operator takes one graph, got {np.size(graph.n_node)}; unbatch it (jraph.unbatch_np)"
+        )
+    n = int(np.sum(graph.n_node))
+    senders, receivers = np.asarray(graph.senders), np.asarray(graph.receivers)
+    weights = np.asarray(graph.edges) if graph.edges is not None else None
+    if weights is None or weights.shape != senders.shape or weights.dtype.kind != "f":
+        found = "None" if weights is None else f"{weights.dtype}{list(weights.shape)}"
+        raise ValueError(
+            f"graph.edges must hold one floating-point weight per edge, float[{len(senders)}], "
+            f"got {found}; start from `bipartite` and `normalise`"
+        )
+    if not np.isfinite(weights).all():
+        raise ValueError(f"weight of edge {int(np.argmin(np.isfinite(weights)))} is not finite")
+    for name, ends in (("senders", senders), ("receivers", receivers)):
+        if ends.shape != weights.shape:
+            raise ValueError(f"graph.{name} has shape {ends.shape}, expected {weights.shape}")
+        if len(ends) and (ends.min() < 0 or ends.max() >= n):
+            bad = int(np.flatnonzero((ends < 0) | (ends >= n))[0])
+            raise ValueError(
+                f"graph.{name}[{bad}] is {ends[bad]}, but the graph has nodes 0 to {n - 1}"
+            )
+    return n, senders.astype(np.int32), receivers.astype(np.int32), weights
+
+
+def _csr(major: np.ndarray, minor: np.ndarray, n: int) -> Csr:
+    """Compressed rows of the matrix with entries (major, minor), columns ascending in a row."""
+    order = np.lexsort((minor, major)).astype(np.int32)
+    indptr = np.concatenate([[0], np.cumsum(np.bincount(major, minlength=n))]).astype(np.int32)
+    in_order = np.array_equal(order, np.arange(len(order)))
+    return Csr(minor[order], indptr, None if in_order else order)
+
+
+def _ell(major: np.ndarray, minor: np.ndarray, n: int) -> ell.Ell:
+    rows = _csr(major, minor, n)
+    order = np.arange(len(major)) if rows.order is None else rows.order
+    return ell.build(np.asarray(rows.indices), np.asarray(rows.indptr), np.asarray(order))
+
+
+def _is_symmetric(senders: np.ndarray, receivers: np.ndarray, weights: np.ndarray) -> bool:
+    there = np.lexsort((weights, senders, receivers))
+    back = np.lexsort((weights, receivers, senders))
+    return (
+        np.array_equal(senders[there], receivers[back])
+        and np.array_equal(receivers[there], senders[back])
+        and np.array_equal(weights[there], weights[back])
+    )
+
+
+def spmm(
+    op: Operator, x: Float[Array, "n d"], weights: Float[Array, "e"] | None = None
+) -> Float[Array, "n d"]:
+    """``y[r] = sum of weights[e] * x[sender(e)] over the edges e into r``.
+
+    Differentiable in reverse mode, to any order, with respect to `x` and `weights`; `weights`
+    left out means `op.weights` as constants, for which no gradient is computed. Sums are taken
+    in float32 at least and returned in the dtype of `x`. Under `vmap`, a batch of `x` becomes
+    wider features; a batch of weights is mapped over one at a time.
+    """
+    if weights is None:
+        return _constant(op.symmetric, op.structure, lax.stop_gradient(op.weights), x)
+    return _product(op.structure, weights, x)
+
+
+@partial(jax.custom_vjp, nondiff_argnums=(0,))
+def _constant(symmetric: bool, s: Structure, weights: Array, x: Array) -> Array:
+    return _multiply(s, weights, x)
+
+
+def _constant_fwd(symmetric: bool, s: Structure, weights: Array, x: Array) -> tuple:
+    return _multiply(s, weights, x), (s, weights)
+
+
+def _constant_bwd(symmetric: bool, res: tuple, g: Array) -> tuple:
+    s, weights = res
+    return None, None, _constant(symmetric, s if symmetric else s.transposed, weights, g)
+
+
+_constant.defvjp(_constant_fwd, _constant_bwd)
+
+
+@jax.custom_vjp
+def _product(s: Structure, weights: Array, x: Array) -> Array:
+    return _multiply(s, weights, x)
+
+
+def _product_bwd(res: tuple, g: Array) -> tuple:
+    s, weights, x = res
+    by_edge = _edge_dots(s, g, x).astype(weights.dtype)
+    return None, by_edge, _product(s.transposed, weights, g)
+
+
+_product.defvjp(lambda s, w, x: (_multiply(s, w, x), (s, w, x)), _product_bwd)
+
+
+@jax.custom_vjp
+def _edge_dots(s: Structure, left: Array, right: Array) -> Array:
+    """``left[receiver(e)] . right[sender(e)]`` for every edge."""
+    return _dots(s.receivers, s.senders, left, right)
+
+
+def _edge_dots_bwd(res: tuple, g: Array) -> tuple:
+    s, left, right = res
+    d_left = _product(s, g, right).astype(left.dtype)
+    return None, d_left, _product(s.transposed, g, left).astype(right.dtype)
+
+
+_edge_dots.defvjp(lambda s, a, b: (_dots(s.receivers, s.senders, a, b), (s, a, b)), _edge_dots_bwd)
+
+
+def _one_at_a_time(f: Any, size: int, batched: list, *args: Any) -> tuple:
+    """`f` over the batched leaves of `args` by `lax.map`, which keeps memory at one item's."""
+    leaves, tree = jax.tree.flatten(args)
+    flags = jax.tree.leaves(batched)
+    moving = [a for a, moves in zip(leaves, flags, strict=True) if moves]
+
+    def one(items: list) -> Array:
+        rest = iter(items)
+        merged = [next(rest) if moves else a for a, moves in zip(leaves, flags, strict=True)]
+        return f(*jax.tree.unflatten(tree, merged))
+
+    return lax.map(one, moving), True
+
+
+@custom_vmap
+def _multiply(s: Structure, weights: Array, x: Array) -> Array:
+    dtype = jnp.promote_types(jnp.promote_types(x.dtype, weights.dtype), jnp.float32)
+    w, wide = weights.astype(dtype), x.astype(dtype)
+    if isinstance(s.rows, Csr):
+        w = w if s.rows.order is None else _take(w, s.rows.order)
+        y = csr_product(w, jnp.asarray(s.rows.indices), jnp.asarray(s.rows.indptr), wide)
+    elif isinstance(s.rows, ell.Ell):
+        y = ell.product(s.rows, w, wide)
+    elif isinstance(s.rows, Dense):
+        matrix = jnp.zeros((x.shape[0],) * 2, dtype).at[s.receivers, s.senders].add(w)
+        y = jnp.dot(matrix, wide, precision=lax.Precision.HIGHEST)
+    else:
+        y = jax.ops.segment_sum(w[:, None] * _take(wide, s.senders), s.receivers, x.shape[0])
+    return y.astype(x.dtype)
+
+
+@_multiply.def_vmap
+def _multiply_batched(size: int, batched: list, s: Structure, weights: Array, x: Array) -> tuple:
+    structure_moves, weights_move, _ = batched
+    if weights_move or any(jax.tree.leaves(structure_moves)):
+        return _one_at_a_time(_multiply, size, batched, s, weights, x)
+    rows = x.shape[1]
+    wide = x.swapaxes(0, 1).reshape(rows, -1)
+    return _multiply(s, weights, wide).reshape(rows, size, -1).swapaxes(0, 1), True
+
+
+@custom_vmap
+def _dots(first: Array, second: Array, left: Array, right: Array) -> Array:
+    dtype = jnp.promote_types(jnp.promote_types(left.dtype, right.dtype), jnp.float32)
+    args = (first, second, left.astype(dtype), right.astype(dtype))
+    return lax.platform_dependent(*args, cpu=_dots_by_chunk, default=_dots_fused)
+
+
+@_dots.def_vmap
+def _dots_batched(size: int, batched: list, *args: Array) -> tuple:
+    return _one_at_a_time(_dots, size, batched, *args)
+
+
+def _dots_fused(first: Array, second: Array, left: Array, right: Array) -> Array:
+    return (_take(left, first) * _take(right, second)).sum(-1)
+
+
+def _dots_by_chunk(first: Array, second: Array, left: Array, right: Array) -> Array:
+    """Chunks keep the gathered rows in cache; XLA CPU vectorises a product by ones, not a sum."""
+    edges = first.shape[0]
+    chunks = -(-edges // _CHUNK)
+    ones = jnp.ones(left.shape[1], left.dtype)
+
+    def one(ends: tuple[Array, Array]) -> Array:
+        rows = _take(left, ends[0]) * _take(right, ends[1])
+        return jnp.dot(rows, ones, precision=lax.Precision.HIGHEST)
+
+    fill = (0, chunks * _CHUNK - edges)
+    ends = (jnp.pad(first, fill).reshape(-1, _CHUNK), jnp.pad(second, fill).reshape(-1, _CHUNK))
+    return lax.map(one, ends).ravel()[:edges]
+
+
+def _take(table: Array, index: ell.Ints) -> Array:
+    return table.at[index].get(mode="promise_in_bounds")
+
+
+@custom_vmap
+def _csr_product(data: Array, indices: Array, indptr: Array, x: Array) -> Array:
+    shape = (indptr.shape[0] - 1, x.shape[0])
+    return jax_sparse.BCSR((data, indices, indptr), shape=shape) @ x
+
+
+@_csr_product.def_vmap
+def _csr_product_batched(size: int, batched: list, *args: Array) -> tuple:
+    return _one_at_a_time(_csr_product, size, batched, *args)
+
+
+def csr_product(
+    data: Float[Array, "e"],
+    indices: Int[Array, "e"],
+    indptr: Int[Array, "r"],
+    x: Float[Array, "m d"],
+) -> Float[Array, "n d"]:
+    """Compressed rows times `x`: ``y[r] = sum of data[k] * x[indices[k]]``, k in row r's slots.
+
+    The structure may be traced; r is n + 1. On CPU this is a multi-threaded library call, on
+    other devices a gather and a segment sum. `indices` and `indptr` are of one integer type.
+    """
+    dtype = jnp.promote_types(jnp.promote_types(data.dtype, x.dtype), jnp.float32)
+    y = _csr_product(data.astype(dtype), indices, indptr, x.astype(dtype))
+    return y.astype(x.dtype)
+
+
+def with_weights(op: Operator, weights: Float[Array, "e"]) -> Operator:
+    """`op` with other constant weights, on the same structure (not known to be symmetric)."""
+    return replace(op, weights=weights, symmetric=False)
