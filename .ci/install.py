@@ -59,8 +59,11 @@ def create(venv, marker):
 def link_checkout(python):
     """Put the checkout on the module path, by a path relative to the environment."""
     ask = "import sysconfig; print(sysconfig.get_path('purelib'))"
-    site = Path(subprocess.run([python, "-c", ask], text=True, capture_output=True, check=True)
-                .stdout.strip())
+    site = Path(
+        subprocess.run(
+            [python, "-c", ask], text=True, capture_output=True, check=True
+        ).stdout.strip()
+    )
     (site / "mmjax-checkout.pth").write_text(os.path.relpath(ROOT, site) + "\n")
 
 
@@ -78,8 +81,10 @@ def install(venv, constraints, extras):
     if not complete:
         create(venv, marker)
     marker.touch()
-    print(f"Installing pinned packages into {venv.name} (the first time takes minutes) ...",
-          flush=True)
+    print(
+        f"Installing pinned packages into {venv.name} (the first time takes minutes) ...",
+        flush=True,
+    )
     pip = [python, "-m", "pip", "install", "--disable-pip-version-check", "--no-input"]
     quiet = [] if sys.stdout.isatty() else ["--quiet"]
     done = subprocess.run([*pip, *quiet, "-c", constraints, *wanted], check=False)

@@ -1,0 +1,300 @@
+"""The house rules of the project, read from its source text."""
+
+import ast
+import graphlib
+import re
+import subprocess
+import sys
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parent.parent
+LINES = 450
+# A room may import itself and the rooms named here; "" is the top of the package.
+ARROWS = {
+    "": (),
+    "objective": (),
+    "blocks": (),
+    "layers": ("blocks",),
+    "encoders": ("blocks", "layers"),
+    "models": ("blocks", "layers", "encoders", "objective"),
+    "data": (),
+    "training": ("blocks", "objective", "data"),
+    "viz": ("data",),
+}
+NUMPY_ONLY = ("data", "viz", "models.configs")
+ACCELERATED = {"jax", "flax", "optax", "orbax", "chex"}
+# A person's or a machine's folders, and addresses of package registries.
+ADDRESS = re.compile(
+    r"(?<![\w.~-])/(?:root|home|Users|work|farm|tmp)/"
+    r"|pypi\.org|pythonhosted\.org|registry\.npmjs|deb\.debian\.org|download\.pytorch\.org"
+)
+PIN = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*==[A-Za-z0-9.!+]+")
+SMELL = re.compile(
+    r"#\s*(?:noqa|type:\s*ignore|pyright:|pylint:|fmt:|ruff:)|\b(?:TODO|FIXME|XXX)\b"
+    r"|except\s*:|except (?:Base)?Exception:\s*pass|allow_pickle=True"
+)
+TEXT = {".py", ".md", ".toml", ".txt", ".sh", ".cfg", ".cff", ".json", ".ipynb", ".csv", ""}
+
+Modules = Mapping[str, str]
+"""Dotted module name -> source; a package's name ends in `.__init__`."""
+
+
+def modules(folder: str) -> dict[str, str]:
+    """The Python sources under a top-level folder."""
+    files = sorted((ROOT / folder).rglob("*.py"))
+    return {".".join(f.relative_to(ROOT).with_suffix("").parts): f.read_text() for f in files}
+
+
+def room(module: str) -> str:
+    """The part of mmjax that a module stands in: `mmjax.blocks.graph` -> `blocks`."""
+    parts = module.split(".")
+    return parts[1] if len(parts) > 1 and parts[1] != "__init__" else ""
+
+
+def imports(module: str, source: str) -> Iterator[tuple[int, str]]:
+    """Line and full dotted name of all that a module imports, at whatever depth of its code."""
+    for node in ast.walk(ast.parse(source)):
+        if isinstance(node, ast.Import):
+            yield from ((node.lineno, alias.name) for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            base = module.split(".")[: -node.level] if node.level else []
+            stem = ".".join([*base, *([node.module] if node.module else [])])
+            yield from ((node.lineno, f"{stem}.{alias.name}") for alias in node.names)
+
+
+def wrong_arrows(sources: Modules) -> list[str]:
+    """Imports between rooms that no arrow allows."""
+    found = []
+    for module, source in sources.items():
+        here = room(module)
+        for line, name in imports(module, source):
+            top, _, rest = name.partition(".")
+            there = rest.split(".")[0]
+            if top in {"experiments", "tests"}:
+                found.append(f"{module}:{line}: mmjax imports {name}")
+            elif top == "mmjax" and there not in {*ARROWS[here], here, "__version__"}:
+                found.append(f"{module}:{line}: {here or 'mmjax'} imports {name}")
+            elif top == "pickle":
+                found.append(f"{module}:{line}: no pickle is loaded or written")
+            elif top in ACCELERATED and module.startswith(tuple(f"mmjax.{r}" for r in NUMPY_ONLY)):
+                found.append(f"{module}:{line}: {here} is numpy only, but imports {name}")
+    return found
+
+
+def circle(sources: Modules) -> list[str]:
+    """The modules of one import circle, or nothing."""
+    names = {module.removesuffix(".__init__"): module for module in sources}
+    graph: dict[str, set[str]] = {name: set() for name in names}
+    for name, module in names.items():
+        for _, target in imports(module, sources[module]):
+            while target and target not in names:
+                target = target.rpartition(".")[0]
+            if target and target != name:
+                graph[name].add(target)
+    try:
+        graphlib.TopologicalSorter(graph).prepare()
+    except graphlib.CycleError as error:
+        return error.args[1]
+    return []
+
+
+def undocumented(sources: Modules) -> list[str]:
+    """Public modules, functions, classes and methods without a docstring."""
+
+    def look(where: str, body: list[ast.stmt]) -> Iterator[str]:
+        for node in body:
+            if isinstance(node, ast.If | ast.Try):
+                yield from look(where, node.body)
+            if not isinstance(node, ast.FunctionDef | ast.ClassDef) or node.name.startswith("_"):
+                continue
+            if not ast.get_docstring(node) and node.name != "setup":
+                yield f"{where}.{node.name}:{node.lineno}"
+            if isinstance(node, ast.ClassDef):
+                yield from look(f"{where}.{node.name}", node.body)
+
+    found = []
+    for module, source in sources.items():
+        tree = ast.parse(source)
+        if not ast.get_docstring(tree):
+            found.append(module)
+        found += look(module, tree.body)
+    return found
+
+
+def matches(pattern: re.Pattern[str], name: str, text: str) -> list[str]:
+    """Places in a text where a pattern is met."""
+    lines = enumerate(text.splitlines(), 1)
+    return [f"{name}:{n}: {line.strip()[:80]}" for n, line in lines if pattern.search(line)]
+
+
+def committed() -> list[Path]:
+    """The text files that git tracks."""
+    listing = subprocess.run(["git", "ls-files", "-z"], cwd=ROOT, capture_output=True, check=False)
+    if listing.returncode:
+        pytest.skip("not a git checkout")
+    files = [ROOT / name for name in listing.stdout.decode().split("\0") if name]
+    return [f for f in files if f.is_file() and f.suffix in TEXT]
+
+
+def python(code: str) -> subprocess.CompletedProcess[str]:
+    """Run a snippet in a fresh interpreter, in the checkout."""
+    command = [sys.executable, "-c", code]
+    return subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=120)
+
+
+# ---- the project as it is
+
+
+def test_arrows_between_rooms_run_down():
+    assert wrong_arrows(modules("mmjax")) == []
+
+
+@pytest.mark.parametrize("folder", ["mmjax", "experiments"])
+def test_no_import_circle(folder):
+    assert circle(modules(folder)) == []
+
+
+def test_public_names_have_docstrings():
+    assert undocumented(modules("mmjax")) == []
+
+
+@pytest.mark.parametrize("folder", ["mmjax", "experiments", "tests"])
+def test_files_are_of_one_topic(folder):
+    assert [m for m, source in modules(folder).items() if source.count("\n") > LINES] == []
+
+
+@pytest.mark.parametrize("folder", ["mmjax", "experiments"])
+def test_no_pragmas_left_overs_or_silent_excepts(folder):
+    assert [hit for m, source in modules(folder).items() for hit in matches(SMELL, m, source)] == []
+
+
+def test_no_machine_paths_or_registry_addresses():
+    hits = [
+        hit
+        for f in committed()
+        for hit in matches(ADDRESS, str(f.relative_to(ROOT)), f.read_text(errors="replace"))
+    ]
+    assert hits == []
+
+
+@pytest.mark.parametrize("name", ["constraints.txt", "constraints-colab.txt"])
+def test_constraints_are_plain_pins(name):
+    lines = (ROOT / name).read_text().splitlines()
+    assert [line for line in lines if not PIN.fullmatch(line)] == []
+    names = [line.partition("==")[0].lower().replace("_", "-") for line in lines]
+    assert len(names) == len(set(names))
+
+
+@pytest.mark.process
+@pytest.mark.parametrize(
+    "module",
+    ["mmjax", "mmjax.data", "mmjax.viz", "mmjax.models.configs", "mmjax.training.config"],
+)
+def test_importing_settings_does_not_import_jax(module):
+    done = python(f"import {module}, sys; sys.exit('jax' in sys.modules)")
+    assert done.returncode == 0, done.stderr
+
+
+@pytest.mark.process
+@pytest.mark.skipif(
+    not (ROOT / "experiments/mig_gt/__main__.py").exists(), reason="no experiment yet"
+)
+def test_help_does_not_import_jax():
+    done = python(
+        "import runpy, sys\n"
+        "sys.argv = ['mig_gt', '--help']\n"
+        "try:\n"
+        "    runpy.run_module('experiments.mig_gt', run_name='__main__', alter_sys=True)\n"
+        "except SystemExit as stop:\n"
+        "    assert not stop.code, stop.code\n"
+        "print('jax' in sys.modules)"
+    )
+    assert done.stdout.splitlines()[-1:] == ["False"], done.stdout + done.stderr
+    assert "--workdir" in done.stdout
+
+
+# ---- the checkers themselves
+
+
+@pytest.mark.parametrize(
+    ("module", "source"),
+    [
+        ("mmjax.blocks.graph", "from mmjax.data import files"),
+        ("mmjax.blocks.graph", "import mmjax.objective"),
+        ("mmjax.blocks.graph", "from ..layers.mlp import MLP"),
+        ("mmjax.layers.mlp", "from mmjax import models"),
+        ("mmjax.models.freedom", "def f():\n    from mmjax.training.fit import fit"),
+        ("mmjax.models.freedom", "import mmjax.data.load"),
+        ("mmjax.data.load", "from mmjax.models import freedom"),
+        ("mmjax.data.load", "import jax.numpy as jnp"),
+        ("mmjax.models.configs.freedom", "from flax import linen"),
+        ("mmjax.training.fit", "from mmjax.encoders.clip import CLIP"),
+        ("mmjax.viz.curves", "import experiments.mig_gt"),
+        ("mmjax.objective", "from .blocks import losses"),
+        ("mmjax.__init__", "from . import blocks"),
+        ("mmjax.data.files", "import pickle"),
+    ],
+)
+def test_a_wrong_arrow_is_found(module, source):
+    assert len(wrong_arrows({module: source})) == 1
+
+
+@pytest.mark.parametrize(
+    ("module", "source"),
+    [
+        (
+            "mmjax.blocks.graph",
+            "from mmjax.blocks import losses\nfrom .losses import bpr\nimport jax",
+        ),
+        ("mmjax.models.freedom", "from mmjax.objective import Aux\nfrom mmjax.blocks import graph"),
+        ("mmjax.training.fit", "from mmjax.data.files import atomic_path\nimport optax"),
+        ("mmjax.data.__init__", "from .load import load"),
+        ("mmjax.data.load", "from mmjax import __version__"),
+    ],
+)
+def test_a_right_arrow_is_let_through(module, source):
+    assert wrong_arrows({module: source}) == []
+
+
+def test_a_circle_is_found():
+    chain = {
+        "mmjax.a": "from mmjax import b",
+        "mmjax.b": "from mmjax.c.d import e",
+        "mmjax.c.d": "",
+    }
+    assert circle(chain) == []
+    assert set(circle({**chain, "mmjax.c.d": "def late():\n    import mmjax.a"})) == {
+        "mmjax.a",
+        "mmjax.b",
+        "mmjax.c.d",
+    }
+    assert circle({"mmjax.p.__init__": "from .q import f", "mmjax.p.q": "from mmjax.p import g"})
+
+
+def test_missing_docstrings_are_found():
+    assert undocumented({"m": "x = 1"}) == ["m"]
+    source = '"""Doc."""\nclass A:\n    """Doc."""\n    def f(self): ...\n    def _g(self): ...\n'
+    assert undocumented({"m": source}) == ["m.A.f:4"]
+    assert undocumented({"m": '"""Doc."""\ndef f():\n    def inner(): ...\n'}) == ["m.f:2"]
+
+
+@pytest.mark.parametrize(
+    "bad", ["/".join(["", "root", "x"]), "see " + ".".join(["https://pypi", "org"])]
+)
+def test_addresses_are_found(bad):
+    assert matches(ADDRESS, "f", f"one\n{bad}") == [f"f:2: {bad}"]
+    assert matches(ADDRESS, "f", "a/work/b ~/tmp/x") == []
+
+
+@pytest.mark.parametrize("bad", ["x = 1  # noqa", "# TO" + "DO later", "try: f()\nexcept: pass"])
+def test_left_overs_are_found(bad):
+    assert len(matches(SMELL, "f", bad)) == 1
+
+
+def test_pins_with_addresses_are_refused():
+    for bad in ("a @ file:x", "a>=1", "a==1 --hash=sha256:0", "-r other.txt", "# note", "./a"):
+        assert not PIN.fullmatch(bad)
+    assert PIN.fullmatch("jraph==0.0.6.dev0")
