@@ -1,0 +1,138 @@
+"""Batches and negatives, drawn inside a jitted step.
+
+Axes: e pairs, b rows, k negatives, s steps of an epoch.
+"""
+
+from dataclasses import dataclass, field
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax import Array
+from jaxtyping import Bool, Int, Integer, Key
+
+from mmjax.blocks.pairs import check_pairs, sorted_pairs
+from mmjax.blocks.search import count_at_most
+
+
+def epoch_batches(
+    key: Key[Array, ""], n: int, batch_size: int
+) -> tuple[Int[Array, "s b"], Bool[Array, "s b"]]:
+    """One epoch over n examples in random order: row indices of each step, and which are real.
+
+    Every index in [0, n) is real exactly once. The last batch is filled up from the beginning of
+    the same permutation, where the mask is False. The same key gives the same epoch.
+
+    Raises:
+        ValueError: `n` or `batch_size` is below 1.
+    """
+    if n < 1 or batch_size < 1:
+        raise ValueError(
+            f"epoch_batches: n = {n}, batch_size = {batch_size}; both must be 1 or more"
+        )
+    shape = (-(-n // batch_size), batch_size)
+    order = jax.random.permutation(key, jnp.arange(n, dtype=jnp.int32))
+    return jnp.resize(order, shape), jnp.arange(shape[0] * shape[1]).reshape(shape) < n
+
+
+def uniform_negatives(
+    key: Key[Array, ""], shape: tuple[int, ...], n_items: int
+) -> Int[Array, "..."]:
+    """Item ids drawn uniformly from [0, n_items), positives included; int32 of `shape`."""
+    return jax.random.randint(key, shape, 0, n_items, jnp.int32)
+
+
+@jax.tree_util.register_dataclass
+@dataclass(frozen=True)
+class NegativeIndex:
+    """Which items of a pool each user has not met, as a pytree; built by `negative_index`.
+
+    A user's positives are stored as `gaps`: the number of unseen pool items before each positive,
+    ascending per user. The r-th unseen item then lies ``count(gaps <= r)`` places after rank r.
+    """
+
+    pool: Int[Array, "p"] | None
+    """Item ids of the pool, ascending; None is the pool of all items."""
+    gaps: Int[Array, "e"]
+    start: Int[Array, "u1"]
+    """Where each user's gaps begin; length users + 1."""
+    size: int = field(metadata={"static": True})
+    """Items in the pool."""
+    longest: int = field(metadata={"static": True})
+    """Most positives of one user."""
+
+
+def negative_index(
+    pairs: Integer[np.ndarray, "e 2"],
+    n_users: int,
+    n_items: int,
+    pool: str = "all",
+) -> NegativeIndex:
+    """Prepare `unseen_negatives` from (user, item) positives; runs once, on the host.
+
+    Args:
+        pairs: the positives; repeated pairs count once.
+        n_users: users; those without a positive may be drawn for too.
+        n_items: items.
+        pool: candidates are "all" items, or those that occur in `pairs` ("train", as MMRec does).
+
+    Raises:
+        ValueError: an id is out of range, the pool is empty, or a user's positives cover it.
+    """
+    pairs = check_pairs(pairs, n_users, n_items, "negative_index: pairs")
+    if pool not in ("all", "train"):
+        raise ValueError(f"negative_index: pool {pool!r}; choose 'all' or 'train'")
+    rank, ids = pairs[:, 1], None
+    if pool == "train":
+        ids, rank = np.unique(pairs[:, 1], return_inverse=True)
+    size = n_items if ids is None else len(ids)
+    if size == 0:
+        raise ValueError("negative_index: the pool is empty; it needs at least one item")
+    user, rank = sorted_pairs(np.stack([pairs[:, 0], rank], 1), size).T
+    start = np.searchsorted(user, np.arange(n_users + 1))
+    count = np.diff(start)
+    if (full := np.flatnonzero(count == size)).size:
+        raise ValueError(
+            f"negative_index: {full.size} users, the first of them user {full[0]}, have every item "
+            f"of the pool ({size}) as a positive, so nothing is left to draw; leave these users "
+            "out, widen the pool or use uniform_negatives"
+        )
+    gaps = rank - (np.arange(len(user)) - start[user])
+    return NegativeIndex(
+        pool=None if ids is None else jnp.asarray(ids, jnp.int32),
+        # One entry at least, so that a search always has something to read.
+        gaps=jnp.asarray(gaps if len(gaps) else np.zeros(1), jnp.int32),
+        start=jnp.asarray(start, jnp.int32),
+        size=size,
+        longest=int(count.max(initial=0)),
+    )
+
+
+def unseen_count(index: NegativeIndex, users: Int[Array, "*b"]) -> Int[Array, "*b"]:
+    """How many items of the pool each user has not met: 1 or more."""
+    return index.size - (index.start[users + 1] - index.start[users])
+
+
+def nth_unseen(
+    index: NegativeIndex, users: Int[Array, "*b"], rank: Int[Array, "*b"]
+) -> Int[Array, "*b"]:
+    """The item at `rank`, in [0, unseen_count), among those of the pool a user has not met.
+
+    A bijection from ranks to unseen items, ascending.
+    """
+    start, stop = index.start[users], index.start[users + 1]
+    place = rank + count_at_most(index.gaps, start, stop, rank, longest=index.longest)
+    return place if index.pool is None else index.pool[place]
+
+
+def unseen_negatives(
+    key: Key[Array, ""], users: Int[Array, "b"], index: NegativeIndex, n: int
+) -> Int[Array, "b k"]:
+    """Draw n items per row, exactly uniform over the pool minus the row's user's positives.
+
+    With replacement, without rejection: a uniform rank is mapped to the item at that rank among
+    the unseen ones. `users` must lie in the index's range.
+    """
+    users = jnp.broadcast_to(users[:, None], (users.shape[0], n))
+    rank = jax.random.randint(key, users.shape, 0, unseen_count(index, users), jnp.int32)
+    return nth_unseen(index, users, rank)
