@@ -1,0 +1,245 @@
+"""Heat maps of a metric over the hop counts of the modalities.
+
+Axes: p panels (hops of a third modality), r rows, c columns.
+"""
+
+from collections.abc import Iterable, Mapping, Sequence
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import numpy as np
+from jaxtyping import Float, Int
+
+from mmjax.viz import style
+
+if TYPE_CHECKING:
+    import matplotlib.axes
+    import matplotlib.collections
+
+COLOURS = "cividis"
+"""Even in brightness and the same to colour-blind readers."""
+
+
+class Grid(NamedTuple):
+    """A metric for each combination of hop counts; NaN where nothing was run."""
+
+    panels: tuple[int, ...]
+    rows: tuple[int, ...]
+    columns: tuple[int, ...]
+    mean: Float[np.ndarray, "p r c"]
+    std: Float[np.ndarray, "p r c"]
+    """Sample standard deviation over repeats; 0 for a single one."""
+    runs: Int[np.ndarray, "p r c"]
+
+
+def hop_grid(
+    records: Iterable[Mapping[str, Any]],
+    *,
+    row: str,
+    column: str,
+    metric: str = "recall@20",
+    panel: str | None = None,
+) -> Grid:
+    """Sort results such as ``{"text": 2, "audio": 1, "id": 4, "recall@20": .38}`` into a grid.
+
+    `row`, `column` and `panel` name the entries that hold hop counts. Several records of one
+    combination, such as seeds, are averaged. Without `panel` there is one panel.
+
+    Raises:
+        ValueError: there is no record, or one lacks an entry (the message says which).
+    """
+    cells: dict[tuple[int, int, int], list[float]] = {}
+    for count, record in enumerate(records):
+        wanted = [name for name in (panel, row, column, metric) if name is not None]
+        lacking = [name for name in wanted if name not in record]
+        if lacking:
+            raise ValueError(f"record {count} lacks {', '.join(lacking)}; it has {list(record)}")
+        key = (0 if panel is None else int(record[panel]), int(record[row]), int(record[column]))
+        cells.setdefault(key, []).append(float(record[metric]))
+    if not cells:
+        raise ValueError("no records to make a grid of")
+    panels, rows, columns = (
+        tuple(sorted({key[axis] for key in cells}, key=_off_first)) for axis in range(3)
+    )
+    shape = len(panels), len(rows), len(columns)
+    mean, std, runs = np.full(shape, np.nan), np.full(shape, np.nan), np.zeros(shape, np.int64)
+    for (one, two, three), values in cells.items():
+        at = panels.index(one), rows.index(two), columns.index(three)
+        mean[at], runs[at] = np.mean(values), len(values)
+        std[at] = np.std(values, ddof=1) if len(values) > 1 else 0.0
+    return Grid(panels, rows, columns, mean, std, runs)
+
+
+def best_cells(
+    mean: Float[np.ndarray, "*n"], *, noise: float = 0.0, rising: bool = True
+) -> tuple[tuple[int, ...] | None, np.ndarray]:
+    """Index of the best entry (None if all are NaN), and which entries lie within `noise` of it.
+
+    `noise` is an absolute difference, such as two standard deviations over seeds.
+    """
+    score = mean if rising else -mean
+    if np.isnan(score).all():
+        return None, np.zeros(mean.shape, bool)
+    best = np.unravel_index(int(np.nanargmax(score)), mean.shape)
+    return tuple(int(place) for place in best), score >= score[best] - noise
+
+
+def heat_map(
+    values: Float[np.ndarray, "r c"],
+    rows: Sequence[int],
+    columns: Sequence[int],
+    *,
+    row_label: str = "text hops",
+    column_label: str = "visual hops",
+    title: str = "",
+    noise: float = 0.0,
+    rising: bool = True,
+    limits: tuple[float, float] | None = None,
+    digits: int = 4,
+    ax: "matplotlib.axes.Axes | None" = None,
+) -> "matplotlib.axes.Axes":
+    """Draw a metric over two hop counts with its number in each cell and a frame round the best.
+
+    Args:
+        values: NaN where nothing was run; such cells stay blank.
+        rows, columns: hop counts; -1 is written "off" (the modality is left out).
+        noise: cells within this distance of the best get a dashed frame: not told apart from it.
+        rising: whether more is better.
+        limits: ends of the colour scale; by default the smallest and the largest value.
+        digits: decimals in the cells.
+
+    Raises:
+        ValueError: `values` does not have one row and column for each hop count.
+    """
+    if values.shape != (len(rows), len(columns)):
+        raise ValueError(
+            f"values have shape {values.shape}, but there are {len(rows)} row and "
+            f"{len(columns)} column hop counts"
+        )
+    ax = style.axes_or_new(ax, (1.6 + 0.75 * len(columns), 1.3 + 0.5 * len(rows)))
+    place, near = best_cells(values, noise=noise, rising=rising)
+    _draw(ax, values, limits or _limits(values), digits)
+    _frames(ax, near if noise > 0 else np.zeros_like(near), place)
+    _label(ax, rows, columns, row_label, column_label, title)
+    return ax
+
+
+def hop_panels(
+    grid: Grid,
+    *,
+    row_label: str = "text hops",
+    column_label: str = "visual hops",
+    panel_label: str = "id hops",
+    noise: float = 0.0,
+    rising: bool = True,
+    digits: int = 4,
+    axes: Sequence["matplotlib.axes.Axes"] | None = None,
+) -> list["matplotlib.axes.Axes"]:
+    """Draw one heat map for each hop count of a third modality, on one colour scale.
+
+    The best cell of all panels is framed; those within `noise` of it have a dashed frame.
+    """
+    size = 1.0 + 0.72 * len(grid.columns), 1.2 + 0.5 * len(grid.rows)
+    made = style.panels_or_new(axes, len(grid.panels), size)
+    best, near = best_cells(grid.mean, noise=noise, rising=rising)
+    for index, (hops, ax) in enumerate(zip(grid.panels, made, strict=True)):
+        _draw(ax, grid.mean[index], _limits(grid.mean), digits)
+        frame = best[1:] if best is not None and best[0] == index else None
+        _frames(ax, near[index] if noise > 0 else np.zeros_like(near[index]), frame)
+        title = f"{panel_label}: {_hops(hops)}" if len(grid.panels) > 1 else ""
+        _label(ax, grid.rows, grid.columns, row_label, column_label, title)
+        if index:
+            ax.set_ylabel("")
+    return made
+
+
+def grid_rows(
+    grid: Grid, *, row: str, column: str, metric: str, panel: str | None = None
+) -> list[dict[str, Any]]:
+    """The cells of `grid` that were run, as rows for a CSV."""
+    rows = []
+    for at in np.argwhere(grid.runs > 0):
+        one, two, three = (int(place) for place in at)
+        cell = {} if panel is None else {panel: grid.panels[one]}
+        cell |= {row: grid.rows[two], column: grid.columns[three]}
+        cell |= {metric: float(grid.mean[one, two, three])}
+        cell |= {"std": float(grid.std[one, two, three]), "runs": int(grid.runs[one, two, three])}
+        rows.append(cell)
+    return rows
+
+
+def _off_first(hops: int) -> tuple[bool, int]:
+    return hops >= 0, hops
+
+
+def _hops(hops: int) -> str:
+    return "off" if hops < 0 else str(hops)
+
+
+def _limits(values: Float[np.ndarray, "..."]) -> tuple[float, float]:
+    if np.isnan(values).all():
+        return 0.0, 1.0
+    low, high = float(np.nanmin(values)), float(np.nanmax(values))
+    return (low, high) if high > low else (low - 0.5, high + 0.5)
+
+
+def _draw(
+    ax: "matplotlib.axes.Axes",
+    values: Float[np.ndarray, "r c"],
+    limits: tuple[float, float],
+    digits: int,
+) -> None:
+    mesh = ax.pcolormesh(
+        np.ma.masked_invalid(values),
+        cmap=COLOURS,
+        vmin=limits[0],
+        vmax=limits[1],
+        edgecolors="face",
+        linewidth=0.4,
+    )
+    for (row, column), value in np.ndenumerate(values):
+        if np.isnan(value):
+            text, ink = style.MISSING, style.MUTED
+        else:
+            text, ink = style.number(float(value), digits), _ink_on(mesh, float(value))
+        ax.text(column + 0.5, row + 0.5, text, ha="center", va="center", color=ink, fontsize=9)
+
+
+def _ink_on(mesh: "matplotlib.collections.QuadMesh", value: float) -> str:
+    """Black or white, whichever is read more easily on the colour of `value`."""
+    red, green, blue, _ = np.asarray(mesh.to_rgba(np.array([value])))[0]
+    return "#0b0d12" if 0.30 * red + 0.59 * green + 0.11 * blue > 0.5 else "#fdfdfd"
+
+
+def _frames(ax: "matplotlib.axes.Axes", near: np.ndarray, best: tuple[int, ...] | None) -> None:
+    from matplotlib.patches import Rectangle
+
+    def frame(row: int, column: int, name: str, **look: Any) -> None:
+        corner = (column + 0.04, row + 0.06)
+        ax.add_patch(Rectangle(corner, 0.92, 0.88, fill=False, gid=name, **look))
+
+    for row, column in np.argwhere(near):
+        if best is None or (row, column) != best:
+            frame(row, column, "near", edgecolor="#fdfdfd", linewidth=1.3, linestyle=(0, (3, 2)))
+    if best is not None:
+        frame(best[0], best[1], "best", edgecolor="#0b0d12", linewidth=3.6)
+        frame(best[0], best[1], "best", edgecolor="#fdfdfd", linewidth=1.6)
+
+
+def _label(
+    ax: "matplotlib.axes.Axes",
+    rows: Sequence[int],
+    columns: Sequence[int],
+    row_label: str,
+    column_label: str,
+    title: str,
+) -> None:
+    style.tidy(ax, grid="")
+    ax.set_xticks(np.arange(len(columns)) + 0.5, [_hops(hops) for hops in columns])
+    ax.set_yticks(np.arange(len(rows)) + 0.5, [_hops(hops) for hops in rows])
+    ax.set_xlabel(style.plain(column_label))
+    ax.set_ylabel(style.plain(row_label))
+    ax.tick_params(length=0)
+    for spine in ax.spines.values():
+        spine.set_visible(False)
+    if title:
+        ax.set_title(style.plain(title), fontsize=10, loc="left", color=style.INK)
