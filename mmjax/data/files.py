@@ -8,6 +8,7 @@ import errno
 import os
 import secrets
 import shutil
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -74,6 +75,32 @@ def atomic_directory(path: str | os.PathLike[str]) -> Iterator[Path]:
         shutil.rmtree(temporary, ignore_errors=True)
         _raise_if_full(error, target)
         raise
+
+
+def remove_directory(path: Path) -> None:
+    """Remove a directory, if there is one, so that no one ever sees a part of it.
+
+    Raises:
+        OSError: it cannot be removed.
+    """
+    hidden = _beside(path)
+    try:
+        os.rename(path, hidden)
+    except FileNotFoundError:
+        return
+    shutil.rmtree(hidden, ignore_errors=True)
+
+
+def remove_leftovers(directory: Path, *, older_than: float = 86_400.0) -> None:
+    """Remove what killed processes have left in `directory`: temporary files and directories
+    not touched for `older_than` seconds.
+    """
+    for path in directory.glob(f"{TEMPORARY}*"):
+        if time.time() - path.lstat().st_mtime > older_than:
+            if path.is_dir():
+                shutil.rmtree(path, ignore_errors=True)
+            else:
+                path.unlink(missing_ok=True)
 
 
 def atomic_write_bytes(path: str | os.PathLike[str], content: bytes) -> None:

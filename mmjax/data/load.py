@@ -1,13 +1,124 @@
-"""Data sets by name."""
+"""Data sets by name: prepared once by tensorflow-datasets, then opened as memory-mapped arrays."""
 
+import hashlib
+import importlib
+import os
+import sys
+import warnings
+from pathlib import Path
+
+from mmjax.data.cache import open_arrays, save_arrays
+from mmjax.data.checks import DataError
+from mmjax.data.files import atomic_directory, remove_directory, remove_leftovers
 from mmjax.data.interactions import Interactions
 from mmjax.data.readers import PathLike
-from mmjax.data.source import get_source, package_directory
+from mmjax.data.source import Source, get_source, locate, package_directory, sorted_by_user
+
+VARIABLE = "MMJAX_DATA"
+"""Environment variable that names the default `data_dir`."""
 
 
 def load(
-    name: str, *, data_dir: PathLike | None = None, manual_dir: PathLike | None = None
+    name: str,
+    *,
+    data_dir: PathLike | None = None,
+    manual_dir: PathLike | None = None,
+    allow_missing_features: bool = False,
 ) -> Interactions:
-    """The data set called `name`."""
+    """The data set called `name` in its published split, rows sorted by user.
+
+    The first call prepares it: the source files are checked, written as a TFDS data set
+    (ArrayRecord) and cached as plain arrays. Later calls map these into memory and check their
+    hashes; what is damaged, or older than its source files, is made again. Where the cache cannot
+    be written, the source files are read directly, with a warning.
+
+    Args:
+        name: "lastfm_2k" and "tiktok" ship with mmjax; "amazon_baby", "amazon_sports" and
+            "amazon_clothing" are read from `manual_dir`.
+        data_dir: where to cache; default the environment variable MMJAX_DATA, or else
+            ``~/.cache/mmjax``.
+        manual_dir: the folder with a data set's own files, or the one above it; default
+            ``<data_dir>/manual``.
+        allow_missing_features: go on without a modality whose file is missing.
+
+    Raises:
+        ValueError: no data set of that name.
+        FileNotFoundError: files are missing; the message says which, from where, put where.
+        DataError: a file is bad; the message names it, the row, and the remedy.
+    """
     source = get_source(name)
-    return source.read(package_directory(source), False)
+    root = _data_dir(data_dir)
+    directory = package_directory(source)
+    if not source.shipped:
+        directory = locate(source, Path(manual_dir or root / "manual").expanduser())
+        source.require(directory, allow_missing_features)
+    entry = root / source.name / _key(source, directory)
+    try:
+        return open_arrays(entry / "arrays")
+    except FileNotFoundError:
+        print(f"mmjax: preparing {name} in {entry} (once)", file=sys.stderr)
+    except DataError as error:
+        _warn(f"{error}; making the cache again")
+    try:
+        return _prepare(source, directory, entry)
+    except OSError as error:
+        _warn(f"cannot write the cache ({error}); reading the files of {name} directly")
+        return sorted_by_user(source.read(directory))
+
+
+def _prepare(source: Source, directory: Path, entry: Path) -> Interactions:
+    """Make what is missing of the two stages, files -> TFDS -> arrays, and open the last."""
+    module = f"mmjax.data.{source.name}.{source.name}_dataset_builder"
+    builder = importlib.import_module(module).Builder
+    from mmjax.data.builder import prepare, read_prepared
+
+    tables, arrays = entry / "tfds", entry / "arrays"
+    remove_directory(arrays)
+    try:
+        data = read_prepared(builder, tables)
+    except (FileNotFoundError, DataError) as error:
+        if isinstance(error, DataError):
+            _warn(f"{error}; preparing {source.name} again")
+        remove_leftovers(entry.parent)
+        remove_directory(tables)
+        fresh = sorted_by_user(source.read(directory))
+        with atomic_directory(tables) as temporary:
+            prepare(builder, fresh, temporary)
+        _remove_older(entry)
+        data = read_prepared(builder, tables)
+    save_arrays(data, arrays)
+    return open_arrays(arrays)
+
+
+def _data_dir(given: PathLike | None) -> Path:
+    chosen = given or os.environ.get(VARIABLE) or Path.home() / ".cache" / "mmjax"
+    return Path(chosen).expanduser().absolute()
+
+
+def _key(source: Source, directory: Path) -> str:
+    """Name of the cache entry: where the source files lie, and a fingerprint of them."""
+    state = [source.version, *source.shipped.values()]
+    if source.shipped:
+        return f"shipped-{_hash(state)}"
+    # Hashing the user's files at each call would take longer than reading the cache.
+    for path in sorted(directory.iterdir()):
+        status = path.stat()
+        state += [path.name, str(status.st_size), str(status.st_mtime_ns)]
+    return f"{_hash([str(directory.resolve())])}-{_hash(state)}"
+
+
+def _hash(parts: list[str]) -> str:
+    return hashlib.sha256("\n".join(parts).encode()).hexdigest()[:12]
+
+
+def _remove_older(entry: Path) -> None:
+    """Remove what was prepared from an earlier state of the same folder of the user."""
+    place = entry.name.split("-")[0]
+    if place != "shipped":
+        for other in entry.parent.glob(f"{place}-*"):
+            if other != entry:
+                remove_directory(other)
+
+
+def _warn(message: str) -> None:
+    warnings.warn(f"mmjax.data: {message}", stacklevel=3)

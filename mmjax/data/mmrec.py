@@ -56,13 +56,7 @@ def load_mmrec(
     folder = Path(directory)
     path = _inter_file(folder, name)
     stem = path.name.removesuffix(".gz").removesuffix(".inter")
-    features = {
-        file.name.removesuffix(FEATURE_SUFFIX): read_features(file)
-        for file in sorted(folder.glob(f"*{FEATURE_SUFFIX}"))
-    }
-    user_ids = read_id_map(folder / USER_MAP) if (folder / USER_MAP).exists() else None
-    item_ids = read_id_map(folder / ITEM_MAP) if (folder / ITEM_MAP).exists() else None
-
+    features, ids = read_features_of(folder), read_ids_of(folder)
     published = label if split is None else None
     pairs, labels, times = read_inter(
         path, user=user, item=item, label=published, timestamp=timestamp
@@ -71,24 +65,18 @@ def load_mmrec(
         labels = split_labels(split, pairs[:, 0], times, seed=seed)
     train, valid, test = partition(pairs, labels)
     highest = pairs.max(axis=0).tolist()
-    rows = {len(array) for array in features.values()}
-    if len(rows) > 1:
-        counts = ", ".join(f"{key}{FEATURE_SUFFIX} {len(a)}" for key, a in features.items())
-        raise DataError(
-            f"{folder}: the feature files disagree on the number of items ({counts}); row i must "
-            "hold item i in each, so make them from the same list of items"
-        )
+    counts = [0 if column is None else len(column) for column in ids.values()]
     data = Interactions(
         name=stem,
         split="mmrec" if split is None else split_name(split, seed),
-        n_users=max(highest[0] + 1, 0 if user_ids is None else len(user_ids)),
-        n_items=max(highest[1] + 1, 0 if item_ids is None else len(item_ids), *rows),
+        n_users=max(highest[0] + 1, counts[0]),
+        n_items=max(highest[1] + 1, counts[1], *map(len, features.values())),
         train=train,
         valid=valid,
         test=test,
         features=features,
-        user_ids=user_ids,
-        item_ids=item_ids,
+        user_ids=ids["user_ids"],
+        item_ids=ids["item_ids"],
         source=str(folder),
     )
     names = {f"features/{key}": str(folder / f"{key}{FEATURE_SUFFIX}") for key in features}
@@ -96,6 +84,35 @@ def load_mmrec(
     return validate(
         data, names=names | {"user_ids": str(folder / USER_MAP), "item_ids": str(folder / ITEM_MAP)}
     )
+
+
+def read_features_of(folder: Path) -> dict[str, np.ndarray]:
+    """Modality -> float32 ``[i d]`` of every `<modality>_feat.npy` in a folder.
+
+    Raises:
+        DataError: a file is bad, or they disagree on the number of rows.
+    """
+    features = {
+        file.name.removesuffix(FEATURE_SUFFIX): read_features(file)
+        for file in sorted(folder.glob(f"*{FEATURE_SUFFIX}"))
+    }
+    if len({len(array) for array in features.values() if array.ndim}) > 1:
+        counts = ", ".join(f"{key}{FEATURE_SUFFIX} {len(a)}" for key, a in features.items())
+        raise DataError(
+            f"{folder}: the feature files disagree on the number of items ({counts}); row i must "
+            "hold item i in each, so make them from the same list of items"
+        )
+    return features
+
+
+def read_ids_of(folder: Path) -> dict[str, np.ndarray | None]:
+    """Raw ids by index, `user_ids` and `item_ids`, from the id maps in a folder, or None.
+
+    Raises:
+        DataError: an id map is bad.
+    """
+    files = {"user_ids": folder / USER_MAP, "item_ids": folder / ITEM_MAP}
+    return {name: read_id_map(path) if path.exists() else None for name, path in files.items()}
 
 
 def read_inter(

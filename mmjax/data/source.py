@@ -1,13 +1,16 @@
 """What a data set is before TFDS has prepared it: its files, their origin, who may use them."""
 
-import hashlib
+import dataclasses
 import importlib
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
+import numpy as np
+
+from mmjax.data.cache import file_sha256
 from mmjax.data.checks import DataError
-from mmjax.data.interactions import Interactions
+from mmjax.data.interactions import SPLITS, Interactions
 
 NAMES = ("lastfm_2k", "tiktok", "amazon_baby", "amazon_sports", "amazon_clothing")
 """The data sets with a builder; each is a package `mmjax.data.<name>`."""
@@ -20,23 +23,57 @@ class Source:
     Attributes:
         name: its name, also of its package and TFDS builder.
         version: of the builder; a higher one means other content.
-        description: what it is, for people.
-        licence: terms of use, for people.
         homepage: where it is published.
-        read: ``read(directory, allow_missing_features) -> Interactions``, validated.
-        shipped: file -> SHA-256 of the files inside its package; empty if there are none.
-        folder: what MMRec calls the data set, hence its folder and `.inter` file, for those that
-            are read from a directory of the user.
+        licence: terms of use, for people.
+        modalities: of the items.
+        read: ``read(directory) -> Interactions``, validated.
+        shipped: file -> SHA-256 of the files inside its package; empty if the user has to get it.
+        folder: for those, the name that the family of MMRec gives it.
+        interactions: for those, the files any of which may hold the interactions.
+        origin: for those, where to get the files.
     """
 
     name: str
     version: str
-    description: str
-    licence: str
     homepage: str
-    read: Callable[[Path, bool], Interactions]
+    licence: str
+    modalities: tuple[str, ...]
+    read: Callable[[Path], Interactions]
     shipped: Mapping[str, str] = field(default_factory=dict)
     folder: str = ""
+    interactions: tuple[str, ...] = ()
+    origin: str = ""
+
+    @property
+    def instructions(self) -> str:
+        """What a user has to get, from where, and where to put it."""
+        features = " and ".join(f"{name}_feat.npy" for name in self.modalities)
+        return f"Put {self.interactions[0]}, {features} from {self.origin} into the manual folder."
+
+    def require(self, directory: Path, allow_missing_features: bool = False) -> None:
+        """Check that the files a user has to get are in `directory`.
+
+        Raises:
+            FileNotFoundError: naming all that are missing, where from, and where to put them.
+        """
+        features = (
+            [] if allow_missing_features else [f"{name}_feat.npy" for name in self.modalities]
+        )
+        missing = [file for file in features if not (directory / file).exists()]
+        lost_features = bool(missing)
+        if not any((directory / file).exists() for file in self.interactions):
+            missing.insert(0, " or ".join(self.interactions))
+        if missing:
+            raise FileNotFoundError(
+                f"{self.name} cannot be shipped, and {directory} lacks {', '.join(missing)}. "
+                f"Get them from {self.origin}, and put them there, or give their folder as "
+                "manual_dir."
+                + (
+                    " To go on without a modality, say allow_missing_features=True."
+                    if lost_features
+                    else ""
+                )
+            )
 
 
 def get_source(name: str) -> Source:
@@ -58,6 +95,16 @@ def package_directory(source: Source) -> Path:
     return Path(__file__).parent / source.name
 
 
+def locate(source: Source, manual_dir: Path) -> Path:
+    """The folder of a data set at or below `manual_dir`: `<name>/`, `<folder>/` or itself."""
+    for candidate in (manual_dir / source.name, manual_dir / source.folder):
+        if candidate.is_dir():
+            return candidate
+    if any((manual_dir / file).exists() for file in source.interactions):
+        return manual_dir
+    return manual_dir / source.name
+
+
 def check_shipped(directory: Path, shipped: Mapping[str, str]) -> None:
     """Check the SHA-256 of the files shipped with a data set.
 
@@ -75,7 +122,12 @@ def check_shipped(directory: Path, shipped: Mapping[str, str]) -> None:
             )
 
 
-def file_sha256(path: Path) -> str:
-    """SHA-256 of a file's content, as hexadecimal digits."""
-    with open(path, "rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
+def sorted_by_user(data: Interactions) -> Interactions:
+    """The same data set with the rows of each split in the order of users, otherwise as before:
+    the order in which named data sets come, whatever files they were read from.
+    """
+    parts = {
+        split: pairs[np.argsort(pairs[:, 0], kind="stable")]
+        for split, pairs in ((split, data.pairs(split)) for split in SPLITS)
+    }
+    return dataclasses.replace(data, **parts)

@@ -25,8 +25,8 @@ _SHIPPED = {
 }
 
 
-def read(directory: Path, allow_missing_features: bool = False) -> Interactions:
-    """Last.fm 2K from its shipped files; nothing is optional here.
+def read(directory: Path) -> Interactions:
+    """Last.fm 2K from its shipped files.
 
     Raises:
         DataError: a file is missing or is not the one that was shipped.
@@ -63,14 +63,9 @@ def read(directory: Path, allow_missing_features: bool = False) -> Interactions:
 SOURCE = Source(
     name="lastfm_2k",
     version="1.0.0",
-    description=(
-        "HetRec 2011 Last.fm 2K in the split of swapUniba/multimodal_ml1m_dbbook_lfm2k: 1,858 "
-        "users, 1,425 artists, 56,345 interactions; per artist a text embedding (MiniLM, 384, "
-        "unit norm) and audio embeddings (VGGish, 128, row norm near 1,480; Whisper, 512) in "
-        "float16 precision, its name and its tags. 75 users have no validation item."
-    ),
     licence="Non-commercial research only (HetRec 2011; commercial use: ask Last.fm)",
     homepage="https://grouplens.org/datasets/hetrec-2011/",
     read=read,
+    modalities=tuple(_MODALITIES.values()),
     shipped=_SHIPPED,
 )

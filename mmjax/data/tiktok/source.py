@@ -13,8 +13,8 @@ _SHIPPED = {
 }
 
 
-def read(directory: Path, allow_missing_features: bool = False) -> Interactions:
-    """TikTok from its shipped files; nothing is optional here.
+def read(directory: Path) -> Interactions:
+    """TikTok from its shipped files.
 
     Raises:
         DataError: a file is missing or is not the one that was shipped.
@@ -40,14 +40,9 @@ def read(directory: Path, allow_missing_features: bool = False) -> Interactions:
 SOURCE = Source(
     name="tiktok",
     version="1.0.0",
-    description=(
-        "TikTok micro-videos as released with MMSSL and DiffMM, in their split (mmssl): 9,308 "
-        "users, 6,710 items, 59,541/3,051/6,130 interactions; image and audio features of 128 "
-        "in float16 precision. 10 users have no training item; 95 % of the variance of the audio "
-        "features lies in two dimensions. The text features of the release are not included."
-    ),
     licence="Research only; released without a licence file (from the ICME 2019 challenge)",
     homepage="https://github.com/HKUDS/MMSSL",
     read=read,
+    modalities=("image", "audio"),
     shipped=_SHIPPED,
 )

@@ -1,0 +1,1 @@
+"""Amazon Sports with image and text features, read from the user's copy in the MMRec format."""
