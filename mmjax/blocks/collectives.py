@@ -1,19 +1,14 @@
-"""Sums and rows across the devices of a mapped step; the identity in a global view.
+"""Sums and rows across the devices of a mapped step; plain sums and the identity without one.
 
-Axes: b rows of the batch.
+Axes: b rows of this device's share of the batch, n rows of the whole batch.
 """
 
 import jax.numpy as jnp
 from jax import Array, lax
-from jaxtyping import Float, Shaped
+from jaxtyping import Bool, Num
 
 
-def axis_size(axis: str | None) -> int:
-    """Number of devices on the mapped `axis`; 1 when there is none."""
-    return 1 if axis is None else lax.psum(1, axis)
-
-
-def gather(x: Shaped[Array, "b ..."], axis: str | None) -> Shaped[Array, "n ..."]:
+def gather(x: Num[Array, "b ..."], axis: str | None) -> Num[Array, "n ..."]:
     """All rows of the global batch: `x` itself, or an all-gather over the mapped `axis`.
 
     In-batch losses (InfoNCE) read their negatives through this, so that they see the same
@@ -23,14 +18,14 @@ def gather(x: Shaped[Array, "b ..."], axis: str | None) -> Shaped[Array, "n ..."
 
 
 def global_sum(
-    x: Float[Array, "b"], axis: str | None, *, where: Shaped[Array, "b"] | None = None
-) -> Float[Array, ""]:
-    """This device's share of a sum over the global batch, scaled so that the *mean* over the
-    mapped axis is that sum.
+    x: Num[Array, "b ..."], axis: str | None, *, where: Bool[Array, "b"] | None = None
+) -> Num[Array, ""]:
+    """Sum over the rows of the global batch, the same on every device of the mapped `axis`.
 
-    Training averages losses and gradients over devices. A loss that is a sum over rows plus a
-    term every device computes whole (a penalty on all parameters) then comes out right only if
-    the first part is scaled by the number of devices. Rows with `where` False count as zero.
+    Rows with `where` False count as zero. Inside a loss whose *gradient* the caller averages over
+    the axis this gives the gradient of the global sum: the transpose of `psum` is `psum`.
     """
-    total = jnp.sum(x if where is None else jnp.where(where, x, 0))
-    return total * axis_size(axis)
+    if where is not None:
+        x = jnp.where(where.reshape(where.shape + (1,) * (x.ndim - 1)), x, 0)
+    total = jnp.sum(x)
+    return total if axis is None else lax.psum(total, axis)

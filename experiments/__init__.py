@@ -1,0 +1,1 @@
+"""Experiments: one folder a paper, run from a checkout as `python -m experiments.<paper>`."""

@@ -1,0 +1,1 @@
+"""What the recommender experiments share: run, evaluate, sweep, recommend, report."""

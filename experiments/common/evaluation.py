@@ -1,0 +1,45 @@
+"""Exact full ranking of a split, as a function of an objective's variables."""
+
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import jax
+import numpy as np
+
+from experiments.common.config import Run
+from mmjax.blocks import ranking
+from mmjax.data.interactions import Interactions
+from mmjax.objective import Objective
+
+EVAL_SEED = 20_240
+"""Seed of what a model draws at evaluation, the same at every evaluation of every run."""
+
+_predict = jax.jit(lambda objective, params, state, key: objective.predict(params, state, key))
+
+
+class Scores(NamedTuple):
+    """Metrics of one split: means, and the values per user behind them."""
+
+    mean: dict[str, float]
+    per_user: dict[str, np.ndarray]
+
+
+def predict(objective: Objective, variables: dict[str, Any]) -> tuple[jax.Array, jax.Array]:
+    """User and item vectors of trained `variables`, with the fixed evaluation key."""
+    state = {name: x for name, x in variables.items() if name != "params"}
+    return _predict(objective, variables["params"], state, jax.random.key(EVAL_SEED))
+
+
+def ranker(
+    run: Run, data: Interactions, split: str
+) -> Callable[[tuple[jax.Array, jax.Array]], Scores]:
+    """A function from user and item vectors to the metrics of `split` under the run's mask."""
+    task = ranking.ranking_task(
+        data.pairs(split), data.seen(split, run.mask), data.n_users, data.n_items
+    )
+
+    def score(vectors: tuple[jax.Array, jax.Array]) -> Scores:
+        result = ranking.evaluate(task, *vectors, ks=run.ks)
+        return Scores(ranking.summarise(result), result)
+
+    return score

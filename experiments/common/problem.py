@@ -1,0 +1,113 @@
+"""From flags to the parts of a run: data, objective, source of batches, optimiser."""
+
+import dataclasses
+import math
+from pathlib import Path
+from typing import Any
+
+import jax.numpy as jnp
+import optax
+
+from experiments.common.config import Optim, Run
+from mmjax.blocks.graph import bipartite, normalise
+from mmjax.blocks.sampling import negative_index
+from mmjax.blocks.sparse import Operator, operator
+from mmjax.data.interactions import Interactions
+from mmjax.data.load import load
+from mmjax.data.mmrec import load_mmrec
+from mmjax.data.synthetic import communities
+from mmjax.models import light_gcn, mgdcf, mig_gt
+from mmjax.models.configs.baselines import BPRMFConfig, LightGCNConfig, MGDCFConfig
+from mmjax.models.configs.mig_gt import MIGGTConfig
+from mmjax.objective import Objective
+from mmjax.training.source import Source, pairs_source
+
+_SMOKE: dict[str, Any] = {"width": 8, "hidden": 16, "samples": 2}
+
+
+def load_data(run: Run) -> Interactions:
+    """The data set of `run`, without held-out rows of users that have no training row.
+
+    A smoke run on data that cannot be shipped takes the synthetic communities instead.
+
+    Raises:
+        DataError: files are missing or broken; the message says which and what to do.
+    """
+    amazon = run.data.startswith("amazon_")
+    if run.data == "communities" or (run.smoke and amazon and run.manual_dir is None):
+        data = communities()
+        if amazon:
+            features = {"text": data.features["text"], "image": data.features["noise"]}
+            data = dataclasses.replace(data, features=features)
+    elif Path(run.data).is_dir():
+        data = load_mmrec(Path(run.data))
+    else:
+        data = load(run.data, data_dir=run.data_dir, manual_dir=run.manual_dir)
+    return data.filter_cold_users()
+
+
+def shrink(run: Run) -> Run:
+    """The smoke form of `run`: a tiny model for four epochs."""
+    sizes = {k: v for k, v in _SMOKE.items() if hasattr(run.model, k)}
+    if getattr(run.model, "samples", 1) == 0:
+        sizes.pop("samples", None)
+    negatives = min(run.optim.negatives, 4)
+    return dataclasses.replace(
+        run,
+        model=dataclasses.replace(run.model, **sizes),
+        optim=dataclasses.replace(run.optim, batch_size=8000, negatives=negatives),
+        fit=dataclasses.replace(run.fit, epochs=4, eval_every=2),
+    )
+
+
+def _graph(data: Interactions, *, self_loops: bool) -> Operator:
+    pairs = bipartite(data.train, data.n_users, data.n_items, self_loops=self_loops)
+    return operator(normalise(pairs))
+
+
+def build_objective(run: Run, data: Interactions) -> Objective:
+    """The method of `run` on the training split of `data`.
+
+    Raises:
+        ValueError: the data lack a modality that the configuration names.
+    """
+    model = run.model
+    if isinstance(model, MIGGTConfig):
+        features = {n: jnp.asarray(x, run.dtype) for n, x in data.features.items()}
+        return mig_gt.objective(model, features, _graph(data, self_loops=True), data.n_users, data.n_items)
+    if isinstance(model, LightGCNConfig):
+        return light_gcn.objective(model, _graph(data, self_loops=False), data.n_users, data.n_items)
+    if isinstance(model, MGDCFConfig):
+        return mgdcf.objective(model, _graph(data, self_loops=True), data.n_users, data.n_items)
+    if isinstance(model, BPRMFConfig):
+        return light_gcn.bpr_mf(model, data.n_users, data.n_items)
+    raise ValueError(f"no objective is known for {type(model).__name__}")
+
+
+def build_source(run: Run, data: Interactions) -> Source:
+    """Batches of training pairs with negatives, drawn on the device."""
+    unseen = None
+    if run.optim.sampler == "unseen":
+        unseen = negative_index(data.train, data.n_users, data.n_items, "train")
+    return pairs_source(
+        data.train,
+        data.n_items,
+        run.optim.batch_size,
+        n_negatives=run.optim.negatives,
+        unseen=unseen,
+    )
+
+
+def build_optimiser(optim: Optim, steps_per_epoch: int) -> optax.GradientTransformation:
+    """Adam whose step size is multiplied by `decay` after each epoch while it stays >= `floor`."""
+    if optim.decay == 1.0:
+        return optax.adam(optim.learning_rate)
+    last = math.inf
+    if optim.floor > 0:
+        last = math.floor(math.log(optim.floor / optim.learning_rate) / math.log(optim.decay))
+        last = max(last, 0)
+
+    def schedule(step: Any) -> Any:
+        return optim.learning_rate * optim.decay ** jnp.minimum(step // steps_per_epoch, last)
+
+    return optax.adam(schedule)

@@ -1,0 +1,158 @@
+"""Top-K recommendations with names from a finished or interrupted run."""
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from experiments.common.config import Run, override
+from mmjax.data.files import atomic_path
+from mmjax.data.interactions import Interactions
+
+
+@dataclass(frozen=True)
+class Recommend:
+    """Flags of the `recommend` command."""
+
+    workdir: Path
+    """Folder of a run (with several seeds: of one of them, such as runs/x/seed_0)."""
+    users: tuple[str, ...] = ()
+    """Raw ids of users; without any, the first five."""
+    all_users: bool = False
+    """Recommend to every user."""
+    k: int = 10
+    """Items per user."""
+    include_seen: bool = False
+    """Recommend training items too."""
+    out: Path | None = None
+    """File to write instead of the screen: .parquet or .jsonl."""
+    data_dir: Path | None = None
+    """Where prepared data are cached."""
+    manual_dir: Path | None = None
+    """Where data sets that cannot be shipped were put by hand."""
+
+
+def read_run(workdir: Path) -> Run:
+    """The configuration of the run in `workdir`.
+
+    Raises:
+        FileNotFoundError: there is no run.
+        ValueError: its config.json cannot be read.
+    """
+    from experiments.mig_gt.presets import preset
+
+    path = workdir / "config.json"
+    if not path.is_file():
+        raise FileNotFoundError(
+            f"{path} does not exist; give the folder that a training command had as --workdir"
+        )
+    try:
+        saved = json.loads(path.read_text())
+        saved = saved.get("run", saved)
+        run = preset(saved["method"], saved["data"])
+        return override(run, _flatten({k: v for k, v in saved.items() if k != "data_digest"}))
+    except (json.JSONDecodeError, KeyError, TypeError, AttributeError) as error:
+        raise ValueError(f"{path} is not the configuration of a run ({error!r})") from error
+
+
+def _flatten(node: dict[str, Any], prefix: str = "") -> dict[str, Any]:
+    flat: dict[str, Any] = {}
+    for name, value in node.items():
+        nested = isinstance(value, dict)
+        flat |= _flatten(value, f"{prefix}{name}.") if nested else {f"{prefix}{name}": value}
+    return flat
+
+
+def recommend(flags: Recommend) -> list[dict[str, Any]]:
+    """One row per recommended item: user, rank, item, title, score.
+
+    Raises:
+        FileNotFoundError: no run or no checkpoint in the workdir.
+        KeyError: no such user.
+        ValueError: k is below 1 or the output has an unknown ending.
+    """
+    import dataclasses
+
+    from experiments.common.evaluation import predict
+    from experiments.common.problem import build_objective, load_data, shrink
+    from mmjax.blocks.ranking import top_items
+    from mmjax.training.checkpoints import load_best
+
+    if flags.out is not None and flags.out.suffix not in (".parquet", ".jsonl"):
+        raise ValueError(f"--out {flags.out}: choose a name that ends in .parquet or .jsonl")
+    run = read_run(flags.workdir)
+    run = dataclasses.replace(run, data_dir=flags.data_dir, manual_dir=flags.manual_dir)
+    data = load_data(run)
+    variables = load_best(flags.workdir)
+    run = shrink(run) if run.smoke else run
+    user_vectors, item_vectors = predict(build_objective(run, data), variables)
+
+    users = _choose(flags, data)
+    rows = []
+    for start in range(0, len(users), _CHUNK):
+        chunk = users[start : start + _CHUNK]
+        seen = None if flags.include_seen else _seen(data, chunk)
+        ids, scores = top_items(user_vectors[chunk], item_vectors, seen, k=flags.k)
+        rows += _rows(data, chunk, np.asarray(ids), np.asarray(scores))
+    return rows
+
+
+_CHUNK = 1024
+
+
+def _choose(flags: Recommend, data: Interactions) -> np.ndarray:
+    if flags.all_users:
+        return np.arange(data.n_users)
+    if not flags.users:
+        return np.arange(min(5, data.n_users))
+    return np.array([data.user_index(u) for u in dict.fromkeys(flags.users)])
+
+
+def _seen(data: Interactions, users: np.ndarray) -> np.ndarray:
+    """(row of `users`, item) of every training pair of these distinct users."""
+    row = np.full(data.n_users, -1)
+    row[users] = np.arange(len(users))
+    pairs = np.stack([row[data.train[:, 0]], data.train[:, 1]], 1)
+    return pairs[pairs[:, 0] >= 0].astype(np.int32)
+
+
+def _rows(
+    data: Interactions, users: np.ndarray, ids: np.ndarray, scores: np.ndarray
+) -> list[dict[str, Any]]:
+    return [
+        {
+            "user": data.user_id(int(user)),
+            "rank": rank + 1,
+            "item": data.item_id(int(item)),
+            "title": data.item_title(int(item)),
+            "score": float(score),
+        }
+        for user, items, values in zip(users, ids, scores, strict=True)
+        for rank, (item, score) in enumerate(zip(items, values, strict=True))
+        if item >= 0
+    ]
+
+
+def write(rows: list[dict[str, Any]], path: Path) -> None:
+    """Write rows as Parquet or JSON lines, by the ending of `path`, whole or not at all."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with atomic_path(path) as temporary:
+        if path.suffix == ".parquet":
+            import pyarrow
+            import pyarrow.parquet
+
+            pyarrow.parquet.write_table(pyarrow.Table.from_pylist(rows), temporary)
+        else:
+            temporary.write_text("".join(json.dumps(row) + "\n" for row in rows))
+
+
+def show(rows: list[dict[str, Any]], data_name: str = "") -> str:
+    """Rows as text, a block per user."""
+    lines: list[str] = []
+    for row in rows:
+        if row["rank"] == 1:
+            lines += ["", f"user {row['user']}{data_name and f' of {data_name}'}"]
+        lines.append(f"  {row['rank']:3d}  {row['score']:8.3f}  {row['title']}")
+    return "\n".join(lines).lstrip("\n")

@@ -1,0 +1,106 @@
+"""Records of finished runs: what was run, by which command and commit, and every seed's figures."""
+
+import dataclasses
+import json
+import platform
+import shlex
+import subprocess
+import sys
+from dataclasses import dataclass
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from mmjax.data.files import atomic_write_text
+
+ROOT = Path(__file__).resolve().parents[2]
+
+
+@dataclass(frozen=True)
+class Record:
+    """One method on one data set: metrics by split and name, one value per seed."""
+
+    method: str
+    data: str
+    split: str
+    mask: str
+    seeds: list[int]
+    valid: dict[str, list[float]]
+    test: dict[str, list[float]]
+    best_epoch: list[int]
+    epochs: list[int]
+    seconds: float
+    parameters: int
+    config: dict[str, Any]
+    command: str
+    commit: str
+    device: str
+    versions: dict[str, str]
+
+    def mean(self, metric: str, split: str = "test") -> float:
+        """Mean over the seeds."""
+        return float(np.mean(getattr(self, split)[metric]))
+
+    def std(self, metric: str, split: str = "test") -> float:
+        """Sample standard deviation over the seeds; 0 for one seed."""
+        values = getattr(self, split)[metric]
+        return float(np.std(values, ddof=1)) if len(values) > 1 else 0.0
+
+    def save(self, path: Path) -> None:
+        """Write as JSON, whole or not at all."""
+        path.parent.mkdir(parents=True, exist_ok=True)
+        atomic_write_text(path, json.dumps(dataclasses.asdict(self), indent=1) + "\n")
+
+
+def load_record(path: Path) -> Record:
+    """Read what `Record.save` wrote.
+
+    Raises:
+        ValueError: the file is not a record.
+    """
+    try:
+        return Record(**json.loads(path.read_text()))
+    except (json.JSONDecodeError, TypeError, UnicodeDecodeError) as error:
+        raise ValueError(
+            f"{path} is not a result record ({error}); remove it and run the command again"
+        ) from error
+
+
+def environment() -> dict[str, Any]:
+    """Command, commit, device and versions of this process, as a record holds them."""
+    import jax
+
+    device = jax.devices()[0]
+    kind = platform.machine() if device.platform == "cpu" else device.device_kind
+    packages = ("jax", "flax", "optax", "numpy")
+    return {
+        "command": command(),
+        "commit": commit(),
+        "device": f"{jax.device_count()} x {device.platform} ({kind})",
+        "versions": {"python": platform.python_version()} | {p: version(p) for p in packages},
+    }
+
+
+def command() -> str:
+    """The command line of this process, as it can be typed from the checkout's root."""
+    script = Path(sys.argv[0])
+    inside = script.is_absolute() and ROOT in script.parents
+    module = script.relative_to(ROOT).with_suffix("").as_posix().replace("/", ".") if inside else ""
+    start = f"python -m {module.removesuffix('.__main__')}" if module else f"python {script.name}"
+    return " ".join([start, *map(shlex.quote, sys.argv[1:])])
+
+
+def commit() -> str:
+    """Commit of the checkout, marked when files differ from it; "unknown" outside git."""
+    git = ["git", "-C", str(ROOT)]
+    try:
+        head = subprocess.run([*git, "rev-parse", "--short=10", "HEAD"], **_QUIET).stdout.strip()
+        dirty = subprocess.run([*git, "status", "--porcelain", "-uno"], **_QUIET).stdout.strip()
+    except (OSError, subprocess.CalledProcessError):
+        return "unknown"
+    return f"{head}+changes" if dirty else head
+
+
+_QUIET: dict[str, Any] = {"capture_output": True, "text": True, "check": True}

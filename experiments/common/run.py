@@ -1,0 +1,112 @@
+"""Train, select on validation, test once."""
+
+import dataclasses
+import json
+import time
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import jax
+import numpy as np
+
+from experiments.common.config import Run
+from experiments.common.evaluation import predict, ranker
+from experiments.common.problem import (
+    build_objective,
+    build_optimiser,
+    build_source,
+    load_data,
+    shrink,
+)
+from experiments.common.results import Record, environment, load_record
+from mmjax.data.interactions import Interactions
+from mmjax.training.fit import FitResult, fit
+
+
+class Outcome(NamedTuple):
+    """A finished run."""
+
+    record: Record
+    variables: list[dict[str, Any]]
+    """Best variables of each seed."""
+    history: list[dict[str, Any]]
+    stopped_because: list[str]
+
+
+def run(config: Run, *, data: Interactions | None = None, test: bool = True) -> Outcome:
+    """Train every seed of `config`, keep its best epoch on validation, then score test once.
+
+    Args:
+        config: what to run. With a workdir the run is saved there and resumed from there.
+        data: the data set, when it is loaded already.
+        test: False leaves the test split alone (selection among configurations).
+
+    Raises:
+        DataError: the data are missing or broken.
+        ValueError: the configuration does not fit the data or the workdir's earlier run.
+    """
+    if config.smoke:
+        config = shrink(config)
+    data = load_data(config) if data is None else data
+    started = time.time()
+    fits = _fit_all(config, data)
+    valid, tested = ranker(config, data, "valid"), ranker(config, data, "test") if test else None
+    objective = build_objective(config, data)
+    scores: dict[str, dict[str, list[float]]] = {"valid": {}, "test": {}}
+    variables = [v for f in fits for v in f.variables]
+    for v in variables:
+        vectors = predict(objective, v)
+        _append(scores["valid"], valid(vectors).mean)
+        if tested is not None:
+            _append(scores["test"], tested(vectors).mean)
+    record = Record(
+        method=config.method,
+        data=data.name,
+        split=data.split,
+        mask=config.mask,
+        seeds=list(config.seed_list()),
+        valid=scores["valid"],
+        test=scores["test"],
+        best_epoch=[int(e) for f in fits for e in f.best_epoch],
+        epochs=[int(f.history[-1]["epoch"]) for f in fits for _ in f.variables],
+        seconds=round(time.time() - started, 1),
+        parameters=sum(np.size(x) for x in jax.tree.leaves(variables[0]["params"])),
+        config=config.identity() | {"data_digest": data.digest},
+        **environment(),
+    )
+    history = [line for f in fits for line in f.history]
+    return Outcome(record, variables, history, [f.stopped_because for f in fits])
+
+
+def _append(table: dict[str, list[float]], values: dict[str, float]) -> None:
+    for name, value in values.items():
+        table.setdefault(name, []).append(round(value, 6))
+
+
+def _fit_all(config: Run, data: Interactions) -> list[FitResult]:
+    seeds = config.seed_list()
+    if config.together or len(seeds) == 1:
+        return [_fit(config, data, seeds, config.workdir)]
+    return [
+        _fit(config, data, (s,), config.workdir and config.workdir / f"seed_{s}") for s in seeds
+    ]
+
+
+def _fit(config: Run, data: Interactions, seeds: tuple[int, ...], workdir: Path | None) -> FitResult:
+    objective, source = build_objective(config, data), build_source(config, data)
+    optimiser = build_optimiser(config.optim, source.steps_per_epoch)
+    valid = ranker(dataclasses.replace(config, ks=tuple(sorted({*config.ks, 20}))), data, "valid")
+
+    def evaluate(params: Any, extra: Any, key: jax.Array) -> dict[str, float]:
+        return valid(predict(objective, {"params": params, **extra})).mean
+
+    return fit(
+        objective,
+        source,
+        optimiser,
+        evaluate,
+        config.fit,
+        seeds=seeds,
+        workdir=workdir,
+        run_config=config.identity() | {"data_digest": data.digest},
+    )

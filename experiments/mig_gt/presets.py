@@ -1,0 +1,122 @@
+"""Hyper-parameters by method and data set.  Imports no JAX.
+
+The Amazon presets of MIG-GT are the paper's (section "Training" of its repository's defaults).
+Those of lastfm_2k and tiktok were chosen on validation by the sweeps that README.md names.
+"""
+
+import dataclasses
+from typing import Any
+
+from experiments.common.config import Optim, Run
+from mmjax.models.configs.baselines import BPRMFConfig, LightGCNConfig, MGDCFConfig
+from mmjax.models.configs.mig_gt import MIGGTConfig
+from mmjax.training.config import FitConfig
+
+METHODS = ("mig_gt", "light_gcn", "mgdcf", "bpr_mf")
+
+_PAPER_OPTIM = Optim(
+    learning_rate=1e-2, decay=0.99, batch_size=8000, negatives=1, sampler="uniform"
+)
+_BABY = Run(
+    model=MIGGTConfig(modalities=("text", "image"), hops=(2, 1), project=("image",)),
+    data="amazon_baby",
+    optim=_PAPER_OPTIM,
+    fit=FitConfig(epochs=300, eval_every=20, patience=100),
+)
+_SPORTS = dataclasses.replace(
+    _BABY,
+    data="amazon_sports",
+    model=dataclasses.replace(
+        _BABY.model,
+        hops=(2, 3),
+        input_dropout=0.2,
+        hidden_dropout=0.5,
+        user_dropout=0.1,
+        item_dropout=0.2,
+        edge_dropout=0.5,
+        fused_dropout=0.2,
+        l2=1e-4,
+    ),
+    optim=dataclasses.replace(_PAPER_OPTIM, floor=1e-3),
+    fit=FitConfig(epochs=300, eval_every=50, patience=100),
+)
+_CLOTHING = dataclasses.replace(
+    _BABY,
+    data="amazon_clothing",
+    model=dataclasses.replace(
+        _BABY.model,
+        id_hops=2,
+        hops=(2, 0),
+        hidden=2048,
+        input_dropout=0.1,
+        hidden_dropout=0.4,
+        user_dropout=0.1,
+        item_dropout=0.1,
+        edge_dropout=0.25,
+        fused_dropout=0.3,
+        samples=20,
+    ),
+    optim=dataclasses.replace(_PAPER_OPTIM, learning_rate=1e-3, decay=0.999, floor=1e-4),
+    fit=FitConfig(epochs=500, eval_every=50, patience=100),
+)
+E1 = dataclasses.replace(
+    _BABY,
+    data="lastfm_2k",
+    model=dataclasses.replace(
+        _BABY.model,
+        modalities=("text", "audio_vggish"),
+        normalise=("audio_vggish",),
+        project=("audio_vggish",),
+    ),
+    fit=FitConfig(epochs=300, eval_every=10, patience=100),
+)
+"""The settings of the sanity band: Baby's hyper-parameters on lastfm_2k, untuned."""
+
+_LASTFM = E1
+_TIKTOK = dataclasses.replace(
+    E1,
+    data="tiktok",
+    model=dataclasses.replace(E1.model, modalities=("image", "audio"), normalise=(), project=()),
+)
+_COMMUNITIES = dataclasses.replace(
+    _BABY,
+    data="communities",
+    model=dataclasses.replace(_BABY.model, modalities=("text", "noise"), project=()),
+    fit=FitConfig(epochs=150, eval_every=10, patience=150),
+)
+_MIG_GT = {
+    p.data: p for p in (_LASTFM, _TIKTOK, _BABY, _SPORTS, _CLOTHING, _COMMUNITIES)
+}
+
+_MMREC_FIT = FitConfig(epochs=1000, eval_every=1, patience=21)
+_LIGHT_GCN: dict[str, dict[str, Any]] = {}
+_BPR_MF: dict[str, dict[str, Any]] = {}
+_MGDCF: dict[str, dict[str, Any]] = {}
+
+DATA = tuple(_MIG_GT)
+
+
+def preset(method: str, data: str) -> Run:
+    """The settings of `method` on `data`; a data set without its own takes lastfm_2k's.
+
+    Raises:
+        ValueError: no such method.
+    """
+    if method == "mig_gt":
+        return dataclasses.replace(_MIG_GT.get(data, _LASTFM), data=data)
+    tuned = {"light_gcn": _LIGHT_GCN, "bpr_mf": _BPR_MF, "mgdcf": _MGDCF}
+    if method not in tuned:
+        raise ValueError(f"method {method!r} is none of {', '.join(METHODS)}")
+    base = {
+        "light_gcn": Run(LightGCNConfig(), fit=_MMREC_FIT),
+        "bpr_mf": Run(BPRMFConfig(), fit=_MMREC_FIT),
+        "mgdcf": Run(
+            MGDCFConfig(),
+            optim=dataclasses.replace(_PAPER_OPTIM, negatives=300, decay=0.995),
+            fit=FitConfig(epochs=300, eval_every=5, patience=100),
+        ),
+    }[method]
+    from experiments.common.config import override
+
+    changed = override(base, tuned[method].get(data, {}))
+    return dataclasses.replace(changed, data=data, method=method)

@@ -1,0 +1,122 @@
+"""LightGCN, and matrix factorisation with BPR as its case without layers, as MMRec trains them.
+
+X. He et al., SIGIR 2020, arXiv 2002.02126; S. Rendle et al., UAI 2009, arXiv 1205.2618.
+
+Axes: u users, i items, n = u + i nodes, d = width, b rows, k negatives.
+"""
+
+import functools
+from collections.abc import Mapping
+from typing import Any
+
+import jax.numpy as jnp
+from flax import linen as nn
+from jax import Array
+from jax.tree_util import Partial
+from jaxtyping import Float
+
+from mmjax.blocks.collectives import global_sum
+from mmjax.blocks.graph import lightgcn
+from mmjax.blocks.losses import info_bpr
+from mmjax.blocks.sparse import Operator
+from mmjax.models.configs.baselines import BPRMFConfig, LightGCNConfig
+from mmjax.objective import Aux, Objective
+
+
+class Embeddings(nn.Module):
+    """Trained vectors of all nodes, users first.
+
+    Xavier initialisation is taken over the user and the item table apart, as both are matrices
+    of their own in the papers.
+    """
+
+    n_users: int
+    n_items: int
+    width: int
+    uniform: bool = True
+
+    @nn.compact
+    def __call__(self) -> Float[Array, "n d"]:
+        """All embeddings."""
+        init = nn.initializers.xavier_uniform() if self.uniform else nn.initializers.xavier_normal()
+        users = self.param("user_embedding", init, (self.n_users, self.width))
+        items = self.param("item_embedding", init, (self.n_items, self.width))
+        return jnp.concatenate([users, items])
+
+
+def bpr_with_norms(
+    final: Float[Array, "n d"],
+    initial: Float[Array, "n d"],
+    n_users: int,
+    rows: Mapping[str, Array],
+    axis: str | None,
+) -> tuple[Float[Array, ""], Float[Array, ""]]:
+    """Mean BPR on `final` and MMRec's penalty on `initial`: the sum of the Frobenius norms of the
+    batch's user, positive and negative rows, over the batch size.
+
+    `rows` as in `mig_gt.loss_terms`; with k negatives the loss is InfoBPR.
+    """
+    where = rows["where"]
+    size = global_sum(where.astype(jnp.float32), axis)
+    user, item, negatives = rows["user"], n_users + rows["item"], n_users + rows["negatives"]
+    u = final[user]
+    scores = info_bpr((u * final[item]).sum(-1), jnp.einsum("bd,bkd->bk", u, final[negatives]))
+
+    def norm(index: Array) -> Array:
+        return jnp.sqrt(global_sum(jnp.square(initial[index]), axis, where=where))
+
+    penalty = norm(user) + norm(item) + norm(negatives)
+    return global_sum(scores, axis, where=where) / size, penalty / size
+
+
+def _loss(
+    model: Embeddings,
+    layers: int,
+    reg: float,
+    graph: Operator | None,
+    params: Any,
+    state: Any,
+    batch: Mapping[str, Array],
+    key: Array,
+    axis: str | None = None,
+) -> tuple[Array, Aux]:
+    initial = model.apply({"params": params})
+    final = initial if graph is None else lightgcn(graph, initial, layers=layers)
+    rank, norms = bpr_with_norms(final, initial, model.n_users, batch, axis)
+    return rank + reg * norms, Aux(state, {"rank": rank, "norms": norms})
+
+
+def _predict(
+    model: Embeddings, layers: int, graph: Operator | None, params: Any, state: Any, key: Array
+) -> tuple[Array, Array]:
+    x = model.apply({"params": params})
+    x = x if graph is None else lightgcn(graph, x, layers=layers)
+    return x[: model.n_users], x[model.n_users :]
+
+
+def _build(model: Embeddings, layers: int, reg: float, graph: Operator | None) -> Objective:
+    return Objective(
+        Partial(lambda key: dict(model.init(key))),
+        Partial(functools.partial(_loss, model, layers, reg), graph),
+        Partial(functools.partial(_predict, model, layers), graph),
+    )
+
+
+def objective(
+    config: LightGCNConfig, graph: Operator, n_users: int, n_items: int
+) -> Objective:
+    """LightGCN: mean of layers 0 to L of linear propagation, BPR, norms of the layer-0 rows.
+
+    Args:
+        config: hyper-parameters.
+        graph: symmetric normalised bipartite adjacency without self-loops, users first.
+        n_users: number of users, the first nodes.
+        n_items: number of items, the remaining nodes.
+    """
+    model = Embeddings(n_users, n_items, config.width)
+    return _build(model, config.layers, config.reg, graph)
+
+
+def bpr_mf(config: BPRMFConfig, n_users: int, n_items: int) -> Objective:
+    """Matrix factorisation with BPR: LightGCN with L = 0, from Xavier-normal vectors."""
+    return _build(Embeddings(n_users, n_items, config.width, uniform=False), 0, config.reg, None)
