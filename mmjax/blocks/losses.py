@@ -11,6 +11,7 @@ from jax import Array, lax
 from jaxtyping import Bool, Float, Int
 
 from mmjax.blocks.collectives import global_sum
+from mmjax.blocks.projection import l2_normalise
 
 
 def bpr(pos: Float[Array, "*b"], neg: Float[Array, "*b"]) -> Float[Array, "*b"]:
@@ -72,8 +73,8 @@ def info_nce(
                 "by row; pass positive=, the index of each anchor's candidate"
             )
         positive = jnp.arange(a.shape[0])
-    unit_a = _unit(a)
-    unit_b = _unit(b)
+    unit_a = l2_normalise(a.astype(jnp.float32))
+    unit_b = l2_normalise(b.astype(jnp.float32))
     logits = unit_a @ unit_b.T / temperature
     if where is not None:
         logits = jnp.where(where[None, :], logits, -jnp.inf)
@@ -119,13 +120,3 @@ def sq_loss(*rows: Float[Array, "b ..."]) -> Float[Array, "b"]:
 def half_square(x: Float[Array, "*n"]) -> Float[Array, ""]:
     """Half the squared Frobenius norm of an array: weight decay as a loss term."""
     return 0.5 * jnp.square(x.astype(jnp.float32)).sum()
-
-
-def _unit(x: Array) -> Array:
-    # Scaled by its largest entry first: no square overflows, and a zero row stays zero, with a
-    # finite gradient.
-    x = x.astype(jnp.float32)
-    largest = lax.stop_gradient(jnp.abs(x).max(1, keepdims=True))
-    x = x / jnp.where(largest > 0, largest, 1.0)
-    squared = jnp.square(x).sum(1, keepdims=True)
-    return x * lax.rsqrt(jnp.where(squared > 0, squared, 1.0))

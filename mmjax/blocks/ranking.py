@@ -10,6 +10,7 @@ k recommended items.
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -26,27 +27,31 @@ MEMORY = 256 * 2**20
 """Bytes of scores that a step holds unless `ranking_task` is told otherwise."""
 
 
+# Fields are Any because JAX rebuilds pytrees with placeholders that are no arrays.
 @jax.tree_util.register_dataclass
 @dataclass(frozen=True)
 class RankingTask:
-    """Which users to rank, what they have seen and what should be found; a pytree of int32.
+    """Whom to rank, what they have seen and what should be found; a pytree from `ranking_task`.
 
-    Built by `ranking_task`. Users are dealt to steps so that each step has about as many seen
-    pairs as any other.
+    Users are dealt to steps so that each step has about as many seen pairs as any other.
+
+    Attributes:
+        users: int32[u] users that are ranked, ascending; the rows of every result.
+        batches: int32[s, b] user ids by step; padding repeats users.
+        place: int32[u] where in the flattened `batches` each of `users` stands.
+        seen: int32[s, m, 2] (row of the step, item); padding has row b.
+        relevant: int32[e] held-out items, by row of `users`, ascending for each.
+        start: int32[u + 1] where the held-out items of each row begin.
+        n_items: number of items.
+        most_relevant: most held-out items of one user.
     """
 
-    users: Int[Array, "u"]
-    """Users that are ranked, ascending; rows of every result."""
-    batches: Int[Array, "s b"]
-    """User ids by step; padding repeats a user."""
-    place: Int[Array, "u"]
-    """Where in the flattened `batches` each user of `users` stands."""
-    seen: Int[Array, "s m 2"]
-    """(row of the step, item) pairs; the row of padding is out of range."""
-    relevant: Int[Array, "e"]
-    """Held-out items, ascending for each user."""
-    start: Int[Array, "u1"]
-    """Where the held-out items of each row of `users` begin; length u + 1."""
+    users: Any
+    batches: Any
+    place: Any
+    seen: Any
+    relevant: Any
+    start: Any
     n_items: int = field(metadata={"static": True})
     most_relevant: int = field(metadata={"static": True})
 
@@ -139,10 +144,11 @@ def _check_users(users: np.ndarray, n_users: int) -> np.ndarray:
     return distinct
 
 
+@partial(jax.jit, static_argnames=("k", "precision"))
 def top_items(
     user_vectors: Float[Array, "b d"],
     item_vectors: Float[Array, "i d"],
-    seen: Int[Array, "m 2"] | None = None,
+    seen: Int[Array | np.ndarray, "m 2"] | None = None,
     *,
     k: int,
     precision: lax.PrecisionLike = lax.Precision.HIGHEST,
@@ -152,7 +158,7 @@ def top_items(
     Args:
         user_vectors: finite.
         item_vectors: finite; scores are inner products, accumulated in float32.
-        seen: (row of `user_vectors`, item) pairs to leave out; pairs out of range are ignored.
+        seen: (row of `user_vectors`, item) pairs to leave out; row b or above marks padding.
         k: items per user, 1 or more. Where fewer are left, the rest is id -1, score -inf.
         precision: of the inner products; the default ranks exactly on every device.
 

@@ -4,6 +4,7 @@ Axes: e pairs, b rows, k negatives, s steps of an epoch.
 """
 
 from dataclasses import dataclass, field
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -42,24 +43,28 @@ def uniform_negatives(
     return jax.random.randint(key, shape, 0, n_items, jnp.int32)
 
 
+# Fields are Any because JAX rebuilds pytrees with placeholders that are no arrays.
 @jax.tree_util.register_dataclass
 @dataclass(frozen=True)
 class NegativeIndex:
     """Which items of a pool each user has not met, as a pytree; built by `negative_index`.
 
-    A user's positives are stored as `gaps`: the number of unseen pool items before each positive,
-    ascending per user. The r-th unseen item then lies ``count(gaps <= r)`` places after rank r.
+    A user's positives are stored as the number of unseen items of the pool before each of them.
+    The r-th unseen item then stands ``count(gaps <= r)`` places after place r of the pool.
+
+    Attributes:
+        pool: int32[p] item ids of the pool, ascending; None is the pool of all items.
+        gaps: int32[e] unseen items before each positive, by user, ascending for each.
+        start: int32[u + 1] where each user's gaps begin.
+        size: items in the pool.
+        longest: most positives of one user.
     """
 
-    pool: Int[Array, "p"] | None
-    """Item ids of the pool, ascending; None is the pool of all items."""
-    gaps: Int[Array, "e"]
-    start: Int[Array, "u1"]
-    """Where each user's gaps begin; length users + 1."""
+    pool: Any
+    gaps: Any
+    start: Any
     size: int = field(metadata={"static": True})
-    """Items in the pool."""
     longest: int = field(metadata={"static": True})
-    """Most positives of one user."""
 
 
 def negative_index(
