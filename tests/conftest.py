@@ -1,6 +1,8 @@
 """Strict settings for the whole suite; none of them reaches a user of the library."""
 
 import os
+import shutil
+import tempfile
 
 # Before JAX starts its CPU client: with fewer threads than twice the devices, a loop of steps
 # that hold an all-reduce dead-locks on a machine of few cores.
@@ -19,11 +21,21 @@ jax.config.update("jax_num_cpu_devices", DEVICES)
 jax.config.update("jax_numpy_rank_promotion", "raise")
 jax.config.update("jax_debug_key_reuse", True)
 
+# From here on every annotation of mmjax is checked when a function is called.
 jaxtyping.install_import_hook("mmjax", "beartype.beartype")
 
-hypothesis.settings.register_profile("dev", deadline=None, max_examples=25)
-hypothesis.settings.register_profile("ci", deadline=None, max_examples=25, derandomize=True, print_blob=True)
+hypothesis.settings.register_profile("dev", deadline=None)
+hypothesis.settings.register_profile("ci", deadline=None, derandomize=True, print_blob=True)
 hypothesis.settings.load_profile("ci" if os.environ.get("CI") else "dev")
+
+
+def pytest_configure(config):
+    """Keep this run's caches, and those of the processes it starts, in a folder of their own."""
+    folder = tempfile.mkdtemp(prefix="mmjax-tests-")
+    config.add_cleanup(lambda: shutil.rmtree(folder, ignore_errors=True))
+    os.environ["MMJAX_DATA"] = f"{folder}/data"
+    os.environ["JAX_COMPILATION_CACHE_DIR"] = f"{folder}/xla"
+    jax.config.update("jax_compilation_cache_dir", f"{folder}/xla")
 
 
 @pytest.fixture

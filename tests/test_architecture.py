@@ -199,9 +199,6 @@ def test_importing_settings_does_not_import_jax(module):
 
 
 @pytest.mark.process
-@pytest.mark.skipif(
-    not (ROOT / "experiments/mig_gt/__main__.py").exists(), reason="no experiment yet"
-)
 def test_help_does_not_import_jax():
     done = python(
         "import runpy, sys\n"
