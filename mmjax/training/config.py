@@ -1,7 +1,16 @@
 """How long and on what to train; importable without JAX so that `--help` answers at once."""
 
-from dataclasses import dataclass
-from typing import Literal
+import dataclasses
+import os
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+EXECUTION = "execution"
+"""Key of a field's metadata that marks it as saying how a run is executed and not what it
+computes: a run may be resumed with another value of it."""
+
+_HOW: Mapping[str, Any] = {EXECUTION: True}
 
 
 @dataclass(frozen=True)
@@ -23,24 +32,23 @@ class FitConfig:
     metric_digits: int | None = None
     """Round the metric to this many decimals before comparing it (MMRec: 4); None compares it
     as it is. Only a strictly better value counts as an improvement."""
-    devices: int | None = None
+    devices: int | None = field(default=None, metadata=_HOW)
     """Devices to split each batch over; all there are by default."""
-    mode: Literal["jit", "shard_map", "pmap"] = "jit"
+    mode: Literal["jit", "shard_map", "pmap"] = field(default="jit", metadata=_HOW)
     """Spelling of the data-parallel step; all three compute the same."""
-    steps_per_call: int = 16
+    steps_per_call: int = field(default=16, metadata=_HOW)
     """Most steps that run on the device before the host looks at their metrics."""
-    save_seconds: float = 60.0
+    save_seconds: float = field(default=60.0, metadata=_HOW)
     """Least seconds between two checkpoints; one is also written at the end and on SIGTERM."""
-    keep: int = 2
+    keep: int = field(default=2, metadata=_HOW)
     """Checkpoints kept: the newest one and earlier ones to fall back on."""
-    tensorboard: bool = True
+    tensorboard: bool = field(default=True, metadata=_HOW)
     """Write TensorBoard events beside metrics.jsonl."""
-    quiet: bool = False
+    quiet: bool = field(default=False, metadata=_HOW)
     """Print neither the start-up line nor the progress bar."""
 
     def __post_init__(self) -> None:
-        positive = ("epochs", "eval_every", "steps_per_call", "keep")
-        for name in positive:
+        for name in ("epochs", "eval_every", "steps_per_call", "keep"):
             if getattr(self, name) < 1:
                 raise ValueError(f"{name} must be 1 or more, got {getattr(self, name)}")
         for name in ("patience", "min_epochs", "save_seconds"):
@@ -48,12 +56,60 @@ class FitConfig:
                 raise ValueError(f"{name} must be 0 or more, got {getattr(self, name)}")
         if self.devices is not None and self.devices < 1:
             raise ValueError(f"devices must be 1 or more, got {self.devices}")
+        if self.mode not in ("jit", "shard_map", "pmap"):
+            raise ValueError(f"mode {self.mode!r}: choose 'jit', 'shard_map' or 'pmap'")
 
 
-EXECUTION = frozenset(
-    {
-        "devices", "mode", "steps_per_call", "save_seconds", "keep", "tensorboard", "quiet",
-    }
-)
-"""Fields that say how a run is executed and not what it computes: a run may be resumed with
-other values of these."""
+def to_json(value: Any, where: str = "config") -> Any:
+    """Dataclasses, mappings, sequences, paths and numpy scalars as plain JSON values.
+
+    Raises:
+        TypeError: a value has no JSON form; the message says where it is.
+    """
+    if value is None or isinstance(value, bool | int | float | str):
+        return value
+    if isinstance(value, os.PathLike):
+        return os.fspath(value)
+    if dataclasses.is_dataclass(value) and not isinstance(value, type):
+        names = [f.name for f in dataclasses.fields(value)]
+        return {n: to_json(getattr(value, n), f"{where}.{n}") for n in names}
+    if isinstance(value, Mapping):
+        return {str(k): to_json(v, f"{where}.{k}") for k, v in value.items()}
+    if isinstance(value, list | tuple | set | frozenset):
+        ordered = sorted(value, key=str) if isinstance(value, set | frozenset) else value
+        return [to_json(v, f"{where}[{n}]") for n, v in enumerate(ordered)]
+    item = getattr(value, "item", None)
+    if callable(item) and getattr(value, "ndim", None) == 0:
+        return item()
+    raise TypeError(f"{where} is a {type(value).__name__}, which has no JSON form")
+
+
+def execution_fields(value: Any, where: str = "") -> Iterator[str]:
+    """Dotted names of the fields below `value` that are marked as EXECUTION."""
+    if dataclasses.is_dataclass(value) and not isinstance(value, type):
+        for f in dataclasses.fields(value):
+            if f.metadata.get(EXECUTION):
+                yield where + f.name
+            else:
+                yield from execution_fields(getattr(value, f.name), f"{where}{f.name}.")
+    elif isinstance(value, Mapping):
+        for k, v in value.items():
+            yield from execution_fields(v, f"{where}{k}.")
+
+
+def flatten(value: Any, where: str = "") -> dict[str, Any]:
+    """JSON values by dotted name; a list is a value."""
+    if not isinstance(value, dict) or not value:
+        return {where: value}
+    join = f"{where}." if where else ""
+    return {k: v for name in value for k, v in flatten(value[name], join + name).items()}
+
+
+def differences(old: Mapping[str, Any], new: Mapping[str, Any]) -> list[str]:
+    """One line ``name: old -> new`` for every dotted name whose value is not the same."""
+    absent = "absent"
+    return [
+        f"{name}: {old.get(name, absent)!r} -> {new.get(name, absent)!r}"
+        for name in sorted(set(old) | set(new))
+        if old.get(name, absent) != new.get(name, absent)
+    ]

@@ -1,72 +1,95 @@
 """From an objective to its best parameters."""
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
-from functools import partial
+import statistics
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
-import time
 
-import jax
-import jax.numpy as jnp
 import optax
 
 from mmjax.objective import Objective, Variables
 from mmjax.training.config import FitConfig
+from mmjax.training.loop import Evaluate, Loop
+from mmjax.training.parallel import Devices, make_mesh
+from mmjax.training.progress import Record
+from mmjax.training.recorder import recording
+from mmjax.training.rundir import describe
+from mmjax.training.signals import StopRequest
 from mmjax.training.source import Source
-from mmjax.training.state import EVALUATION, TrainState, draw_key, init_state
-from mmjax.training.step import run_epochs
-
-Evaluate = Callable[[Any, Any, jax.Array], dict[str, float]]
+from mmjax.training.state import TrainState
 
 
 @dataclass(frozen=True)
 class FitResult:
+    """What training found; the lists go by seed."""
+
+    seeds: tuple[int, ...]
     variables: list[Variables]
+    """The best parameters and collections, on one device."""
     best_epoch: list[int]
-    best_metric: list[float]
-    history: list[dict[str, float]]
+    best_metric: list[float | None]
+    """None without an evaluation function."""
+    history: list[Record]
+    """The records of metrics.jsonl."""
     stopped_because: str
+    """"patience", "epochs", or "signal": the last one can be resumed by the same call."""
     seconds_per_epoch: float
+    """Median over the epochs, without compilation, evaluation and saving; for all seeds."""
+    state: TrainState
+    """State after the last step, with a leading axis of seeds."""
 
 
 def fit(
     objective: Objective,
     source: Source,
     optimiser: optax.GradientTransformation,
-    evaluate: Evaluate,
+    evaluate: Evaluate | None,
     config: FitConfig,
     *,
     seeds: Sequence[int] = (0,),
-    workdir=None,
-    run_config=None,
+    workdir: str | Path | None = None,
+    run_config: Any = None,
 ) -> FitResult:
-    """Provisional: single device, seeds one after the other, nothing written."""
-    history, variables, epochs, metrics, seconds, why = [], [], [], [], [], "epochs"
-    run = jax.jit(
-        lambda o, s, t: run_epochs(o, optimiser, s, t, 1), donate_argnums=2
+    """Train until the validation metric stops improving; resume if `workdir` holds this run.
+
+    Killed at any moment and called again, it ends with the same parameters as if it had not been
+    (bit for bit on CPU). SIGTERM, or SIGINT once, ends the steps in flight, saves and returns.
+
+    Args:
+        objective: the method.
+        source: training data.
+        optimiser: learning rates that follow a schedule count steps of the optimiser's own.
+        evaluate: run in the first process on one device; None keeps the last parameters.
+        config: length, selection and execution.
+        seeds: trained together as one program; each has its own draws, best epoch and stop.
+        workdir: directory of the run; None writes nothing.
+        run_config: dataclass or mapping that says what is trained, kept in config.json. A
+            directory whose run had another one is refused.
+
+    Raises:
+        ValueError: no or repeated seeds, too many devices, or a metric that is not evaluated.
+        RunDirectoryError: `workdir` holds another run, or one that is running.
+        CheckpointError: the disk is full, or no checkpoint can be read.
+        TrainingDiverged: a loss or metric is NaN or infinite.
+    """
+    seeds = tuple(int(s) for s in seeds)
+    if not seeds or len(set(seeds)) != len(seeds):
+        raise ValueError(f"seeds {seeds}: give at least one, and each once")
+    devices = Devices(make_mesh(config.devices), config.mode)
+    description = describe(run_config, config, seeds)
+    directory = None if workdir is None else Path(workdir)
+    with recording(directory, config, description) as recorder, StopRequest() as stop:
+        loop = Loop(objective, source, optimiser, evaluate, config, seeds, devices, recorder)
+        why = loop.progress.stopped_because or loop.run(stop)
+    progress = loop.progress
+    return FitResult(
+        seeds=seeds,
+        variables=loop.best_variables(),
+        best_epoch=[s.best_epoch for s in progress.selection],
+        best_metric=[s.best_metric for s in progress.selection],
+        history=progress.history,
+        stopped_because=why,
+        seconds_per_epoch=statistics.median([r["seconds"] for r in progress.history] or [0.0]),
+        state=loop.final_state(),
     )
-    sign = 1 if config.maximise else -1
-    for seed in seeds:
-        state = jax.jit(lambda o, k: init_state(o, optimiser, k))(objective, jax.random.key(seed))
-        best = None
-        for epoch in range(1, config.epochs + 1):
-            began = time.perf_counter()
-            state, m = run(objective, source, state)
-            loss = float(m["loss"].mean())
-            seconds.append(time.perf_counter() - began)
-            record = {"seed": seed, "epoch": epoch, "loss": loss}
-            if epoch % config.eval_every == 0 or epoch == config.epochs:
-                values = evaluate(state.params, state.extra, draw_key(state.key, EVALUATION, epoch))
-                record |= values
-                score = sign * values[config.metric]
-                if best is None or score > best[0]:
-                    best = (score, epoch, jax.tree.map(jnp.copy, {"params": state.params, **state.extra}))
-                elif config.patience and epoch - best[1] >= config.patience and epoch >= config.min_epochs:
-                    why = "patience"
-                    history.append(record)
-                    break
-            history.append(record)
-            if not config.quiet:
-                print(record, flush=True)
-        variables.append(best[2]); epochs.append(best[1]); metrics.append(sign * best[0])
-    return FitResult(variables, epochs, metrics, history, why, sorted(seconds)[len(seconds) // 2])

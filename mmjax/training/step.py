@@ -1,6 +1,7 @@
 """The update, written once, and a loop of updates that stays on the device."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -68,6 +69,17 @@ def start_epoch(source: Source, state: TrainState) -> Plan:
     return source.epoch(draw_key(state.key, EPOCH, state.step // source.steps_per_epoch))
 
 
+def split_epoch(steps: int, most: int) -> int:
+    """How many steps to run per call: few calls an epoch, `most` steps in a call, no rest if
+    that costs little.
+
+    The largest divisor of `steps` up to `most` if it is at least half of `most`, otherwise the
+    number that spreads the steps evenly over the fewest calls.
+    """
+    divisor = max(n for n in range(1, min(most, steps) + 1) if steps % n == 0)
+    return divisor if 2 * divisor >= most else -(-steps // -(-steps // most))
+
+
 def run_steps(
     objective: Objective,
     optimiser: optax.GradientTransformation,
@@ -77,12 +89,24 @@ def run_steps(
     first: Int[Array, ""] | int,
     *,
     n_steps: int,
+    ragged: bool = True,
     rows: Rows = all_rows,
     axis: str | None = None,
 ) -> tuple[TrainState, dict[str, Float[Array, "n"]]]:
     """Steps `first` to ``first + n_steps`` of an epoch; metrics per step.
 
-    Steps beyond the end of the epoch leave the state alone and report zeros.
+    Args:
+        objective: the method.
+        optimiser: its optimiser.
+        source: where batches come from.
+        state: state before step `first`.
+        plan: the epoch's plan, from `start_epoch`.
+        first: number of the first step within the epoch.
+        n_steps: how many, at most one epoch.
+        ragged: the last ones may lie beyond the end of the epoch; these leave the state alone
+            and report zeros. False promises that none does.
+        rows: what to do to a global batch before the update.
+        axis: mapped axis of devices, see `update`.
     """
 
     def step(state: TrainState, i: Array) -> tuple[TrainState, Metrics]:
@@ -91,12 +115,13 @@ def run_steps(
         return update(objective, optimiser, state, batch, axis)
 
     def step_or_skip(state: TrainState, i: Array) -> tuple[TrainState, Metrics]:
-        zeros = jax.tree.map(jnp.zeros_like, jax.eval_shape(step, state, i)[1])
+        zeros = jax.tree.map(
+            lambda m: jnp.zeros(m.shape, m.dtype), jax.eval_shape(step, state, i)[1]
+        )
         return lax.cond(i < source.steps_per_epoch, step, lambda s, _: (s, zeros), state, i)
 
-    whole = source.steps_per_epoch % n_steps == 0
     index = jnp.asarray(first, jnp.int32) + jnp.arange(n_steps, dtype=jnp.int32)
-    return lax.scan(step if whole else step_or_skip, state, index)
+    return lax.scan(step_or_skip if ragged else step, state, index)
 
 
 def run_epochs(
@@ -113,8 +138,27 @@ def run_epochs(
 
     def epoch(state: TrainState, _: None) -> tuple[TrainState, Metrics]:
         plan, n = start_epoch(source, state), source.steps_per_epoch
-        return run_steps(
-            objective, optimiser, source, state, plan, 0, n_steps=n, rows=rows, axis=axis
-        )
+        options = {"n_steps": n, "ragged": False, "rows": rows, "axis": axis}
+        return run_steps(objective, optimiser, source, state, plan, 0, **options)
 
     return lax.scan(epoch, state, None, length=n_epochs)
+
+
+def per_seed(
+    f: Callable[..., Any], in_axes: Sequence[int | None], seeds: int
+) -> Callable[..., Any]:
+    """`f` for each of `seeds`: `vmap` over the leading axis of the arguments whose `in_axes` is 0.
+
+    A single seed is not batched: its axis is taken off and put back, which costs nothing.
+    """
+    if seeds > 1:
+        return jax.vmap(f, in_axes=tuple(in_axes))
+
+    def single(*args: Any) -> Any:
+        args = tuple(
+            a if axis is None else jax.tree.map(lambda x: x[0], a)
+            for a, axis in zip(args, in_axes, strict=True)
+        )
+        return jax.tree.map(lambda x: x[None], f(*args))
+
+    return single

@@ -1,0 +1,111 @@
+"""The directory of a run: whose it is, and that one process at a time writes in it.
+
+config.json     what the run computes, and how it was executed last
+metrics.jsonl   one line per epoch and seed
+tb/             TensorBoard events
+checkpoints/    the newest state and the best parameters
+damaged/        checkpoints that could not be read and were moved out of the way
+"""
+
+import json
+import os
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from mmjax.data.files import atomic_write_text
+from mmjax.training.config import (
+    FitConfig,
+    differences,
+    execution_fields,
+    flatten,
+    to_json,
+)
+
+try:
+    import fcntl
+except ImportError:  # Windows has no advisory locks; two runs in one directory go unnoticed there.
+    fcntl = None
+
+
+class RunDirectoryError(RuntimeError):
+    """The directory belongs to another configuration or another process."""
+
+
+def describe(run_config: Any, config: FitConfig, seeds: Sequence[int]) -> dict[str, Any]:
+    """The content of config.json.
+
+    ``run`` is the caller's configuration, ``fit`` the one of training, and ``execution`` lists
+    the dotted names that may differ when the run is resumed.
+    """
+    whole = {"run": run_config, "fit": config, "seeds": list(seeds)}
+    return {**to_json(whole), "execution": sorted(execution_fields(whole))}
+
+
+def identity(description: Mapping[str, Any]) -> dict[str, Any]:
+    """What a run computes: the description by dotted names, without its execution fields."""
+    free = set(description["execution"])
+    kept = {k: v for k, v in description.items() if k != "execution"}
+    return {name: value for name, value in flatten(kept).items() if name not in free}
+
+
+def check_same(old: Mapping[str, Any], new: Mapping[str, Any], where: Path) -> None:
+    """Compare two identities.
+
+    Raises:
+        RunDirectoryError: they differ; the message lists the names and both values.
+    """
+    if lines := differences(old, new):
+        listed = "\n  ".join(lines)
+        raise RunDirectoryError(
+            f"{where} belongs to a run with another configuration:\n  {listed}\n"
+            "Choose another directory, or remove this one to train anew."
+        )
+
+
+@contextmanager
+def claim(workdir: Path, description: Mapping[str, Any]) -> Iterator[None]:
+    """Hold `workdir` for this process and write its config.json.
+
+    Raises:
+        RunDirectoryError: another configuration was trained here, config.json cannot be read, or
+            another process is training here now.
+    """
+    workdir.mkdir(parents=True, exist_ok=True)
+    lock = os.open(workdir / ".lock", os.O_RDWR | os.O_CREAT, 0o644)
+    try:
+        _lock(lock, workdir)
+        path = workdir / "config.json"
+        if path.exists():
+            check_same(identity(_read(path)), identity(description), workdir)
+        atomic_write_text(path, json.dumps(description, indent=2) + "\n")
+        yield
+    finally:
+        os.close(lock)
+
+
+def _read(path: Path) -> dict[str, Any]:
+    try:
+        description = json.loads(path.read_text())
+        identity(description)
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
+        raise RunDirectoryError(
+            f"{path} cannot be read ({error}); if the directory holds a run of yours, remove "
+            "this file alone: the checkpoints carry the configuration too"
+        ) from error
+    return description
+
+
+def _lock(descriptor: int, workdir: Path) -> None:
+    if fcntl is None:
+        return
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        raise RunDirectoryError(
+            f"another process is training in {workdir}; wait for it or choose another directory"
+        ) from None
+    except OSError:
+        # A file system without locks, as some network mounts are: train without the guard.
+        return
