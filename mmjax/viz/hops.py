@@ -85,8 +85,8 @@ def best_cells(
 
 def heat_map(
     values: Float[np.ndarray, "r c"],
-    rows: Sequence[int],
-    columns: Sequence[int],
+    rows: Sequence[int] | np.ndarray,
+    columns: Sequence[int] | np.ndarray,
     *,
     row_label: str = "text hops",
     column_label: str = "visual hops",
@@ -217,7 +217,7 @@ def _frames(ax: "matplotlib.axes.Axes", near: np.ndarray, best: tuple[int, ...] 
         corner = (column + 0.04, row + 0.06)
         ax.add_patch(Rectangle(corner, 0.92, 0.88, fill=False, gid=name, **look))
 
-    for row, column in np.argwhere(near):
+    for row, column in np.argwhere(near).tolist():
         if best is None or (row, column) != best:
             frame(row, column, "near", edgecolor="#fdfdfd", linewidth=1.3, linestyle=(0, (3, 2)))
     if best is not None:
@@ -227,8 +227,8 @@ def _frames(ax: "matplotlib.axes.Axes", near: np.ndarray, best: tuple[int, ...] 
 
 def _label(
     ax: "matplotlib.axes.Axes",
-    rows: Sequence[int],
-    columns: Sequence[int],
+    rows: Sequence[int] | np.ndarray,
+    columns: Sequence[int] | np.ndarray,
     row_label: str,
     column_label: str,
     title: str,

@@ -12,7 +12,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC, datetime
 from importlib import metadata, resources
 from pathlib import Path
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple, SupportsFloat
 
 import mmjax
 from mmjax.data.files import atomic_write_text
@@ -125,8 +125,8 @@ def summary(
     device: str,
     command: str,
     commit: str,
-    wall_seconds: float,
-    numbers: Mapping[str, float | str] | None = None,
+    wall_seconds: float | int,
+    numbers: Mapping[str, SupportsFloat | str] | None = None,
     **more: object,
 ) -> Section:
     """What was run, on what and how; `numbers` stand large on top, `more` follows as it is."""
@@ -242,7 +242,7 @@ def flatten(config: object, prefix: str = "") -> Iterable[tuple[str, object]]:
             yield f"{prefix}{name}", value
 
 
-def duration(seconds: float) -> str:
+def duration(seconds: float | int) -> str:
     """A time as people say it: 3725 gives "1 h 2 min"."""
     if seconds < 60:
         return f"{seconds:.1f} s" if seconds < 10 else f"{seconds:.0f} s"
@@ -257,7 +257,7 @@ def _pick(pick: Pick) -> str:
     return f'<li>{title} <span class="score">{_text(f"{pick.score:.3g}")}</span></li>\n'
 
 
-def _number(value: float | str) -> str:
+def _number(value: SupportsFloat | str) -> str:
     return value if isinstance(value, str) else style.number(value)
 
 

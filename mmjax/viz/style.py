@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, SupportsFloat
 
 if TYPE_CHECKING:
     import matplotlib.axes
@@ -32,7 +32,7 @@ def dashes(index: int) -> str | tuple:
     return DASHES[index % len(DASHES)]
 
 
-def number(value: float | None, digits: int = 4) -> str:
+def number(value: SupportsFloat | None, digits: int = 4) -> str:
     """`value` without the zero before the point, as papers print metrics: 0.0754 gives ".0754".
 
     None and values that are not finite give a dash.
@@ -69,7 +69,7 @@ def rises(metric: str) -> bool:
 
 
 def canvas(
-    rows: int = 1, columns: int = 1, *, size: tuple[float, float] | None = None
+    rows: int = 1, columns: int = 1, *, size: tuple[float | int, float | int] | None = None
 ) -> tuple["matplotlib.figure.Figure", list["matplotlib.axes.Axes"]]:
     """A figure outside pyplot and its axes row by row: nothing shows or keeps it by itself.
 
@@ -82,7 +82,7 @@ def canvas(
 
 
 def axes_or_new(
-    ax: "matplotlib.axes.Axes | None", size: tuple[float, float] = (5.0, 3.2)
+    ax: "matplotlib.axes.Axes | None", size: tuple[float | int, float | int] = (5.0, 3.2)
 ) -> "matplotlib.axes.Axes":
     """`ax` itself, or the axes of a new pyplot figure of `size` inches."""
     if ax is not None:
@@ -93,7 +93,7 @@ def axes_or_new(
 
 
 def panels_or_new(
-    axes: Sequence["matplotlib.axes.Axes"] | None, count: int, size: tuple[float, float]
+    axes: Sequence["matplotlib.axes.Axes"] | None, count: int, size: tuple[float | int, float | int]
 ) -> list["matplotlib.axes.Axes"]:
     """`axes` as a list, or `count` new ones side by side, each of `size` inches.
 

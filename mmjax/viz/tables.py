@@ -5,7 +5,7 @@ import math
 import unicodedata
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, SupportsFloat
 
 import numpy as np
 
@@ -33,7 +33,7 @@ class Row:
     name: str
     values: Mapping[str, Values] = field(default_factory=dict)
     seeds: tuple[int, ...] = ()
-    paper: Mapping[str, float] = field(default_factory=dict)
+    paper: Mapping[str, SupportsFloat] = field(default_factory=dict)
     note: str = ""
 
 
@@ -115,7 +115,8 @@ def leaderboard(
                     best=winners[metric] == row.name,
                     versus=_test(row, anchor, metric) if anchor not in (None, row) else None,
                 )
-        lines.append(Line(row.name, cells, dict(row.paper), row.note))
+        published = {metric: float(value) for metric, value in row.paper.items()}
+        lines.append(Line(row.name, cells, published, row.note))
     return Table(names, tuple(lines), reference, alpha, noise, digits)
 
 
