@@ -158,8 +158,13 @@ def test_compare_thins_the_line_where_seeds_have_stopped(ax):
 def test_rows_for_the_csv():
     rows = curves.curve_rows({"run": HISTORY}, ["recall@20"])
     assert rows[1] == {
-        "run": "run", "metric": "recall@20", "epoch": 3, "mean": 0.3, "std": 0.0, "runs": 1,
-    }  # fmt: skip
+        "run": "run",
+        "metric": "recall@20",
+        "epoch": 3,
+        "mean": 0.3,
+        "std": 0.0,
+        "runs": 1,
+    }
 
 
 def test_without_axes_a_pyplot_figure_opens():

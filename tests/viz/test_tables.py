@@ -213,9 +213,15 @@ def test_published_numbers_alone():
     table = leaderboard([Row("a", paper={"recall@20": 0.0754})])
     assert to_text(table).splitlines()[0].strip() == "Recall@20, paper"
     assert table_rows(table)[0] == {
-        "method": "a", "metric": "recall@20", "mean": None, "std": None, "seeds": 0,
-        "paper": 0.0754, "best": False, "p_versus_reference": None,
-    }  # fmt: skip
+        "method": "a",
+        "metric": "recall@20",
+        "mean": None,
+        "std": None,
+        "seeds": 0,
+        "paper": 0.0754,
+        "best": False,
+        "p_versus_reference": None,
+    }
 
 
 def test_numpy_values_are_welcome():
@@ -227,8 +233,11 @@ def test_bars_show_means_spreads_and_published_numbers():
     _, (ax,) = style.canvas()
     assert bars.bars(leaderboard(ROWS), ax=ax) is ax
     assert [tick.get_text() for tick in ax.get_yticklabels()] == [
-        "LightGCN", "FREEDOM", "MIG-GT", "Popularity",
-    ]  # fmt: skip
+        "LightGCN",
+        "FREEDOM",
+        "MIG-GT",
+        "Popularity",
+    ]
     np.testing.assert_allclose([bar.get_width() for bar in ax.patches], [0.42, 0.36, 0.122])
     assert [bar.get_alpha() for bar in ax.patches] == [1.0, 0.45, 0.45]
     assert [text.get_text() for text in ax.texts] == [".4200", ".4000 (paper)", ".3600", ".1220"]
