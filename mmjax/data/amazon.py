@@ -1,7 +1,10 @@
 """Amazon Baby, Sports and Clothing (2014, 5-core) in the copies that the MMRec family shares."""
 
 import dataclasses
+from dataclasses import dataclass
 from pathlib import Path
+
+import numpy as np
 
 from mmjax.data.checks import DataError
 from mmjax.data.index_arrays import read_index_arrays
@@ -10,58 +13,82 @@ from mmjax.data.mmrec import load_mmrec, read_features_of, read_ids_of
 from mmjax.data.source import Source
 from mmjax.data.splits import follows_mmrec
 
+OTHER_DRAW = "mmrec@other"
+"""Split of a copy that follows MMRec's rule but was drawn anew: its results are near the published
+ones by chance only.
+"""
+
 _ARRAYS = "interactions.npz"
 _MODALITIES = ("image", "text")
 
 
-def amazon(name: str, folder: str, *, sizes: tuple[int, int, int, int, int]) -> Source:
-    """The source of an Amazon data set; `sizes` are the published numbers of users, items, and
-    train, validation and test interactions (counted in the logs of georgeguo-cn/LGMRec).
+@dataclass(frozen=True)
+class Published:
+    """What the logs of georgeguo-cn/LGMRec count in MMRec's release: users, items, rows of train,
+    validation and test, and the different items that occur in each.
     """
+
+    users: int
+    items: int
+    rows: tuple[int, int, int]
+    distinct: tuple[int, int, int]
+
+
+def amazon(name: str, folder: str, published: Published) -> Source:
+    """The source of an Amazon data set, `folder` being its name in the MMRec family."""
     return Source(
         name=name,
         version="1.0.0",
         homepage="https://github.com/enoche/MMRec",
         licence="Research use (Amazon review data of McAuley et al.); no licence file",
         modalities=_MODALITIES,
-        read=lambda directory: read_amazon(directory, name, folder, sizes),
+        read=lambda directory: read_amazon(directory, name, folder, published),
         folder=folder,
         interactions=(f"{folder}.inter", f"{folder}.inter.gz", _ARRAYS),
         origin=f"the data that MMRec (https://github.com/enoche/MMRec) links to, folder {folder}",
     )
 
 
-def read_amazon(
-    directory: Path, name: str, folder: str, sizes: tuple[int, int, int, int, int]
-) -> Interactions:
+def read_amazon(directory: Path, name: str, folder: str, published: Published) -> Interactions:
     """The data set from `<folder>.inter` or, without it, from `interactions.npz`, with those of
     `image_feat.npy` and `text_feat.npy` that are there.
 
+    The split is called "mmrec" if it is the published one, told by the number of different items
+    in each part, and `OTHER_DRAW` if it only has its sizes.
+
     Raises:
-        DataError: a file is bad, or it is not the published split.
+        DataError: a file is bad, or it is another version of the data set.
         FileNotFoundError: there is neither of the two.
     """
     if (directory / _ARRAYS).exists() and not list(directory.glob(f"{folder}.inter*")):
         data = _from_arrays(directory)
     else:
         data = load_mmrec(directory, name=folder)
-    found = (data.n_users, data.n_items, *(len(data.pairs(split)) for split in SPLITS))
-    if found != sizes:
+    parts = [data.pairs(split) for split in SPLITS]
+    expected = (published.users, published.items, *published.rows)
+    found = (data.n_users, data.n_items, *map(len, parts))
+    if found != expected:
         raise DataError(
-            f"{directory}: {_sizes(found)}, but the published {name} has {_sizes(sizes)}; the copy "
-            "is cut off or is another version: copy it again, or read it under a name of its own "
-            "by mmjax.data.load_mmrec"
+            f"{directory}: {_sizes(found)}, but the published {name} has {_sizes(expected)}; the "
+            "copy is cut off or is another version: copy it again, or read it under a name of its "
+            "own by mmjax.data.load_mmrec"
         )
-    features = {key: array for key, array in data.features.items() if key in _MODALITIES}
-    return dataclasses.replace(data, name=name, features=features, source=str(directory))
+    distinct = tuple(len(np.unique(part[:, 1])) for part in parts)
+    return dataclasses.replace(
+        data,
+        name=name,
+        split="mmrec" if distinct == published.distinct else OTHER_DRAW,
+        features={key: array for key, array in data.features.items() if key in _MODALITIES},
+        source=str(directory),
+    )
 
 
 def _from_arrays(directory: Path) -> Interactions:
     """The split from plain index arrays.
 
-    In the copy that DiffMM (HKUDS/DiffMM, `Datasets/baby`) publishes, the arrays called valid and
-    test are exchanged against MMRec's split: its rule holds for every user only with the two
-    swapped. The rule decides which way round the file is.
+    In the copy that DiffMM (HKUDS/DiffMM, `Datasets/baby`) publishes, MMRec's rule holds for every
+    user only if the arrays called valid and test are exchanged. The rule decides which way round
+    the file is.
     """
     path = directory / _ARRAYS
     n_users, n_items, train, valid, test = read_index_arrays(path)

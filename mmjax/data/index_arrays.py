@@ -5,7 +5,7 @@ Axes: e interactions.
 
 import numpy as np
 
-from mmjax.data.checks import DataError
+from mmjax.data.checks import DataError, check_ids
 from mmjax.data.interactions import SPLITS
 from mmjax.data.readers import PathLike, read_npz
 
@@ -21,7 +21,7 @@ def read_index_arrays(path: PathLike) -> tuple[int, int, np.ndarray, np.ndarray,
 
     Raises:
         DataError: the file is damaged, lacks an array, or one is not of integers, is not flat,
-            or has another length than its partner.
+            has another length than its partner, or holds an id out of range.
         FileNotFoundError: there is no such file.
     """
     arrays = read_npz(path, _KEYS)
@@ -40,5 +40,8 @@ def read_index_arrays(path: PathLike) -> tuple[int, int, np.ndarray, np.ndarray,
                 f"{path}: {len(user)} entries in {split}_user, {len(item)} in {split}_item; entry "
                 "k of both is interaction k, so the file is damaged: copy or make it again"
             )
+        for side, ids in (("user", user), ("item", item)):
+            count = int(arrays[f"n_{side}s"])
+            check_ids(ids, where=f"{path}, {split}_{side}", what=f"{side} id", count=count)
         parts.append(np.stack([user, item], axis=1).astype(np.int32))
     return int(arrays["n_users"]), int(arrays["n_items"]), *parts

@@ -8,6 +8,7 @@ Axes: e interactions, i items, d features.
 """
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 from jaxtyping import Int8, Int32
@@ -17,6 +18,9 @@ from mmjax.data.files import atomic_path
 from mmjax.data.interactions import SPLITS, Interactions, validate
 from mmjax.data.readers import PathLike, header, read_features, read_table
 from mmjax.data.splits import partition, split_labels, split_name
+
+if TYPE_CHECKING:
+    import pyarrow as pa
 
 FEATURE_SUFFIX = "_feat.npy"
 USER_MAP, ITEM_MAP = "u_id_mapping.csv", "i_id_mapping.csv"
@@ -200,15 +204,13 @@ def save_mmrec(data: Interactions, directory: PathLike) -> None:
         OSError: the folder cannot be written, or the disk is full.
     """
     import pyarrow as pa
-    from pyarrow import csv
 
     folder = Path(directory)
-    tab = csv.WriteOptions(delimiter="\t", quoting_style="needed")
     pairs = np.concatenate([data.pairs(split) for split in SPLITS])
     labels = np.repeat(np.arange(3), [len(data.pairs(split)) for split in SPLITS])
     table = pa.table({"userID": pairs[:, 0], "itemID": pairs[:, 1], "x_label": labels})
     with atomic_path(folder / f"{data.name}.inter") as path:
-        csv.write_csv(table, path, tab)
+        _write_table(table, path)
     for name, array in data.features.items():
         with atomic_path(folder / f"{name}{FEATURE_SUFFIX}") as path:
             np.save(path, array)
@@ -219,7 +221,7 @@ def save_mmrec(data: Interactions, directory: PathLike) -> None:
         if ids is not None:
             table = pa.table({raw: ids.astype(str).tolist(), index: np.arange(len(ids))})
             with atomic_path(folder / file) as path:
-                csv.write_csv(table, path, tab)
+                _write_table(table, path)
 
 
 def _permutation(column: np.ndarray) -> np.ndarray | None:
@@ -230,6 +232,15 @@ def _permutation(column: np.ndarray) -> np.ndarray | None:
         return None
     order = np.argsort(values, kind="stable")
     return order if np.array_equal(values[order], np.arange(len(column))) else None
+
+
+def _write_table(table: "pa.Table", path: Path) -> None:
+    from pyarrow import csv
+
+    with open(path, "wb") as file:
+        # Arrow would put quotes around the names, which simpler readers do not expect.
+        file.write(("\t".join(table.column_names) + "\n").encode())
+        csv.write_csv(table, file, csv.WriteOptions(include_header=False, delimiter="\t"))
 
 
 def _inter_file(folder: Path, name: str | None) -> Path:

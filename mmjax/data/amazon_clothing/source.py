@@ -1,5 +1,14 @@
 """Where Amazon Clothing comes from and what size it has."""
 
-from mmjax.data.amazon import amazon
+from mmjax.data.amazon import Published, amazon
 
-SOURCE = amazon("amazon_clothing", "clothing", sizes=(39_387, 23_033, 197_338, 40_150, 41_189))
+SOURCE = amazon(
+    "amazon_clothing",
+    "clothing",
+    Published(
+        users=39_387,
+        items=23_033,
+        rows=(197_338, 40_150, 41_189),
+        distinct=(23_020, 16_702, 16_803),
+    ),
+)

@@ -1,5 +1,14 @@
 """Where Amazon Sports comes from and what size it has."""
 
-from mmjax.data.amazon import amazon
+from mmjax.data.amazon import Published, amazon
 
-SOURCE = amazon("amazon_sports", "sports", sizes=(35_598, 18_357, 218_409, 37_899, 40_029))
+SOURCE = amazon(
+    "amazon_sports",
+    "sports",
+    Published(
+        users=35_598,
+        items=18_357,
+        rows=(218_409, 37_899, 40_029),
+        distinct=(18_352, 13_342, 13_738),
+    ),
+)
