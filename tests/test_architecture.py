@@ -75,7 +75,7 @@ def wrong_arrows(sources: Modules) -> list[str]:
             there = rest.split(".")[0]
             if top in {"experiments", "tests"}:
                 found.append(f"{module}:{line}: mmjax imports {name}")
-            elif top == "mmjax" and there not in {*ARROWS[here], here, "__version__"}:
+            elif top == "mmjax" and there not in {*ARROWS[here], here, "", "__version__"}:
                 found.append(f"{module}:{line}: {here or 'mmjax'} imports {name}")
             elif top == "pickle":
                 found.append(f"{module}:{line}: no pickle is loaded or written")
