@@ -88,14 +88,13 @@ def _take(table: Array, index: Ints) -> Array:
 
 
 def _bucket_product(bucket: Bucket, padded: Array, x: Array) -> Array:
-    rows, k = bucket.neighbours.shape
     weights = _take(padded, bucket.slots)
 
-    def add(j: Array, total: Array) -> Array:
-        return total + weights[:, j, None] * _take(x, bucket.neighbours[:, j])
+    def term(j: Array | int) -> Array:
+        return weights[:, j, None] * _take(x, bucket.neighbours[:, j])
 
-    zero = jnp.zeros((rows, x.shape[1]), x.dtype)
-    return lax.fori_loop(0, k, add, zero, unroll=min(_UNROLL, k))
+    k = bucket.neighbours.shape[1]
+    return lax.fori_loop(1, k, lambda j, y: y + term(j), term(0), unroll=min(_UNROLL, k))
 
 
 def product(matrix: Ell, weights: Array, x: Array) -> Array:

@@ -180,8 +180,29 @@ def spmm(
     wider features; a batch of weights is mapped over one at a time.
     """
     if weights is None:
-        return _constant(op.symmetric, op.structure, lax.stop_gradient(op.weights), x)
-    return _product(op.structure, weights, x)
+        s, w, x = _aligned((op.structure, lax.stop_gradient(op.weights), x))
+        return _constant(op.symmetric, s, w, x)
+    return _product(*_aligned((op.structure, weights, x)))
+
+
+def _aligned(tree: Any) -> Any:
+    """Inside a `shard_map` that tracks which values differ between devices, let all leaves differ.
+
+    A custom gradient must have the type of its input, and a product with anything that differs
+    differs. Adding an empty sum says so in every version of JAX and compiles to nothing; the
+    gradient of a leaf that did not differ is then summed over devices, as it has to be.
+    """
+    leaves = jax.tree.leaves(tree)
+    if not any(_differs(leaf) for leaf in leaves):
+        return tree
+    empty = sum(lax.stop_gradient(leaf).ravel()[:0].sum().astype(jnp.float32) for leaf in leaves)
+    return jax.tree.map(lambda leaf: leaf + jnp.asarray(empty).astype(leaf.dtype), tree)
+
+
+def _differs(leaf: Array) -> bool:
+    kind = jax.typeof(leaf)
+    manual = getattr(kind, "mat", kind)
+    return bool(getattr(manual, "varying", getattr(manual, "vma", ())))
 
 
 @partial(jax.custom_vjp, nondiff_argnums=(0,))
@@ -190,7 +211,7 @@ def _constant(symmetric: bool, s: Structure, weights: Array, x: Array) -> Array:
 
 
 def _constant_fwd(symmetric: bool, s: Structure, weights: Array, x: Array) -> tuple:
-    return _multiply(s, weights, x), (s, weights)
+    return _constant(symmetric, s, weights, x), (s, weights)
 
 
 def _constant_bwd(symmetric: bool, res: tuple, g: Array) -> tuple:
@@ -206,13 +227,20 @@ def _product(s: Structure, weights: Array, x: Array) -> Array:
     return _multiply(s, weights, x)
 
 
+def _product_fwd(s: Any, weights: Any, x: Any) -> tuple:
+    structure = jax.tree.map(lambda leaf: leaf.value, s)
+    y = _product(structure, weights.value, x.value)
+    return y, (structure, weights.value, x.value if weights.perturbed else None)
+
+
 def _product_bwd(res: tuple, g: Array) -> tuple:
     s, weights, x = res
-    by_edge = _edge_dots(s, g, x).astype(weights.dtype)
+    by_edge = None if x is None else _edge_dots(s, g, x).astype(weights.dtype)
     return None, by_edge, _product(s.transposed, weights, g)
 
 
-_product.defvjp(lambda s, w, x: (_multiply(s, w, x), (s, w, x)), _product_bwd)
+# Symbolic zeros tell whether the weights are differentiated: if not, x need not be kept.
+_product.defvjp(_product_fwd, _product_bwd, symbolic_zeros=True)
 
 
 @jax.custom_vjp
@@ -227,7 +255,7 @@ def _edge_dots_bwd(res: tuple, g: Array) -> tuple:
     return None, d_left, _product(s.transposed, g, left).astype(right.dtype)
 
 
-_edge_dots.defvjp(lambda s, a, b: (_dots(s.receivers, s.senders, a, b), (s, a, b)), _edge_dots_bwd)
+_edge_dots.defvjp(lambda s, a, b: (_edge_dots(s, a, b), (s, a, b)), _edge_dots_bwd)
 
 
 def _one_at_a_time(f: Any, size: int, batched: list, *args: Any) -> tuple:
@@ -290,15 +318,15 @@ def _dots_fused(first: Array, second: Array, left: Array, right: Array) -> Array
 def _dots_by_chunk(first: Array, second: Array, left: Array, right: Array) -> Array:
     """Chunks keep the gathered rows in cache; XLA CPU vectorises a product by ones, not a sum."""
     edges = first.shape[0]
-    chunks = -(-edges // _CHUNK)
+    size = max(1, min(edges, _CHUNK))
     ones = jnp.ones(left.shape[1], left.dtype)
 
     def one(ends: tuple[Array, Array]) -> Array:
         rows = _take(left, ends[0]) * _take(right, ends[1])
         return jnp.dot(rows, ones, precision=lax.Precision.HIGHEST)
 
-    fill = (0, chunks * _CHUNK - edges)
-    ends = (jnp.pad(first, fill).reshape(-1, _CHUNK), jnp.pad(second, fill).reshape(-1, _CHUNK))
+    fill = (0, -edges % size)
+    ends = (jnp.pad(first, fill).reshape(-1, size), jnp.pad(second, fill).reshape(-1, size))
     return lax.map(one, ends).ravel()[:edges]
 
 
@@ -309,7 +337,8 @@ def _take(table: Array, index: ell.Ints) -> Array:
 @custom_vmap
 def _csr_product(data: Array, indices: Array, indptr: Array, x: Array) -> Array:
     shape = (indptr.shape[0] - 1, x.shape[0])
-    return jax_sparse.BCSR((data, indices, indptr), shape=shape) @ x
+    y = jax_sparse.BCSR((data, indices, indptr), shape=shape) @ x
+    return _aligned((y, data, indices, indptr, x))[0]
 
 
 @_csr_product.def_vmap
