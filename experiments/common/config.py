@@ -7,9 +7,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Generic, Literal, TypeVar
 
-from mmjax.training.config import FitConfig, execution_fields, to_json
+from mmjax.training.config import EXECUTION, FitConfig, execution_fields, to_json
 
 ModelT = TypeVar("ModelT")
+_HOW = {EXECUTION: True}
 
 
 @dataclass(frozen=True)
@@ -50,28 +51,31 @@ class Run(Generic[ModelT]):
     """Items left out of the ranking: mmrec, those in train; mig_gt, the other held-out split too."""
     ks: tuple[int, ...] = (5, 10, 20, 50)
     """Cut-offs K of the metrics."""
-    seed: int = 0
-    """First seed."""
-    seeds: int = 1
-    """Number of seeds, counted up from the first."""
-    together: bool = False
-    """Train all seeds in one program (vmapped) instead of one after the other."""
     dtype: Literal["float32", "bfloat16"] = "float32"
     """Precision of the frozen item features on the device."""
-    workdir: Path | None = None
-    """Folder of the run: checkpoints, metrics, report. The same command on it resumes."""
-    data_dir: Path | None = None
-    """Where prepared data are cached; default ~/.cache/mmjax or $MMJAX_DATA."""
-    manual_dir: Path | None = None
-    """Where data sets that cannot be shipped were put by hand."""
     smoke: bool = False
     """A 30-second check of the whole path with a tiny model; its figures mean nothing."""
+    preset: Literal["tuned", "paper"] = field(default="tuned", metadata=_HOW)
+    """Where the defaults come from: chosen on validation here, or published (MIG-GT: the
+    authors' settings for Baby; baselines: MMRec's defaults)."""
+    seed: int = field(default=0, metadata=_HOW)
+    """First seed."""
+    seeds: int = field(default=1, metadata=_HOW)
+    """Number of seeds, counted up from the first."""
+    together: bool = field(default=False, metadata=_HOW)
+    """Train all seeds in one program (vmapped) instead of one after the other."""
+    baselines: tuple[str, ...] = field(default=(), metadata=_HOW)
+    """Methods to train under the same protocol, for the table and the report."""
+    workdir: Path | None = field(default=None, metadata=_HOW)
+    """Folder of the run: checkpoints, metrics, report. The same command on it resumes."""
+    data_dir: Path | None = field(default=None, metadata=_HOW)
+    """Where prepared data are cached; default ~/.cache/mmjax or $MMJAX_DATA."""
+    manual_dir: Path | None = field(default=None, metadata=_HOW)
+    """Where data sets that cannot be shipped were put by hand."""
 
     def identity(self) -> dict[str, Any]:
         """What decides the result of a run for a seed, as plain JSON values; paths do not."""
         plain = to_json(self)
-        for path in ("workdir", "data_dir", "manual_dir", "together", "seed", "seeds"):
-            del plain[path]
         for path in execution_fields(self):
             *parents, name = path.split(".")
             node = plain

@@ -10,6 +10,7 @@ import numpy as np
 from experiments.common.config import Run, override
 from mmjax.data.files import atomic_path
 from mmjax.data.interactions import Interactions
+from mmjax.training.config import flatten
 
 
 @dataclass(frozen=True)
@@ -34,42 +35,27 @@ class Recommend:
     """Where data sets that cannot be shipped were put by hand."""
 
 
-def read_run(workdir: Path) -> Run:
-    """The configuration of the run in `workdir`.
+def read_run(description: dict[str, Any], where: Path) -> Run:
+    """The configuration that a run's folder describes.
 
     Raises:
-        FileNotFoundError: there is no run.
-        ValueError: its config.json cannot be read.
+        ValueError: it is not that of a recommender run.
     """
     from experiments.mig_gt.presets import preset
 
-    path = workdir / "config.json"
-    if not path.is_file():
-        raise FileNotFoundError(
-            f"{path} does not exist; give the folder that a training command had as --workdir"
-        )
     try:
-        saved = json.loads(path.read_text())
-        saved = saved.get("run", saved)
-        run = preset(saved["method"], saved["data"])
-        return override(run, _flatten({k: v for k, v in saved.items() if k != "data_digest"}))
-    except (json.JSONDecodeError, KeyError, TypeError, AttributeError) as error:
-        raise ValueError(f"{path} is not the configuration of a run ({error!r})") from error
-
-
-def _flatten(node: dict[str, Any], prefix: str = "") -> dict[str, Any]:
-    flat: dict[str, Any] = {}
-    for name, value in node.items():
-        nested = isinstance(value, dict)
-        flat |= _flatten(value, f"{prefix}{name}.") if nested else {f"{prefix}{name}": value}
-    return flat
+        saved = {k: v for k, v in description["run"].items() if k != "data_digest"}
+        start = preset(saved["method"], saved["data"])
+        return override(start, flatten(saved))
+    except (KeyError, TypeError, AttributeError) as error:
+        raise ValueError(f"{where} does not hold a recommender run ({error!r})") from error
 
 
 def recommend(flags: Recommend) -> list[dict[str, Any]]:
     """One row per recommended item: user, rank, item, title, score.
 
     Raises:
-        FileNotFoundError: no run or no checkpoint in the workdir.
+        CheckpointError: no checkpoint in the workdir.
         KeyError: no such user.
         ValueError: k is below 1 or the output has an unknown ending.
     """
@@ -78,16 +64,16 @@ def recommend(flags: Recommend) -> list[dict[str, Any]]:
     from experiments.common.evaluation import predict
     from experiments.common.problem import build_objective, load_data, shrink
     from mmjax.blocks.ranking import top_items
-    from mmjax.training.checkpoints import load_best
+    from mmjax.training.best import load_best
 
     if flags.out is not None and flags.out.suffix not in (".parquet", ".jsonl"):
         raise ValueError(f"--out {flags.out}: choose a name that ends in .parquet or .jsonl")
-    run = read_run(flags.workdir)
+    best = load_best(flags.workdir)
+    run = read_run(best.description, flags.workdir)
     run = dataclasses.replace(run, data_dir=flags.data_dir, manual_dir=flags.manual_dir)
     data = load_data(run)
-    variables = load_best(flags.workdir)
     run = shrink(run) if run.smoke else run
-    user_vectors, item_vectors = predict(build_objective(run, data), variables)
+    user_vectors, item_vectors = predict(build_objective(run, data), best.variables[0])
 
     users = _choose(flags, data)
     rows = []

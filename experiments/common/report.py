@@ -1,0 +1,139 @@
+"""The page and the tables of a finished run."""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from experiments.common.config import Run
+from experiments.common.evaluation import predict, ranker
+from experiments.common.heuristics import HEURISTICS, MAX_ENTRIES
+from experiments.common.problem import build_objective
+from experiments.common.results import Record
+from experiments.common.run import Outcome
+from mmjax.blocks.ranking import top_items
+from mmjax.data.interactions import Interactions
+from mmjax.viz import curves, report, tables
+from mmjax.viz.bars import bars
+
+METRICS = ("recall@10", "recall@20", "ndcg@10", "ndcg@20")
+NAMES = {
+    "mig_gt": "MIG-GT",
+    "light_gcn": "LightGCN",
+    "mgdcf": "MGDCF",
+    "bpr_mf": "BPR-MF",
+    "item_knn": "item-kNN",
+    "popularity": "popularity",
+}
+
+
+def heuristic_rows(run: Run, data: Interactions) -> list[tables.Row]:
+    """Popularity and item-kNN on the test split; item-kNN only where its tables fit in memory."""
+    score, rows = ranker(run, data, "test"), []
+    for name, build in HEURISTICS.items():
+        if name == "item_knn" and data.n_users * data.n_items > MAX_ENTRIES:
+            continue
+        mean = score(build(data)).mean
+        rows.append(tables.Row(NAMES[name], {m: [mean[m]] for m in METRICS}, note="no training"))
+    return rows
+
+
+def record_row(record: Record, paper: Mapping[str, float] | None = None) -> tables.Row:
+    """A record's test figures as a row of a leaderboard."""
+    values = {m: record.test[m] for m in METRICS if m in record.test}
+    name = NAMES.get(record.method, record.method)
+    return tables.Row(name, values, seeds=tuple(record.seeds), paper=paper or {})
+
+
+def result_table(records: Sequence[Record], rows: Sequence[tables.Row] = ()) -> tables.Table:
+    """Test figures of several runs under one protocol."""
+    return tables.leaderboard([*map(record_row, records), *rows], METRICS)
+
+
+def samples(run: Run, data: Interactions, variables: dict[str, Any], n: int = 4) -> list:
+    """What a few users with many test items are shown, from the first seed."""
+    users_vectors, items_vectors = predict(build_objective(run, data), variables)
+    held = np.bincount(data.test[:, 0], minlength=data.n_users)
+    users = np.argsort(-held, kind="stable")[:n]
+    rows = np.flatnonzero(np.isin(data.train[:, 0], users))
+    place = {int(u): r for r, u in enumerate(users)}
+    seen = np.array([[place[int(u)], i] for u, i in data.train[rows]], np.int32)
+    ids, scores = top_items(users_vectors[users], items_vectors, seen, k=10)
+    hits = {(int(u), int(i)) for u, i in data.test}
+    return [
+        report.Sample(
+            f"user {data.user_id(int(user))}",
+            [data.item_title(int(i)) for u, i in data.train[rows] if u == user],
+            [
+                report.Pick(data.item_title(int(i)), float(s), (int(user), int(i)) in hits)
+                for i, s in zip(row, values, strict=True)
+            ],
+        )
+        for user, row, values in zip(users, np.asarray(ids), np.asarray(scores), strict=True)
+    ]
+
+
+def write_page(
+    path: Path,
+    run: Run,
+    data: Interactions,
+    main: Outcome,
+    others: Sequence[Outcome] = (),
+    rows: Sequence[tables.Row] = (),
+) -> Path:
+    """`report.html`: result table, curves, recommendations, configuration, environment."""
+    record = main.record
+    table = result_table([record, *(o.record for o in others)], rows)
+    histories = {NAMES.get(o.record.method, o.record.method): o.history for o in (main, *others)}
+    metric = run.fit.metric
+    pictures = [
+        report.Picture(curves.curves(main.history, "loss"), "Training loss"),
+        report.Picture(
+            curves.compare(
+                {name: _by_seed(history) for name, history in histories.items()}, metric
+            ),
+            f"Validation {metric}; selection looks at nothing else",
+        ),
+        report.Picture(bars(table, "recall@20"), "Test Recall@20, scored once per seed"),
+    ]
+    page = [
+        report.summary(
+            model=NAMES.get(record.method, record.method),
+            data=f"{data.name}: {data.n_users:,} users, {data.n_items:,} items, "
+            f"{len(data.train):,} training pairs",
+            split=record.split,
+            seeds=record.seeds,
+            device=record.device,
+            command=record.command,
+            commit=record.commit,
+            wall_seconds=record.seconds,
+            numbers={f"test {m}": record.mean(m) for m in ("recall@20", "ndcg@20")},
+            mask=record.mask,
+            parameters=f"{record.parameters:,}",
+            best_epoch=", ".join(map(str, record.best_epoch)),
+            stopped_because=", ".join(main.stopped_because),
+        ),
+        report.results(table, caption="Test split", notes=_notes(run)),
+        report.figures("Training", pictures),
+        report.recommendations(samples(run, data, main.variables[0])),
+        report.configuration(record.config),
+        report.environment(device=record.device),
+    ]
+    title = f"{NAMES.get(record.method, record.method)} on {data.name}"
+    return report.write_report(path, title, *page, subtitle=data.source)
+
+
+def _by_seed(history: Sequence[Mapping[str, Any]]) -> list:
+    return list(curves.by_seed(history).values())
+
+
+def _notes(run: Run) -> list[str]:
+    mask = {
+        "mmrec": "Full ranking of all items; training items of the user are left out "
+        "(MMRec's protocol).",
+        "mig_gt": "Full ranking; training items and the other held-out split are left out "
+        "(the authors' protocol, which flatters against MMRec's tables).",
+    }[run.mask]
+    smoke = ["A smoke run: the figures mean nothing."] if run.smoke else []
+    return [mask, "Epochs are selected on validation; test is scored once.", *smoke]

@@ -1,0 +1,135 @@
+"""Grid or random search on validation; the test split is touched by the winner alone."""
+
+import dataclasses
+import itertools
+import json
+import random
+import shutil
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from experiments.common.config import Run, override, parse_assignment
+from mmjax.data.files import atomic_write_text
+
+
+@dataclass(frozen=True)
+class Sweep:
+    """Flags of the `sweep` command."""
+
+    workdir: Path
+    """Folder of the sweep; the same command on it goes on where it stopped."""
+    grid: tuple[str, ...]
+    """Fields and their values, such as optim.learning_rate=1e-3,1e-2 model.hops=[2,1],[1,1]."""
+    method: str = "mig_gt"
+    """Method whose preset is the starting point."""
+    data: str = "lastfm_2k"
+    """Data set."""
+    fixed: tuple[str, ...] = ()
+    """Fields set the same in all trials, in the same form."""
+    trials: int = 0
+    """Random trials out of the grid; 0 runs all of it."""
+    seed: int = 0
+    """Seed of the choice of trials and of every trial."""
+    seeds: int = 1
+    """Seeds per trial; the mean over them selects."""
+    metric: str = "recall@20"
+    """Validation metric that selects."""
+    keep_checkpoints: bool = False
+    """Keep the checkpoints of finished trials."""
+    data_dir: Path | None = None
+    """Where prepared data are cached."""
+    manual_dir: Path | None = None
+    """Where data sets that cannot be shipped were put by hand."""
+
+
+def assignments(flags: Sweep) -> list[dict[str, Any]]:
+    """The trials of a sweep, in the order in which they run.
+
+    Raises:
+        ValueError: a field is given twice or a text is not field=value,...
+    """
+    fields = [parse_assignment(text) for text in flags.grid]
+    if len({name for name, _ in fields}) < len(fields):
+        raise ValueError(f"a field occurs twice in --grid {' '.join(flags.grid)}")
+    names = [name for name, _ in fields]
+    points = [dict(zip(names, p, strict=True)) for p in itertools.product(*(v for _, v in fields))]
+    if 0 < flags.trials < len(points):
+        points = random.Random(flags.seed).sample(points, flags.trials)
+    return points
+
+
+def base_run(flags: Sweep) -> Run:
+    """The run that the trials start from.
+
+    Raises:
+        ValueError: unknown method or field.
+    """
+    from experiments.mig_gt.presets import preset
+
+    start = dataclasses.replace(
+        preset(flags.method, flags.data),
+        seed=flags.seed,
+        seeds=flags.seeds,
+        data_dir=flags.data_dir,
+        manual_dir=flags.manual_dir,
+    )
+    fixed = {}
+    for text in flags.fixed:
+        name, values = parse_assignment(text)
+        fixed[name] = values[0] if len(values) == 1 else tuple(values)
+    return override(start, fixed)
+
+
+def sweep(flags: Sweep) -> list[dict[str, Any]]:
+    """Run or resume all trials; rows of changed fields and validation metric, best first.
+
+    Every finished trial is a file, so that a sweep killed at any point goes on by the same
+    command. `sweep.json` in the workdir holds the rows.
+    """
+    from experiments.common.problem import load_data
+    from experiments.common.results import load_record
+    from experiments.common.run import run
+
+    start, points = base_run(flags), assignments(flags)
+    data = load_data(start)
+    rows = []
+    for n, point in enumerate(points):
+        trial = override(start, point)
+        folder = flags.workdir / "trials" / trial.digest()
+        path = folder / "record.json"
+        if not path.exists():
+            trial = dataclasses.replace(trial, workdir=folder)
+            run(trial, data=data, test=False).record.save(path)
+            if not flags.keep_checkpoints:
+                for checkpoints in folder.rglob("checkpoints"):
+                    shutil.rmtree(checkpoints)
+        record = load_record(path)
+        rows.append(
+            {
+                "set": point,
+                flags.metric: round(record.mean(flags.metric, "valid"), 5),
+                "std": round(record.std(flags.metric, "valid"), 5),
+                "best_epoch": record.best_epoch,
+                "seconds": record.seconds,
+                "trial": folder.name,
+            }
+        )
+        print(f"trial {n + 1} of {len(points)}: {rows[-1]}", flush=True)
+        _write(flags, rows, len(points))
+    return _write(flags, rows, len(points))
+
+
+def _write(flags: Sweep, rows: list[dict[str, Any]], total: int) -> list[dict[str, Any]]:
+    ordered = sorted(rows, key=lambda row: -row[flags.metric])
+    summary = {
+        "method": flags.method,
+        "data": flags.data,
+        "grid": list(flags.grid),
+        "fixed": list(flags.fixed),
+        "metric": f"validation {flags.metric}",
+        "trials": f"{len(rows)} of {total}",
+        "rows": ordered,
+    }
+    atomic_write_text(flags.workdir / "sweep.json", json.dumps(summary, indent=1) + "\n")
+    return ordered

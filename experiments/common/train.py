@@ -1,0 +1,58 @@
+"""The training command: run, baselines, table, page."""
+
+import dataclasses
+from collections.abc import Callable
+
+from experiments.common.config import Run
+
+INTERRUPTED = 143
+"""Exit status after a signal; the same command resumes."""
+
+
+def train(run: Run, preset: Callable[..., Run]) -> int:
+    """Run `run` and its baselines, print the test table, write records and `report.html`.
+
+    Returns the exit status.
+    """
+    from experiments.common.problem import load_data, shrink
+    from experiments.common.report import heuristic_rows, result_table, write_page
+    from experiments.common.run import run as run_one
+    from mmjax.training.parallel import init
+    from mmjax.viz import tables
+
+    init()
+    data = load_data(run)
+    print(f"{data}\n", flush=True)
+    outcomes = []
+    for config in [run, *(baseline(run, name, preset) for name in run.baselines)]:
+        outcome = run_one(config, data=data)
+        if "signal" in outcome.stopped_because:
+            print("stopped by a signal; the same command resumes", flush=True)
+            return INTERRUPTED
+        if config.workdir is not None:
+            outcome.record.save(config.workdir / "record.json")
+        outcomes.append(outcome)
+    rows = heuristic_rows(run, data)
+    table = result_table([o.record for o in outcomes], rows)
+    print(f"\nTest, {data.name}, split {data.split}, mask {run.mask}\n{tables.to_text(table)}")
+    if run.workdir is not None:
+        shown = shrink(run) if run.smoke else run
+        path = write_page(
+            run.workdir / "report.html", shown, data, outcomes[0], outcomes[1:], rows
+        )
+        print(f"report: {path}")
+    return 0
+
+
+def baseline(run: Run, method: str, preset: Callable[..., Run]) -> Run:
+    """`method` with its own preset, under the data, protocol, seeds and devices of `run`."""
+    own = preset(method, run.data, run.preset)
+    execution = ("devices", "mode", "quiet", "tensorboard")
+    fit = dataclasses.replace(own.fit, **{n: getattr(run.fit, n) for n in execution})
+    same = ("mask", "ks", "dtype", "smoke", "seed", "seeds", "together", "data_dir", "manual_dir")
+    return dataclasses.replace(
+        own,
+        fit=fit,
+        workdir=run.workdir and run.workdir / "baselines" / method,
+        **{n: getattr(run, n) for n in same},
+    )
