@@ -113,11 +113,8 @@ def read_prepared(builder: type[InteractionsBuilder], directory: Path) -> Intera
     """The data set that `prepare` wrote.
 
     Raises:
-        FileNotFoundError: there is none.
-        DataError: it is damaged.
+        DataError: it is damaged, or not there.
     """
-    if not (directory / builder.SOURCE.name).exists():
-        raise FileNotFoundError(f"{directory}: nothing prepared")
     try:
         tables = {table: _instance(builder, table, directory) for table in _TABLES}
         about = tables["interactions"].info.metadata

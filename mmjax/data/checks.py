@@ -65,14 +65,23 @@ def check_duplicates(
         )
 
 
+def check_matrix(features: np.ndarray, *, where: str) -> None:
+    """Check that features are a matrix ``[i d]`` with at least one column.
+
+    Raises:
+        DataError: naming `where` and the shape.
+    """
+    if features.ndim != 2 or features.shape[1] == 0:
+        raise DataError(f"{where}: shape {features.shape}; features are a matrix, one row per item")
+
+
 def check_features(features: np.ndarray, *, n_items: int, where: str) -> None:
     """Check a modality's features: a matrix ``[i d]`` of finite numbers, one row per item.
 
     Raises:
         DataError: naming `where`, the item (row) and the column of the first bad entry.
     """
-    if features.ndim != 2 or features.shape[1] == 0:
-        raise DataError(f"{where}: shape {features.shape}; features are a matrix, one row per item")
+    check_matrix(features, where=where)
     if len(features) != n_items:
         raise DataError(
             f"{where}: {len(features)} rows for {n_items} items; row i must hold the features of "

@@ -4,23 +4,24 @@ Everything is written under a temporary name in the same directory, flushed to t
 renamed. A process that is killed leaves a file `.tmp-*` behind and the target untouched.
 """
 
+import contextlib
 import errno
 import os
+import re
 import secrets
 import shutil
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
 TEMPORARY = ".tmp-"
 """What the name of every temporary file and directory begins with."""
 
 _FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
-_RESERVE = 1 << 20
+_FULL_WORDS = re.compile(r"No space left on device|\d+ requested and \d+ written")
 
 
-@contextmanager
+@contextlib.contextmanager
 def atomic_path(path: str | os.PathLike[str]) -> Iterator[Path]:
     """Yield a temporary path beside `path`; on success it takes the place of `path`.
 
@@ -46,7 +47,7 @@ def atomic_path(path: str | os.PathLike[str]) -> Iterator[Path]:
         raise
 
 
-@contextmanager
+@contextlib.contextmanager
 def atomic_directory(path: str | os.PathLike[str]) -> Iterator[Path]:
     """Yield a temporary directory beside `path`; on success it is renamed to `path`.
 
@@ -96,11 +97,10 @@ def remove_leftovers(directory: Path, *, older_than: float = 86_400.0) -> None:
     not touched for `older_than` seconds.
     """
     for path in directory.glob(f"{TEMPORARY}*"):
-        if time.time() - path.lstat().st_mtime > older_than:
-            if path.is_dir():
-                shutil.rmtree(path, ignore_errors=True)
-            else:
-                path.unlink(missing_ok=True)
+        # Another process may remove it at the same moment, or may own it: either is fine.
+        with contextlib.suppress(OSError):
+            if time.time() - path.lstat().st_mtime > older_than:
+                shutil.rmtree(path) if path.is_dir() else path.unlink()
 
 
 def atomic_write_bytes(path: str | os.PathLike[str], content: bytes) -> None:
@@ -132,18 +132,12 @@ def _flush(path: Path) -> None:
 
 def _raise_if_full(error: BaseException, target: Path) -> None:
     """Turn `error` into one that says that the disk is full, if that is what happened."""
-    if not isinstance(error, OSError):
-        return
-    # `ndarray.tofile` reports a full disk without an error number: ask the disk itself.
-    anonymous = error.errno is None and _free(target.parent) < _RESERVE
-    if error.errno in _FULL or anonymous:
+    # `ndarray.tofile` and array_record report a full disk by words instead of an error number.
+    said = isinstance(error, Exception) and _FULL_WORDS.search(str(error))
+    if said or (isinstance(error, OSError) and error.errno in _FULL):
         raise OSError(
             errno.ENOSPC,
             "no space left (disk full, or quota or file size limit reached); nothing was "
             "changed: free some space or choose another directory",
             str(target),
         ) from error
-
-
-def _free(directory: Path) -> int:
-    return shutil.disk_usage(directory).free if directory.exists() else 0

@@ -14,6 +14,7 @@ from mmjax.data.interactions import Interactions
 from mmjax.data.readers import PathLike
 from mmjax.data.source import Source, get_source, locate, package_directory, sorted_by_user
 
+_HOUR = 3600.0
 VARIABLE = "MMJAX_DATA"
 """Environment variable that names the default `data_dir`."""
 
@@ -53,6 +54,7 @@ def load(
         directory = locate(source, Path(manual_dir or root / "manual").expanduser())
         source.require(directory, allow_missing_features)
     entry = root / source.name / _key(source, directory)
+    remove_leftovers(entry, older_than=_HOUR)
     try:
         return open_arrays(entry / "arrays")
     except FileNotFoundError:
@@ -74,13 +76,14 @@ def _prepare(source: Source, directory: Path, entry: Path) -> Interactions:
 
     tables, arrays = entry / "tfds", entry / "arrays"
     remove_directory(arrays)
-    try:
-        data = read_prepared(builder, tables)
-    except (FileNotFoundError, DataError) as error:
-        if isinstance(error, DataError):
+    data = None
+    if tables.exists():
+        try:
+            data = read_prepared(builder, tables)
+        except DataError as error:
             _warn(f"{error}; preparing {source.name} again")
-        remove_leftovers(entry.parent)
-        remove_directory(tables)
+            remove_directory(tables)
+    if data is None:
         fresh = sorted_by_user(source.read(directory))
         with atomic_directory(tables) as temporary:
             prepare(builder, fresh, temporary)

@@ -100,7 +100,7 @@ def read_features_of(folder: Path) -> dict[str, np.ndarray]:
         file.name.removesuffix(FEATURE_SUFFIX): read_features(file)
         for file in sorted(folder.glob(f"*{FEATURE_SUFFIX}"))
     }
-    if len({len(array) for array in features.values() if array.ndim}) > 1:
+    if len({len(array) for array in features.values()}) > 1:
         counts = ", ".join(f"{key}{FEATURE_SUFFIX} {len(a)}" for key, a in features.items())
         raise DataError(
             f"{folder}: the feature files disagree on the number of items ({counts}); row i must "

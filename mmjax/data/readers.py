@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from mmjax.data.checks import DataError
+from mmjax.data.checks import DataError, check_matrix
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -46,13 +46,14 @@ def read_features(path: PathLike) -> np.ndarray:
 
 
 def as_features(array: np.ndarray, *, where: str) -> np.ndarray:
-    """A float16, float32 or float64 array as float32; values beyond float32's range become inf.
+    """A float16, float32 or float64 matrix as float32; values beyond float32's range become inf.
 
     Raises:
-        DataError: another dtype.
+        DataError: another dtype, or no matrix.
     """
     if array.dtype not in (np.float16, np.float32, np.float64):
         raise DataError(f"{where}: dtype {array.dtype}; save as float16, float32 or float64")
+    check_matrix(array, where=where)
     with np.errstate(over="ignore"):
         return array.astype(np.float32, copy=False)
 
