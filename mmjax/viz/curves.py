@@ -247,7 +247,11 @@ def _histories(run: History | Sequence[History]) -> Iterator[Sequence[Mapping[st
 def _seeds_with(history: History, metric: str, x: str) -> list[list[Mapping[str, Any]]]:
     """The seeds of `history` that have the metric; all of them if none has, for the error."""
     seeds = list(by_seed(history).values())
-    having = [rows for rows in seeds if any(metric in row and x in row for row in rows)]
+    having = [
+        rows
+        for rows in seeds
+        if any(r.get(metric) is not None and r.get(x) is not None for r in rows)
+    ]
     return having or [[row for rows in seeds for row in rows]]
 
 

@@ -117,8 +117,8 @@ def heat_map(
         )
     ax = style.axes_or_new(ax, (1.6 + 0.75 * len(columns), 1.3 + 0.5 * len(rows)))
     place, near = best_cells(values, noise=noise, rising=rising)
-    _draw(ax, values, limits or _limits(values), digits)
-    _frames(ax, near if noise > 0 else np.zeros_like(near), place)
+    mesh = _draw(ax, values, limits or _limits(values), digits)
+    _frames(ax, mesh, values, near if noise > 0 else np.zeros_like(near), place)
     _label(ax, rows, columns, row_label, column_label, title)
     return ax
 
@@ -142,9 +142,11 @@ def hop_panels(
     made = style.panels_or_new(axes, len(grid.panels), size)
     best, near = best_cells(grid.mean, noise=noise, rising=rising)
     for index, (hops, ax) in enumerate(zip(grid.panels, made, strict=True)):
-        _draw(ax, grid.mean[index], _limits(grid.mean), digits)
+        values = grid.mean[index]
+        mesh = _draw(ax, values, _limits(grid.mean), digits)
         frame = best[1:] if best is not None and best[0] == index else None
-        _frames(ax, near[index] if noise > 0 else np.zeros_like(near[index]), frame)
+        equals = near[index] if noise > 0 else np.zeros_like(near[index])
+        _frames(ax, mesh, values, equals, frame)
         title = f"{panel_label}: {_hops(hops)}" if len(grid.panels) > 1 else ""
         _label(ax, grid.rows, grid.columns, row_label, column_label, title)
         if index:
@@ -187,7 +189,7 @@ def _draw(
     values: Float[np.ndarray, "r c"],
     limits: tuple[float, float],
     digits: int,
-) -> None:
+) -> "matplotlib.collections.QuadMesh":
     mesh = ax.pcolormesh(
         np.ma.masked_invalid(values),
         cmap=COLOURS,
@@ -202,6 +204,7 @@ def _draw(
         else:
             text, ink = style.number(float(value), digits), _ink_on(mesh, float(value))
         ax.text(column + 0.5, row + 0.5, text, ha="center", va="center", color=ink, fontsize=9)
+    return mesh
 
 
 def _ink_on(mesh: "matplotlib.collections.QuadMesh", value: float) -> str:
@@ -210,7 +213,13 @@ def _ink_on(mesh: "matplotlib.collections.QuadMesh", value: float) -> str:
     return "#0b0d12" if 0.30 * red + 0.59 * green + 0.11 * blue > 0.5 else "#fdfdfd"
 
 
-def _frames(ax: "matplotlib.axes.Axes", near: np.ndarray, best: tuple[int, ...] | None) -> None:
+def _frames(
+    ax: "matplotlib.axes.Axes",
+    mesh: "matplotlib.collections.QuadMesh",
+    values: Float[np.ndarray, "r c"],
+    near: np.ndarray,
+    best: tuple[int, ...] | None,
+) -> None:
     from matplotlib.patches import Rectangle
 
     def frame(row: int, column: int, name: str, **look: Any) -> None:
@@ -219,7 +228,8 @@ def _frames(ax: "matplotlib.axes.Axes", near: np.ndarray, best: tuple[int, ...] 
 
     for row, column in np.argwhere(near).tolist():
         if best is None or (row, column) != best:
-            frame(row, column, "near", edgecolor="#fdfdfd", linewidth=1.3, linestyle=(0, (3, 2)))
+            ink = _ink_on(mesh, float(values[row, column]))
+            frame(row, column, "near", edgecolor=ink, linewidth=1.2, linestyle=(0, (3, 2)))
     if best is not None:
         frame(best[0], best[1], "best", edgecolor="#0b0d12", linewidth=3.6)
         frame(best[0], best[1], "best", edgecolor="#fdfdfd", linewidth=1.6)

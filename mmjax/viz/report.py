@@ -8,6 +8,7 @@ import dataclasses
 import html
 import os
 import platform
+import sys
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC, datetime
 from importlib import metadata, resources
@@ -17,6 +18,7 @@ from typing import TYPE_CHECKING, NamedTuple, SupportsFloat
 import mmjax
 from mmjax.data.files import atomic_write_text
 from mmjax.viz import style
+from mmjax.viz.files import figure_of
 from mmjax.viz.svg import to_png_element, to_svg
 from mmjax.viz.tables import Table, to_html
 
@@ -158,8 +160,12 @@ def results(
 
 
 def figures(title: str, pictures: Iterable[Picture]) -> Section:
-    """Pictures with captions, side by side where the page is wide enough."""
-    parts = []
+    """Pictures with captions, side by side where the page is wide enough.
+
+    Figures that pyplot keeps are closed: they are in the page now, and a notebook does not show
+    them a second time.
+    """
+    parts, pictures = [], list(pictures)
     for picture, caption, wide, raster in pictures:
         element = (to_png_element if raster else to_svg)(picture, caption)
         kind = ' class="wide"' if wide else ""
@@ -167,6 +173,12 @@ def figures(title: str, pictures: Iterable[Picture]) -> Section:
             f'<figure{kind}><div class="scroll">{element}</div>\n'
             f"<figcaption>{_text(caption)}</figcaption></figure>"
         )
+    # Where pyplot was never imported it keeps nothing, and importing it takes half a second.
+    if "matplotlib.pyplot" in sys.modules:
+        import matplotlib.pyplot as plt
+
+        for entry in pictures:
+            plt.close(figure_of(entry.picture))
     return Section(title, '<div class="pictures">\n' + "\n".join(parts) + "\n</div>")
 
 

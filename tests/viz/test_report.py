@@ -184,6 +184,15 @@ def test_write_report_replaces_in_one_step(tmp_path):
     assert [file.name for file in path.parent.iterdir()] == ["report.html"]
 
 
+def test_figures_of_pyplot_are_closed_once_they_are_in_the_page():
+    import matplotlib.pyplot as plt
+
+    ax = curves.curves([{"epoch": 1, "loss": 0.5}, {"epoch": 2, "loss": 0.4}], "loss")
+    number = ax.figure.number
+    section = report.figures("Training", [report.Picture(ax, "loss")])
+    assert "<svg" in section.body and number not in plt.get_fignums()
+
+
 def test_configuration_takes_records_only():
     assert list(report.flatten(Outer(name="x"))) == [
         ("name", "x"),
