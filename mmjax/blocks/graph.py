@@ -6,7 +6,7 @@ out for the device. Edge weights are the `edges` of the graph.
 Axes: p user-item pairs, e directed edges, n nodes (users first, then items), d features.
 """
 
-from typing import Any, Literal, get_args
+from typing import Any, Literal
 
 import jraph
 import numpy as np
@@ -15,7 +15,7 @@ from jaxtyping import Float, Int
 
 from mmjax.blocks.sparse import Operator, spmm
 
-Normalisation = Literal["sym", "left", "right"]
+NORMALISATIONS = ("sym", "left", "right")
 
 
 def weighted_graph(
@@ -82,7 +82,7 @@ def degrees(graph: jraph.GraphsTuple, *, of: Literal["receivers", "senders"]) ->
 
 
 def normalise(
-    graph: jraph.GraphsTuple, kind: Normalisation = "sym", *, eps: float = 0.0
+    graph: jraph.GraphsTuple, kind: str = "sym", *, eps: float = 0.0
 ) -> jraph.GraphsTuple:
     """Divide the weights by degrees d, the row sums of A (self-loops count).
 
@@ -93,8 +93,8 @@ def normalise(
     Raises:
         ValueError: unknown `kind`, no weights, or a node with a negative degree.
     """
-    if kind not in get_args(Normalisation):
-        raise ValueError(f"kind must be one of {get_args(Normalisation)}, got {kind!r}")
+    if kind not in NORMALISATIONS:
+        raise ValueError(f"kind must be one of {NORMALISATIONS}, got {kind!r}")
     if graph.edges is None:
         raise ValueError("graph.edges is None: normalise needs one weight per edge, such as 1.0")
     d = degrees(graph, of="senders" if kind == "right" else "receivers") + eps

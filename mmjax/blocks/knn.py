@@ -9,7 +9,6 @@ Axes: i items, d features, k neighbours, r rows of a block, e directed edges.
 import hashlib
 from collections.abc import Sequence
 from functools import partial
-from typing import Literal, get_args
 
 import jax
 import jax.numpy as jnp
@@ -21,7 +20,7 @@ from jaxtyping import Float
 from mmjax.blocks.graph import normalise, weighted_graph
 from mmjax.blocks.projection import l2_normalise
 
-Kind = Literal["bin", "cos"]
+KINDS = ("bin", "cos")
 _BLOCK_ENTRIES = 1 << 24
 
 
@@ -70,7 +69,7 @@ def knn_graph(
     features: Float[Array, "i d"] | Float[np.ndarray, "i d"],
     *,
     k: int = 10,
-    kind: Kind = "bin",
+    kind: str = "bin",
     block: int = 0,
 ) -> jraph.GraphsTuple:
     """Every item (receiver) reads its `k` nearest items by cosine (senders), itself included.
@@ -83,8 +82,8 @@ def knn_graph(
         ValueError: a feature is not finite, unknown `kind`, `k` out of range, or the cosines of
             an item sum to less than zero.
     """
-    if kind not in get_args(Kind):
-        raise ValueError(f"kind must be one of {get_args(Kind)}, got {kind!r}")
+    if kind not in KINDS:
+        raise ValueError(f"kind must be one of {KINDS}, got {kind!r}")
     finite = np.isfinite(np.asarray(features)).all(axis=1)
     if not finite.all():
         raise ValueError(

@@ -8,9 +8,9 @@ dot product per edge for the weights.
 Axes: n nodes, e directed edges, d features.
 """
 
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from functools import partial
-from typing import Any, Literal, NamedTuple, get_args
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -23,7 +23,7 @@ from jaxtyping import Float, Int
 
 from mmjax.blocks import ell
 
-Layout = Literal["auto", "csr", "ell", "dense", "segment"]
+LAYOUTS = ("auto", "csr", "ell", "dense", "segment")
 _CHUNK = 4096
 
 
@@ -83,7 +83,7 @@ class Operator:
     symmetric: bool = field(metadata={"static": True})
 
 
-def operator(graph: jraph.GraphsTuple, *, layout: Layout = "auto") -> Operator:
+def operator(graph: jraph.GraphsTuple, *, layout: str = "auto") -> Operator:
     """Lay out a single graph for products; runs on the host.
 
     `graph.edges` holds the weights, float[e]. Duplicate edges add up; nodes without edges give
@@ -94,8 +94,8 @@ def operator(graph: jraph.GraphsTuple, *, layout: Layout = "auto") -> Operator:
     Raises:
         ValueError: not one graph, weights missing or not finite, or an edge end out of range.
     """
-    if layout not in get_args(Layout):
-        raise ValueError(f"layout must be one of {get_args(Layout)}, got {layout!r}")
+    if layout not in LAYOUTS:
+        raise ValueError(f"layout must be one of {LAYOUTS}, got {layout!r}")
     if layout == "auto":
         layout = "csr" if jax.default_backend() == "cpu" else "ell"
     n, senders, receivers, weights = _validated(graph)
@@ -274,6 +274,11 @@ def _one_at_a_time(f: Any, size: int, batched: list, *args: Any) -> tuple:
 
 @custom_vmap
 def _multiply(s: Structure, weights: Array, x: Array) -> Array:
+    return _matrix_product(s, weights, x)
+
+
+@jax.jit
+def _matrix_product(s: Structure, weights: Array, x: Array) -> Array:
     dtype = jnp.promote_types(jnp.promote_types(x.dtype, weights.dtype), jnp.float32)
     w, wide = weights.astype(dtype), x.astype(dtype)
     if isinstance(s.rows, Csr):
@@ -300,6 +305,7 @@ def _multiply_batched(size: int, batched: list, s: Structure, weights: Array, x:
 
 
 @custom_vmap
+@jax.jit
 def _dots(first: Array, second: Array, left: Array, right: Array) -> Array:
     dtype = jnp.promote_types(jnp.promote_types(left.dtype, right.dtype), jnp.float32)
     args = (first, second, left.astype(dtype), right.astype(dtype))
@@ -360,8 +366,3 @@ def csr_product(
     dtype = jnp.promote_types(jnp.promote_types(data.dtype, x.dtype), jnp.float32)
     y = _csr_product(data.astype(dtype), indices, indptr, x.astype(dtype))
     return y.astype(x.dtype)
-
-
-def with_weights(op: Operator, weights: Float[Array, "e"]) -> Operator:
-    """`op` with other constant weights, on the same structure (not known to be symmetric)."""
-    return replace(op, weights=weights, symmetric=False)
