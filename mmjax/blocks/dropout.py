@@ -2,7 +2,7 @@
 
 import jax
 import jax.numpy as jnp
-from jax import Array
+from jax import Array, lax
 from jaxtyping import Float, Key
 
 _LEVELS = 1 << 16
@@ -32,5 +32,8 @@ def dropout(key: Key[Array, ""], x: Float[Array, "*n"], rate: float) -> Float[Ar
     levels = keep_levels(rate)
     if levels == _LEVELS:
         return x
-    kept = jax.random.bits(key, x.shape, jnp.uint16) < levels
+    # Two draws from each 32-bit word: asked for 16 bits, JAX draws 32 and throws half away.
+    words = jax.random.bits(key, (-(-x.size // 2),), jnp.uint32)
+    draws = lax.bitcast_convert_type(words, jnp.uint16).ravel()[: x.size].reshape(x.shape)
+    kept = draws < levels
     return jnp.where(kept, x * (_LEVELS / levels), jnp.zeros((), x.dtype)).astype(x.dtype)

@@ -106,7 +106,13 @@ def gather_dot(
     """``y[n, s] = rows[n] . table[index[n, s]]``; nothing of size n x s x d exists."""
     if p.index.shape[1] == 0:
         return jnp.zeros(p.index.shape, rows.dtype)
-    return lax.map(lambda j: (rows * _take(table, j)).sum(-1), p.index.T).T
+    # XLA CPU vectorises a product by ones, not a sum over the last axis.
+    ones = jnp.ones(rows.shape[1], rows.dtype)
+
+    def one(j: Array) -> Array:
+        return jnp.dot(rows * _take(table, j), ones, precision=lax.Precision.HIGHEST)
+
+    return lax.map(one, p.index.T).T
 
 
 @partial(jax.custom_vjp, nondiff_argnums=(2,))
