@@ -125,6 +125,11 @@ class Graph(nn.Module):
         raise ValueError(f"propagation is csr, transposed or index_add, not {how!r}")
 
 
+def rows(table: Tensor, index: Tensor) -> Tensor:
+    """`table[index]`; the gradient of `index_select` is several times faster on CPU."""
+    return table.index_select(0, index.ravel()).view(*index.shape, *table.shape[1:])
+
+
 def mgdcf(graph: Graph, h0: Tensor, values: Tensor, hops: int, config: Config) -> Tensor:
     """H^{k+1} = beta A H^k + alpha H^0, divided at the end by gamma (equation of MGDCF)."""
     alpha, beta = config.alpha, config.beta
@@ -259,7 +264,7 @@ class MigGt(nn.Module):
         if not self.config.transformer:
             return h, h[:, None]
         samples = self.draw_samples() if samples is None else samples
-        memory = torch.cat([h[:, None], h[self.n_users :][samples]], dim=1)
+        memory = torch.cat([h[:, None], rows(h[self.n_users :], samples)], dim=1)
         outputs = self.attention(memory)
         return outputs[:, 0], outputs
 
@@ -268,15 +273,15 @@ class MigGt(nn.Module):
     ) -> dict[str, Tensor]:
         """The parts of the loss, sums over the batch; `negatives` is int[batch, n]."""
         user_vectors, item_vectors = final.split([self.n_users, self.n_items])
-        user = user_vectors[users]
+        user = rows(user_vectors, users)
         candidates = torch.cat([items[:, None], negatives], dim=1)
-        scores = torch.einsum("bd,bcd->bc", user, item_vectors[candidates])
+        scores = torch.einsum("bd,bcd->bc", user, rows(item_vectors, candidates))
         parts = {
             "rank": -scores.log_softmax(-1)[:, 0].sum(),
             "l2": 0.5 * self.config.l2 * (final**2).sum(),
         }
         if self.config.transformer:
-            tokens = torch.einsum("bd,btd->bt", user, outputs[self.n_users + items])
+            tokens = torch.einsum("bd,btd->bt", user, rows(outputs, self.n_users + items))
             parts["tur"] = -tokens.log_softmax(-1)[:, 0].sum()
         return parts
 
@@ -289,7 +294,7 @@ def batches(pairs: Tensor, n_items: int, config: Config) -> Iterator[tuple[Tenso
 
 
 class Trainer:
-    """Adam with the paper's decay of the learning rate after each epoch, down to its floor."""
+    """Adam with the paper's decay of the learning rate after each epoch."""
 
     def __init__(self, model: MigGt, pairs: Tensor):
         self.model, self.pairs = model, pairs.long()
@@ -305,15 +310,18 @@ class Trainer:
         self.optimizer.step()
         return loss.detach()
 
+    def decay(self) -> None:
+        """Multiply the learning rate by the decay unless that would take it below the floor."""
+        config = self.model.config
+        for group in self.optimizer.param_groups:
+            if group["lr"] * config.decay >= config.decay_floor:
+                group["lr"] *= config.decay
+
     def epoch(self) -> float:
         """Train one epoch and decay the learning rate; the mean loss per edge."""
-        config = self.model.config
         self.model.train()
         total = torch.zeros(())
-        for users, items, negatives in batches(self.pairs, self.model.n_items, config):
-            total += self.step(users, items, negatives)
-        for group in self.optimizer.param_groups:
-            decayed = group["lr"] * config.decay
-            if decayed >= config.decay_floor:
-                group["lr"] = decayed
+        for batch in batches(self.pairs, self.model.n_items, self.model.config):
+            total += self.step(*batch)
+        self.decay()
         return float(total) / len(self.pairs)
