@@ -23,8 +23,8 @@ from mmjax.blocks.pairs import check_pairs, sorted_pairs
 from mmjax.blocks.search import count_at_most
 from mmjax.blocks.topk import top_k
 
-MEMORY = 256 * 2**20
-"""Bytes of scores that a step holds unless `ranking_task` is told otherwise."""
+_CACHE = 8 * 2**20
+_DEVICE = 256 * 2**20
 
 
 # Fields are Any because JAX rebuilds pytrees with placeholders that are no arrays.
@@ -64,7 +64,7 @@ def ranking_task(
     *,
     users: Integer[np.ndarray, "u"] | None = None,
     batch_size: int | None = None,
-    memory: int = MEMORY,
+    memory: int | None = None,
 ) -> RankingTask:
     """Prepare a ranking on the host.
 
@@ -77,7 +77,8 @@ def ranking_task(
         users: distinct users to rank; None ranks those with a held-out item. Users without one
             get zeros, and `summarise` leaves them out.
         batch_size: users scored at a time; None takes what `memory` allows.
-        memory: bytes for the scores of a step, used when `batch_size` is None.
+        memory: bytes for the scores of a step, used when `batch_size` is None; None takes 8 MiB
+            on CPU, so that they stay in the cache, and 256 MiB elsewhere.
 
     Raises:
         ValueError: an id is out of range, users repeat, there is nobody to rank, or a size is
@@ -89,10 +90,13 @@ def ranking_task(
     if not len(users):
         raise ValueError("ranking_task: no user to rank; held_out is empty and users names nobody")
     if batch_size is None:
+        if memory is None:
+            memory = _CACHE if jax.default_backend() == "cpu" else _DEVICE
         batch_size = max(1, memory // (4 * n_items))
     if batch_size < 1:
         raise ValueError(f"ranking_task: batch_size = {batch_size}; it must be 1 or more")
-    batch_size = min(batch_size, len(users))
+    steps = -(-len(users) // batch_size)
+    batch_size = -(-len(users) // steps)
 
     row = np.full(n_users, -1)
     row[users] = np.arange(len(users))
@@ -100,7 +104,6 @@ def ranking_task(
     held_row, seen_row = row[held_out[:, 0]], row[seen[:, 0]]
 
     # Dealt by falling number of seen items, so that no step pads much for one heavy batch.
-    steps = -(-len(users) // batch_size)
     order = np.argsort(-np.bincount(seen_row, minlength=len(users)), kind="stable")
     dealt = np.resize(order, (batch_size, steps)).T
     place = np.empty(len(users), np.int64)
@@ -165,8 +168,6 @@ def top_items(
     Raises:
         ValueError: k is below 1.
     """
-    if k < 1:
-        raise ValueError(f"top_items: k = {k}; it must be 1 or more")
     scores = jnp.einsum(
         "bd,id->bi",
         user_vectors,
@@ -176,14 +177,8 @@ def top_items(
     )
     if seen is not None:
         scores = scores.at[seen[:, 0], seen[:, 1]].set(-jnp.inf, mode="drop")
-    n = scores.shape[1]
-    values, ids = top_k(scores, min(k, n))
-    ids = jnp.where(values > -jnp.inf, ids, -1).astype(jnp.int32)
-    missing = ((0, 0), (0, max(0, k - n)))
-    return (
-        jnp.pad(ids, missing, constant_values=-1),
-        jnp.pad(values, missing, constant_values=-jnp.inf),
-    )
+    values, ids = top_k(scores, k)
+    return ids, values
 
 
 @partial(jax.jit, static_argnames=("k", "precision"))
@@ -221,6 +216,15 @@ def rank(
     return ids.reshape(-1, k)[task.place]
 
 
+def _is_relevant(task: RankingTask, ids: Array) -> Array:
+    start, stop = (
+        jnp.broadcast_to(x[:, None], ids.shape) for x in (task.start[:-1], task.start[1:])
+    )
+    count = count_at_most(task.relevant, start, stop, ids, longest=task.most_relevant)
+    largest_at_most = task.relevant.at[start + count - 1].get(mode="clip")
+    return (count > 0) & (largest_at_most == ids)
+
+
 @partial(jax.jit, static_argnames=("ks", "precision"))
 def _evaluate(
     task: RankingTask,
@@ -231,11 +235,7 @@ def _evaluate(
     precision: lax.PrecisionLike,
 ) -> dict[str, Array]:
     ids = rank(task, user_vectors, item_vectors, k=max(ks), precision=precision)
-    start, stop = task.start[:-1, None], task.start[1:, None]
-    start, stop = (jnp.broadcast_to(x, ids.shape) for x in (start, stop))
-    at_most = partial(count_at_most, task.relevant, start, stop, longest=task.most_relevant)
-    # Held-out items are distinct, so the counts differ exactly where the item is one of them.
-    hits = at_most(ids) > at_most(ids - 1)
+    hits = _is_relevant(task, ids)
     relevant = task.start[1:] - task.start[:-1]
     finite = jnp.isfinite(user_vectors).all() & jnp.isfinite(item_vectors).all()
     result = {"relevant": relevant}

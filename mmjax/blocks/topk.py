@@ -1,5 +1,6 @@
 """Exact top-k of long rows by block maxima.  Axes: b rows, i entries of a row, k kept."""
 
+import jax
 import jax.numpy as jnp
 from jax import Array, lax
 from jaxtyping import Float, Int
@@ -11,30 +12,48 @@ def top_k(scores: Float[Array, "b i"], k: int) -> tuple[Float[Array, "b k"], Int
     """The k largest scores of each row, descending, and their positions; ties lowest first.
 
     Equal to a stable descending sort, and several times faster than sorting whole rows: the k
-    blocks of neighbours with the largest maxima hold all of the answer. No score may be NaN.
+    blocks of neighbours with the largest maxima hold all of the answer. Entries of -inf count as
+    missing; where fewer than k others exist, the rest is score -inf, position -1.
+
+    No score may be NaN.
 
     Raises:
-        ValueError: k is not in [1, i].
+        ValueError: k is below 1.
     """
+    if k < 1:
+        raise ValueError(f"top_k: k = {k}; it must be 1 or more")
+    n = scores.shape[1]
+    values, index = _select(scores, min(k, n))
+    index = jnp.where(values > -jnp.inf, index, -1)
+    more = ((0, 0), (0, max(0, k - n)))
+    return (
+        jnp.pad(values, more, constant_values=-jnp.inf),
+        jnp.pad(index, more, constant_values=-1),
+    )
+
+
+def _select(scores: Array, k: int) -> tuple[Array, Array]:
+    """`top_k` for k <= i, with arbitrary positions of -inf."""
     rows, n = scores.shape
-    if not 1 <= k <= n:
-        raise ValueError(f"top_k: k = {k} of rows of {n} entries; it must lie in [1, {n}]")
     blocks = -(-n // _WIDTH)
     if blocks <= 2 * k:
-        return _plain(scores, k)
-    scores = jnp.pad(scores, ((0, 0), (0, blocks * _WIDTH - n)), constant_values=-jnp.inf)
-    scores = scores.reshape(rows, blocks, _WIDTH)
+        # `lax.top_k` orders -0 below +0, which are a tie.
+        values, index = lax.top_k(jnp.where(scores == 0, 0.0, scores), k)
+        return values, index
+    window, ragged = (1, _WIDTH), ((0, 0), (0, blocks * _WIDTH - n))
+    maxima = lax.reduce_window(scores, -jnp.inf, lax.max, window, window, ragged)
     # Of an entry x in a block that is not chosen, k blocks each hold an entry that goes before x:
     # a larger one, or an equal one in an earlier block. So x is not among the top k.
-    chosen = jnp.sort(top_k(scores.max(2), k)[1], axis=1)
     # Ascending blocks keep the candidates in order of position, so ties still fall lowest first.
-    candidates = jnp.take_along_axis(scores, chosen[:, :, None], 1).reshape(rows, k * _WIDTH)
-    values, place = _plain(candidates, k)
-    block = jnp.take_along_axis(chosen, place // _WIDTH, 1)
-    return values, block * _WIDTH + place % _WIDTH
+    first = jnp.sort(_select(maxima, k)[1], axis=1) * _WIDTH
+    # The last block reads backwards into the one before it, whose entries it then drops.
+    start = jnp.minimum(first, n - _WIDTH)
+    position = start[:, :, None] + jnp.arange(_WIDTH)[None, None, :]
+    entries = jax.vmap(_windows)(scores, start)
+    entries = jnp.where(position >= first[:, :, None], entries, -jnp.inf)
+    values, place = _select(entries.reshape(rows, -1), k)
+    return values, jnp.take_along_axis(position.reshape(rows, -1), place, 1)
 
 
-def _plain(scores: Array, k: int) -> tuple[Array, Array]:
-    # `lax.top_k` orders -0 below +0, which are a tie.
-    values, index = lax.top_k(jnp.where(scores == 0, 0.0, scores), k)
-    return values, index
+def _windows(row: Array, start: Array) -> Array:
+    return jax.vmap(lambda s: lax.dynamic_slice(row, (s,), (_WIDTH,)))(start)
