@@ -26,7 +26,9 @@ def read_npy(path: PathLike) -> np.ndarray:
         FileNotFoundError: there is no such file.
     """
     try:
-        array = np.load(path, allow_pickle=False)
+        # Opened here, because `np.load` leaves the file open when it finds it damaged.
+        with open(path, "rb") as file:
+            array = np.load(file, allow_pickle=False)
     except (ValueError, EOFError, zipfile.BadZipFile) as error:
         raise DataError(_array_fault(path, error)) from error
     if not isinstance(array, np.ndarray):
@@ -66,7 +68,7 @@ def read_npz(path: PathLike, keys: Iterable[str] | None = None) -> dict[str, np.
         FileNotFoundError: there is no such file.
     """
     try:
-        with np.load(path, allow_pickle=False) as archive:
+        with open(path, "rb") as file, np.load(file, allow_pickle=False) as archive:
             wanted = list(archive.files if keys is None else keys)
             missing = [key for key in wanted if key not in archive.files]
             if missing:

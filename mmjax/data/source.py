@@ -45,10 +45,15 @@ class Source:
     origin: str = ""
 
     @property
+    def feature_files(self) -> tuple[str, ...]:
+        """The feature files that a user has to get, one a modality."""
+        return tuple(f"{name}_feat.npy" for name in self.modalities)
+
+    @property
     def instructions(self) -> str:
         """What a user has to get, from where, and where to put it."""
-        features = " and ".join(f"{name}_feat.npy" for name in self.modalities)
-        return f"Put {self.interactions[0]}, {features} from {self.origin} into the manual folder."
+        files = " and ".join((self.interactions[0], *self.feature_files))
+        return f"Put {files} from {self.origin} into the manual folder."
 
     def require(self, directory: Path, allow_missing_features: bool = False) -> None:
         """Check that the files a user has to get are in `directory`.
@@ -56,23 +61,19 @@ class Source:
         Raises:
             FileNotFoundError: naming all that are missing, where from, and where to put them.
         """
-        features = (
-            [] if allow_missing_features else [f"{name}_feat.npy" for name in self.modalities]
-        )
-        missing = [file for file in features if not (directory / file).exists()]
-        lost_features = bool(missing)
+        missing, hint = [], ""
         if not any((directory / file).exists() for file in self.interactions):
-            missing.insert(0, " or ".join(self.interactions))
+            missing.append(" or ".join(self.interactions))
+        if not allow_missing_features:
+            features = [file for file in self.feature_files if not (directory / file).exists()]
+            missing += features
+            if features:
+                hint = " To go on without a modality, say allow_missing_features=True."
         if missing:
             raise FileNotFoundError(
                 f"{self.name} cannot be shipped, and {directory} lacks {', '.join(missing)}. "
                 f"Get them from {self.origin}, and put them there, or give their folder as "
-                "manual_dir."
-                + (
-                    " To go on without a modality, say allow_missing_features=True."
-                    if lost_features
-                    else ""
-                )
+                f"manual_dir.{hint}"
             )
 
 
@@ -96,11 +97,13 @@ def package_directory(source: Source) -> Path:
 
 
 def locate(source: Source, manual_dir: Path) -> Path:
-    """The folder of a data set at or below `manual_dir`: `<name>/`, `<folder>/` or itself."""
+    """The folder of a data set: `<name>/` or `<folder>/` in `manual_dir`, or that itself if it
+    holds any of the files; otherwise `<name>/`, where they should be put.
+    """
     for candidate in (manual_dir / source.name, manual_dir / source.folder):
         if candidate.is_dir():
             return candidate
-    if any((manual_dir / file).exists() for file in source.interactions):
+    if any((manual_dir / file).exists() for file in (*source.interactions, *source.feature_files)):
         return manual_dir
     return manual_dir / source.name
 

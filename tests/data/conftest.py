@@ -1,9 +1,15 @@
 """A data set small enough to check by hand, as an object and as a folder in the MMRec format."""
 
+import dataclasses
+import importlib
+
 import numpy as np
 import pytest
 
+from mmjax.data.amazon import Published, amazon
 from mmjax.data.interactions import Interactions
+from mmjax.data.mmrec import save_mmrec
+from mmjax.data.splits import partition, split_labels
 
 INTER = """userID\titemID\trating\ttimestamp\tx_label
 0\t0\t5.0\t10\t0
@@ -53,3 +59,47 @@ def folder(tmp_path, tiny):
     (path / "u_id_mapping.csv").write_text("user_id\tuserID\nann\t0\nbob\t1\ncy\t2\n")
     (path / "i_id_mapping.csv").write_text("asin\titemID\nB2\t2\nB0\t0\n0001\t1\nB3\t3\nB4\t4\n")
     return path
+
+
+@pytest.fixture(scope="session")
+def builder_of():
+    """The TFDS builder of a data set, by name."""
+    return lambda name: importlib.import_module(f"mmjax.data.{name}.{name}_dataset_builder").Builder
+
+
+@pytest.fixture
+def save_folder():
+    """Writes the stand-in for Baby as a folder in the MMRec format."""
+    return lambda data, path: save_mmrec(dataclasses.replace(data, name="baby"), path)
+
+
+@pytest.fixture
+def baby(monkeypatch, builder_of):
+    """A small stand-in for Baby, published under its name, and the data it should come out as."""
+    rng = np.random.default_rng(0)
+    n_users, n_items = 40, 60
+    user = np.repeat(np.arange(n_users), rng.integers(5, 30, size=n_users))
+    item = np.concatenate([rng.permutation(n_items)[:n] for n in np.bincount(user)])
+    pairs = np.stack([user, item], axis=1).astype(np.int32)
+    train, valid, test = partition(pairs, split_labels("mmrec", user))
+    data = Interactions(
+        name="amazon_baby",
+        split="mmrec",
+        n_users=n_users,
+        n_items=n_items,
+        train=train,
+        valid=valid,
+        test=test,
+        features={
+            "image": rng.normal(size=(n_items, 8)).astype(np.float32),
+            "text": rng.normal(size=(n_items, 3)).astype(np.float32),
+        },
+        user_ids=np.array([f"A{n}" for n in range(n_users)]),
+        item_ids=np.array([f"B{n}" for n in range(n_items)]),
+    )
+    distinct = tuple(len(np.unique(part[:, 1])) for part in (train, valid, test))
+    published = Published(n_users, n_items, (len(train), len(valid), len(test)), distinct)
+    small = amazon("amazon_baby", "baby", published)
+    monkeypatch.setattr("mmjax.data.amazon_baby.source.SOURCE", small)
+    monkeypatch.setattr(builder_of("amazon_baby"), "SOURCE", small)
+    return data
