@@ -252,7 +252,7 @@ def _arrays(path: Path) -> Arrays:
 
 
 def _digest(x: np.ndarray) -> int:
-    content = memoryview(np.ascontiguousarray(x).reshape(-1).view(np.uint8))
+    content = np.ascontiguousarray(x).reshape(-1).view(np.uint8).data
     return zlib.crc32(content, zlib.crc32(f"{x.dtype}{x.shape}".encode()))
 
 

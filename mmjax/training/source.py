@@ -116,7 +116,7 @@ class _Rows:
     n_negatives: int
 
     def __call__(
-        self, pairs: Array, negatives: Partial, plan: Plan, i: Array, key: Key[Array, ""]
+        self, pairs: Array, negatives: Partial, plan: Plan, i: Array | int, key: Key[Array, ""]
     ) -> Batch:
         index, where = plan
         user, item = pairs[index[i]].T

@@ -1,6 +1,7 @@
 """What training carries from step to step."""
 
 from dataclasses import dataclass
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -19,17 +20,18 @@ EPOCH, BATCH, LOSS, EVALUATION = range(4)
 class TrainState:
     """Everything that the next step depends on beside data; replaced, never mutated.
 
-    In a population every leaf has a leading axis of seeds.
+    In a population every leaf has a leading axis of seeds. Transformations also fill the fields
+    with what is not an array, such as shapes and shardings.
     """
 
     params: Params
     extra: State
     """Collections that the forward pass updates, such as batch statistics."""
     opt: optax.OptState
-    step: Int[Array, "*s"]
-    """Steps done; the step counts epochs too, and with `key` decides every random draw."""
-    key: Key[Array, "*s"]
-    """Root of all draws of the run; never changes."""
+    step: Any
+    """Steps done, int32 scalar; with `key` it decides every random draw."""
+    key: Any
+    """Root of all draws of the run, a typed key; never changes."""
 
 
 def draw_key(key: Key[Array, ""], stream: int, count: Int[Array, ""] | int) -> Key[Array, ""]:

@@ -1,0 +1,388 @@
+"""Training from beginning to end, stopped and resumed in every orderly way."""
+
+import json
+import os
+import signal
+import warnings
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+import pytest
+from jax.tree_util import Partial
+
+from mmjax.objective import Aux
+from mmjax.training.best import load_best
+from mmjax.training.config import FitConfig
+from mmjax.training.fit import fit
+from mmjax.training.loop import TrainingDiverged
+from mmjax.training.rundir import RunDirectoryError
+from tests.training import toy
+
+
+def train(workdir=None, *, evaluate=toy.evaluate, objective=None, seeds=(0,), run=None, **options):
+    config = FitConfig(**{"epochs": 6, "quiet": True, "tensorboard": False, "devices": 1} | options)
+    return fit(
+        objective or toy.objective(),
+        toy.source(),
+        optax.adam(0.02),
+        evaluate,
+        config,
+        seeds=seeds,
+        workdir=workdir,
+        run_config=run,
+    )
+
+
+def assert_same_arrays(a, b):
+    for x, y in zip(jax.tree.leaves(a), jax.tree.leaves(b), strict=True):
+        if jnp.issubdtype(x.dtype, jax.dtypes.prng_key):
+            x, y = jax.random.key_data(x), jax.random.key_data(y)
+        np.testing.assert_array_equal(np.asarray(x), np.asarray(y))
+
+
+def without_times(history):
+    return [{k: v for k, v in r.items() if k not in ("seconds", "elapsed")} for r in history]
+
+
+def lines(workdir):
+    return [json.loads(line) for line in (workdir / "metrics.jsonl").read_text().splitlines()]
+
+
+def scripted(values, seeds=1):
+    """An evaluation that returns `values[seed][n]` at its n-th call for that seed."""
+    calls = []
+
+    def evaluate(params, extra, key):
+        calls.append(None)
+        n, s = divmod(len(calls) - 1, seeds)
+        return {"recall@20": values[s][n]}
+
+    return evaluate
+
+
+def stop_at(call, number=signal.SIGTERM):
+    """The toy evaluation; during its n-th call the process gets a signal."""
+    calls = []
+
+    def evaluate(params, extra, key):
+        calls.append(None)
+        if len(calls) == call:
+            os.kill(os.getpid(), number)
+        return toy.evaluate(params, extra, key)
+
+    return evaluate
+
+
+def test_best_parameters_are_those_of_the_best_epoch():
+    seen = []
+
+    def evaluate(params, extra, key):
+        seen.append(jax.tree.map(np.array, {"params": params, **extra}))
+        return {"recall@20": [0.1, 0.4, 0.2, 0.4, 0.3, 0.2][len(seen) - 1]}
+
+    result = train(evaluate=evaluate, patience=3)
+    assert result.best_epoch == [2] and result.best_metric == [0.4]
+    assert result.stopped_because == "patience" and len(result.history) == 5
+    assert_same_arrays(result.variables[0], seen[1])
+    assert_same_arrays(result.state.params, jax.tree.map(lambda x: x[None], seen[4]["params"]))
+    assert [r["best"] for r in result.history] == [True, True, False, False, False]
+
+
+def test_records_and_their_file(tmp_path):
+    result = train(tmp_path, epochs=5, eval_every=2, run={"name": "toy"})
+    assert result.stopped_because == "epochs"
+    assert lines(tmp_path) == result.history
+    assert [r["epoch"] for r in result.history] == [1, 2, 3, 4, 5]
+    assert [r["step"] for r in result.history] == [5, 10, 15, 20, 25]
+    # The last epoch is evaluated although it is odd.
+    assert ["recall@20" in r for r in result.history] == [False, True, False, True, True]
+    assert {"epoch", "seed", "step", "seconds", "elapsed", "loss", "rows"} <= set(result.history[0])
+    assert result.history[0]["rows"] == (4 * 20 + 17) / 5
+    written = json.loads((tmp_path / "config.json").read_text())
+    assert written["run"] == {"name": "toy"} and written["fit"]["eval_every"] == 2
+    assert written["seeds"] == [0] and "fit.mode" in written["execution"]
+
+
+def test_an_epoch_is_split_into_calls_without_changing_the_result():
+    whole, pieces = train(epochs=3), train(epochs=3, steps_per_call=2)
+    np.testing.assert_allclose(
+        [r["loss"] for r in whole.history], [r["loss"] for r in pieces.history], rtol=1e-6
+    )
+
+
+def test_seeds_trained_together_are_each_as_if_alone():
+    together = train(seeds=(3, 1, 2), patience=2)
+    for s, seed in enumerate((3, 1, 2)):
+        alone = train(seeds=(seed,), patience=2)
+        assert together.best_epoch[s] == alone.best_epoch[0]
+        np.testing.assert_allclose(together.best_metric[s], alone.best_metric[0], rtol=1e-4)
+        own = [r for r in together.history if r["seed"] == seed]
+        assert [r["epoch"] for r in own] == [r["epoch"] for r in alone.history]
+        np.testing.assert_allclose(
+            [r["loss"] for r in own], [r["loss"] for r in alone.history], rtol=1e-5
+        )
+        jax.tree.map(
+            lambda a, b: np.testing.assert_allclose(a, b, atol=1e-4),
+            together.variables[s]["params"],
+            alone.variables[0]["params"],
+        )
+
+
+def test_every_seed_stops_on_its_own_and_the_run_with_the_last():
+    values = [[0.9, 0.1, 0.1, None, None, None], [0.1, 0.2, 0.3, 0.1, 0.1, None]]
+    calls = []
+
+    def evaluate(params, extra, key):
+        order = [0, 1] * 3 + [1] * 3
+        s = order[len(calls)]
+        n = order[: len(calls)].count(s)
+        calls.append(s)
+        return {"recall@20": values[s][n]}
+
+    result = train(seeds=(7, 8), evaluate=evaluate, patience=2)
+    assert result.best_epoch == [1, 3] and result.best_metric == [0.9, 0.3]
+    assert result.stopped_because == "patience"
+    assert [r["epoch"] for r in result.history if r["seed"] == 7] == [1, 2, 3]
+    assert [r["epoch"] for r in result.history if r["seed"] == 8] == [1, 2, 3, 4, 5]
+
+
+def test_without_an_evaluation_the_last_parameters_are_kept():
+    result = train(evaluate=None, epochs=3, patience=1)
+    assert result.best_epoch == [3] and result.best_metric == [None]
+    assert_same_arrays(result.variables[0]["params"], jax.tree.map(lambda x: x[0], result.state.params))
+
+
+def test_a_finished_run_returns_its_result_without_training(tmp_path):
+    first = train(tmp_path, epochs=3)
+
+    def never(params, extra, key):
+        raise AssertionError("evaluated again")
+
+    again = train(tmp_path, epochs=3, evaluate=never)
+    assert_same_arrays(again.variables, first.variables)
+    assert_same_arrays(again.state, first.state)
+    assert again.history == first.history and again.stopped_because == "epochs"
+    assert again.best_epoch == first.best_epoch
+
+
+@pytest.mark.parametrize(
+    ("call", "options"),
+    [(1, {}), (3, {}), (1, {"eval_every": 3}), (2, {"steps_per_call": 2, "seeds": (0, 5)})],
+)
+def test_sigterm_saves_and_the_resumed_run_ends_bit_identical(tmp_path, call, options):
+    expected = train(tmp_path / "whole", **options)
+    stopped = train(tmp_path / "parts", evaluate=stop_at(call), **options)
+    assert stopped.stopped_because == "signal"
+    assert len(stopped.history) < len(expected.history)
+    assert not load_best(tmp_path / "parts").finished
+    resumed = train(tmp_path / "parts", **options)
+    assert_same_arrays(resumed.state, expected.state)
+    assert_same_arrays(resumed.variables, expected.variables)
+    assert without_times(resumed.history) == without_times(expected.history)
+    assert without_times(lines(tmp_path / "parts")) == without_times(expected.history)
+
+
+def test_sigterm_within_an_epoch(tmp_path):
+    """Sums of the epoch in progress survive, and so does another number of steps a call."""
+    expected = train(tmp_path / "whole", steps_per_call=1)
+    calls = []
+
+    def loss(scale, params, state, batch, key, axis=None):
+        value, aux = toy.loss(scale, params, state, batch, key, axis)
+        jax.debug.callback(lambda step: int(step) == 7 and not calls and _term(calls), state["stats"]["steps"])
+        return value, aux
+
+    objective = toy.objective()._replace(loss=Partial(loss, jnp.float32(1)))
+    stopped = train(tmp_path / "parts", objective=objective, steps_per_call=1)
+    assert stopped.stopped_because == "signal" and int(stopped.state.step[0]) % 5
+    assert len(stopped.history) == int(stopped.state.step[0]) // 5
+    resumed = train(tmp_path / "parts", steps_per_call=1)
+    assert_same_arrays(resumed.state, expected.state)
+    assert without_times(lines(tmp_path / "parts")) == without_times(expected.history)
+
+
+def test_sigterm_within_an_epoch_resumed_with_calls_of_another_length(tmp_path):
+    expected = train(steps_per_call=5)
+    train(tmp_path, evaluate=stop_at(2), steps_per_call=2, epochs=6)
+    assert int(np.asarray(load_best(tmp_path).epoch[0])) >= 1
+    resumed = train(tmp_path, steps_per_call=3)
+    np.testing.assert_allclose(
+        [r["loss"] for r in resumed.history], [r["loss"] for r in expected.history], rtol=1e-5
+    )
+
+
+def _term(calls):
+    calls.append(None)
+    os.kill(os.getpid(), signal.SIGTERM)
+
+
+def test_the_first_interrupt_saves_and_the_second_one_raises(tmp_path):
+    assert train(tmp_path / "one", evaluate=stop_at(1, signal.SIGINT)).stopped_because == "signal"
+
+    def twice(params, extra, key):
+        os.kill(os.getpid(), signal.SIGINT)
+        os.kill(os.getpid(), signal.SIGINT)
+        return toy.evaluate(params, extra, key)
+
+    with pytest.raises(KeyboardInterrupt):
+        train(tmp_path / "two", evaluate=twice)
+    assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
+
+
+def exploding(seed_of_key=None):
+    """The toy loss, NaN at step 8 (the third of epoch 2), for the run of one seed only if given."""
+
+    def loss(params, state, batch, key, axis=None):
+        value, aux = toy.loss(jnp.float32(1), params, state, batch, key, axis)
+        bad = state["stats"]["steps"] == 7
+        if seed_of_key is not None:
+            bad = bad & (params["marker"] == seed_of_key)
+        return jnp.where(bad, jnp.nan, value), Aux(aux.state, aux.metrics | {"x": value / ~bad})
+
+    return toy.objective()._replace(loss=Partial(loss))
+
+
+def test_nan_says_where(tmp_path):
+    with pytest.raises(TrainingDiverged) as caught:
+        train(tmp_path, objective=exploding(), seeds=(4,), save_seconds=0.0)
+    message = str(caught.value)
+    assert "seed 4, epoch 2" in message and "step 8" in message and "loss is nan" in message
+    assert "(and so are x)" in message
+    assert str(tmp_path / "checkpoints" / "1") in message
+    assert load_best(tmp_path).epoch == [1]
+
+
+def test_nan_in_one_of_several_seeds():
+    def loss(params, state, batch, key, axis=None):
+        value, aux = toy.loss(jnp.float32(1), params, state, batch, key, axis)
+        bad = (state["stats"]["steps"] == 7) & (params["user"][0, 0] == marked)
+        return jnp.where(bad, jnp.inf, value), aux
+
+    def frozen(key):
+        return toy.init(key)
+
+    marked = jax.random.normal(jax.random.split(jax.random.split(jax.random.key(9))[0])[0], (13, 4))[0, 0]
+    objective = toy.objective()._replace(init=Partial(frozen), loss=Partial(loss))
+    config = FitConfig(epochs=6, quiet=True, devices=1)
+    with pytest.raises(TrainingDiverged, match="seed 9, epoch 2: loss is inf at step 8"):
+        fit(objective, toy.source(), optax.sgd(0.0), None, config, seeds=(0, 9))
+
+
+def test_a_metric_that_is_nan_stops_too():
+    with pytest.raises(TrainingDiverged, match="epoch 2: recall@20 is nan"):
+        train(evaluate=scripted([[0.1, float("nan")]]))
+
+
+def test_a_stopped_seed_may_diverge_unnoticed():
+    values = [[0.9, 0.1, 0.1, 0.1, 0.1, 0.1]]
+    assert train(evaluate=scripted(values), patience=1).stopped_because == "patience"
+
+
+def test_a_metric_that_is_not_evaluated():
+    with pytest.raises(ValueError, match=r"'ndcg' is not among those evaluated: \['noise', 'recall@20'\]"):
+        train(metric="ndcg")
+
+
+@pytest.mark.parametrize("seeds", [(), (1, 1)])
+def test_seeds_that_cannot_be(seeds):
+    with pytest.raises(ValueError, match="seeds"):
+        train(seeds=seeds)
+
+
+def test_another_configuration_is_refused_and_named(tmp_path):
+    train(tmp_path, epochs=2, run={"lr": 0.1, "layers": [1, 2]})
+    before = (tmp_path / "config.json").read_text()
+    with pytest.raises(RunDirectoryError) as caught:
+        train(tmp_path, epochs=3, run={"lr": 0.2, "layers": [1, 2]}, seeds=(1,))
+    message = str(caught.value)
+    assert "fit.epochs: 2 -> 3" in message
+    assert "run.lr: 0.1 -> 0.2" in message
+    assert "seeds: [0] -> [1]" in message
+    assert "layers" not in message and str(tmp_path) in message
+    assert (tmp_path / "config.json").read_text() == before
+
+
+def test_the_checkpoint_remembers_the_configuration_too(tmp_path):
+    train(tmp_path, epochs=2)
+    (tmp_path / "config.json").unlink()
+    with pytest.raises(RunDirectoryError, match="fit.epochs: 2 -> 3"):
+        train(tmp_path, epochs=3)
+
+
+def test_another_model_is_refused(tmp_path):
+    train(tmp_path, epochs=2)
+
+    def init(key):
+        variables = toy.init(key)
+        variables["params"]["user"] = jnp.zeros((13, 5))
+        variables["params"]["more"] = jnp.zeros(2)
+        return variables
+
+    objective = toy.objective()._replace(init=Partial(init))
+    with pytest.raises(Exception, match="(?s)another model or optimiser.*params/more is missing"):
+        train(tmp_path, epochs=2, objective=objective)
+
+
+def test_how_a_run_is_executed_may_change(tmp_path):
+    expected = train(epochs=4)
+    train(tmp_path, epochs=4, evaluate=stop_at(2))
+    resumed = train(tmp_path, epochs=4, steps_per_call=3, save_seconds=0.0, keep=1)
+    np.testing.assert_allclose(
+        [r["loss"] for r in resumed.history], [r["loss"] for r in expected.history], rtol=1e-5
+    )
+
+
+@pytest.mark.multi
+def test_a_run_goes_on_with_another_number_of_devices_and_another_mode(tmp_path):
+    expected = train(epochs=4)
+    train(tmp_path, epochs=4, evaluate=stop_at(2), devices=8)
+    resumed = train(tmp_path, epochs=4, devices=2, mode="shard_map")
+    np.testing.assert_allclose(
+        [r["loss"] for r in resumed.history], [r["loss"] for r in expected.history], rtol=1e-5
+    )
+
+
+@pytest.mark.multi
+@pytest.mark.parametrize("mode", ["jit", "shard_map", "pmap"])
+def test_a_population_on_several_devices(mode):
+    expected = train(epochs=2, seeds=(0, 1))
+    found = train(epochs=2, seeds=(0, 1), devices=4, mode=mode)
+    np.testing.assert_allclose(
+        [r["loss"] for r in found.history], [r["loss"] for r in expected.history], rtol=1e-5
+    )
+    assert found.best_epoch == expected.best_epoch
+
+
+def test_two_runs_at_once_in_one_directory_are_refused(tmp_path):
+    def evaluate(params, extra, key):
+        with pytest.raises(RunDirectoryError, match="another process is training"):
+            train(tmp_path, epochs=1)
+        return toy.evaluate(params, extra, key)
+
+    train(tmp_path, epochs=1, evaluate=evaluate)
+
+
+def test_tensorboard_events_and_the_screen(tmp_path, capsys):
+    train(tmp_path, epochs=2, tensorboard=True, quiet=False)
+    assert list((tmp_path / "tb").glob("events.*"))
+    shown = capsys.readouterr().err
+    assert "1 x cpu (jit)" in shown and "96 parameters" in shown and "5 steps/epoch" in shown
+    assert "2/2" in shown and "loss=" in shown and "recall@20=" in shown
+
+
+def test_load_best_needs_no_optimiser(tmp_path):
+    result = train(tmp_path, epochs=3, seeds=(2, 5), run={"name": "toy"})
+    best = load_best(tmp_path)
+    assert best.seeds == (2, 5) and best.finished
+    assert best.epoch == result.best_epoch and best.metric == result.best_metric
+    assert best.description["run"] == {"name": "toy"}
+    for found, expected in zip(best.variables, result.variables, strict=True):
+        assert jax.tree.structure(found) == jax.tree.structure(expected)
+        assert_same_arrays(found, expected)
+
+
+def test_load_best_without_a_run(tmp_path):
+    with warnings.catch_warnings(), pytest.raises(Exception, match="no checkpoint in"):
+        load_best(tmp_path)
