@@ -11,6 +11,7 @@ from mmjax.data.cache import open_arrays, save_arrays
 from mmjax.data.checks import DataError
 from mmjax.data.files import atomic_directory, remove_directory, remove_leftovers
 from mmjax.data.interactions import Interactions
+from mmjax.data.mmrec import ITEM_MAP, USER_MAP
 from mmjax.data.readers import PathLike
 from mmjax.data.source import Source, get_source, locate, package_directory, sorted_by_user
 
@@ -31,7 +32,8 @@ def load(
     The first call prepares it: the source files are checked, written as a TFDS data set
     (ArrayRecord) and cached as plain arrays. Later calls map these into memory and check their
     hashes; what is damaged, or older than its source files, is made again. Where the cache cannot
-    be written, the source files are read directly, with a warning.
+    be written (no right, no space, no array_record on this platform), the source files are read
+    directly, with a warning.
 
     Args:
         name: "lastfm_2k" and "tiktok" ship with mmjax; "amazon_baby", "amazon_sports" and
@@ -63,7 +65,7 @@ def load(
         _warn(f"{error}; making the cache again")
     try:
         return _prepare(source, directory, entry)
-    except OSError as error:
+    except (OSError, ImportError) as error:
         _warn(f"cannot write the cache ({error}); reading the files of {name} directly")
         return sorted_by_user(source.read(directory))
 
@@ -104,9 +106,10 @@ def _key(source: Source, directory: Path) -> str:
     if source.shipped:
         return f"shipped-{_hash(state)}"
     # Hashing the user's files at each call would take longer than reading the cache.
-    for path in sorted(directory.iterdir()):
-        status = path.stat()
-        state += [path.name, str(status.st_size), str(status.st_mtime_ns)]
+    for file in (*source.interactions, *source.feature_files, USER_MAP, ITEM_MAP):
+        if (directory / file).exists():
+            status = (directory / file).stat()
+            state += [file, str(status.st_size), str(status.st_mtime_ns)]
     return f"{_hash([str(directory.resolve())])}-{_hash(state)}"
 
 

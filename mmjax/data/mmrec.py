@@ -17,7 +17,7 @@ from mmjax.data.checks import DataError, check_duplicates, check_ids
 from mmjax.data.files import atomic_path
 from mmjax.data.interactions import SPLITS, Interactions, validate
 from mmjax.data.readers import PathLike, header, read_features, read_table
-from mmjax.data.splits import partition, split_labels, split_name
+from mmjax.data.splits import needs_time, partition, split_labels, split_name
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -61,9 +61,12 @@ def load_mmrec(
     path = _inter_file(folder, name)
     stem = path.name.removesuffix(".gz").removesuffix(".inter")
     features, ids = read_features_of(folder), read_ids_of(folder)
-    published = label if split is None else None
     pairs, labels, times = read_inter(
-        path, user=user, item=item, label=published, timestamp=timestamp
+        path,
+        user=user,
+        item=item,
+        label=label if split is None else None,
+        timestamp=timestamp if split is not None and needs_time(split) else None,
     )
     if split is not None:
         labels = split_labels(split, pairs[:, 0], times, seed=seed)
@@ -125,11 +128,12 @@ def read_inter(
     user: str = "userID",
     item: str = "itemID",
     label: str | None = "x_label",
-    timestamp: str = "timestamp",
+    timestamp: str | None = None,
 ) -> tuple[Int32[np.ndarray, "e 2"], Int8[np.ndarray, "e"], np.ndarray | None]:
     """Pairs, split labels (0, 1, 2) and timestamps of an `.inter` file, in the order of the file.
 
-    Labels are all 0 when `label` is None; timestamps are None when the file has none.
+    Labels are all 0 when `label` is None; timestamps are None when `timestamp` is None or names
+    no column of the file.
 
     Raises:
         DataError: a column is missing, an entry is no number, an id is negative, a label is not
@@ -140,7 +144,7 @@ def read_inter(
     table = read_table(
         path,
         types,
-        optional={timestamp: "float64"},
+        optional={timestamp: "float64"} if timestamp else None,
         remedy="name the columns by the arguments user, item and label"
         + (", or draw a fresh split by the argument split" if label else ""),
     )
@@ -159,7 +163,9 @@ def read_inter(
                 "validation or 2 for test"
             )
         labels = column.astype(np.int8)
-    times = table[timestamp].to_numpy() if timestamp in table.column_names else None
+    times = None
+    if timestamp is not None and timestamp in table.column_names:
+        times = table[timestamp].to_numpy()
     return np.stack(ids, axis=1).astype(np.int32), labels, times
 
 

@@ -48,8 +48,7 @@ def split_labels(
         ValueError: no such split, or a bad ratio.
         DataError: a split by time without timestamps.
     """
-    by_time = name == "leave-one-out" or name.startswith(_TIME)
-    if by_time and timestamp is None:
+    if needs_time(name) and timestamp is None:
         raise DataError(
             f"split {name!r} goes by time, but there are no timestamps; read the timestamp column "
             "or choose mmrec or random-8:1:1"
@@ -69,6 +68,11 @@ def split_labels(
         ratio = _ratio(name, name.removeprefix(_RANDOM))
         return _per_user(user, draw, lambda n: _ratio_sizes(n, ratio))
     raise ValueError(f"no split {name!r}; choose mmrec, random-8:1:1, leave-one-out or global-time")
+
+
+def needs_time(name: str) -> bool:
+    """Whether a split goes by time."""
+    return name == "leave-one-out" or name.startswith(_TIME)
 
 
 def split_name(name: str, seed: int) -> str:

@@ -139,6 +139,15 @@ def test_without_a_place_to_write_the_files_are_read_directly(tmp_path):
     assert (tmp_path / "file").read_text() == "in the way"
 
 
+def test_without_array_record_the_files_are_read_directly(tmp_path, monkeypatch):
+    def missing(*_):
+        raise ModuleNotFoundError("No module named 'array_record'")
+
+    monkeypatch.setattr("mmjax.data.builder.prepare", missing)
+    with pytest.warns(UserWarning, match="No module named 'array_record'.*directly"):
+        assert load("lastfm_2k", data_dir=tmp_path).digest == LASTFM
+
+
 def test_a_full_disk_leaves_nothing_half_written(tmp_path, monkeypatch):
     def full(builder, data, directory):
         (directory / "half").write_text("x")

@@ -89,6 +89,15 @@ def test_a_split_by_time_reads_the_timestamps(folder):
     assert data.split == "leave-one-out"
 
 
+def test_a_column_that_is_not_needed_is_not_judged(folder):
+    text = (folder / "shop.inter").read_text()
+    expected = load_mmrec(folder).digest
+    write(folder, text.replace("\t33\t", "\tyesterday\t"))
+    assert load_mmrec(folder).digest == expected
+    with pytest.raises(DataError, match="Row #10.*'yesterday'"):
+        load_mmrec(folder, split="global-time")
+
+
 def test_several_interaction_files_are_asked_about(folder):
     shutil.copy(folder / "shop.inter", folder / "other.inter")
     with pytest.raises(DataError, match="which of other.inter, shop.inter.*argument name"):
