@@ -61,7 +61,7 @@ format: ## Let ruff lay out and mend what it can
 	$(PY) -m ruff format .
 	$(PY) -m ruff check --fix .
 
-notebooks: ## Execute every notebook; ARGS=--save keeps the outputs
+notebooks: ## Execute every notebook; ARGS=--save keeps the last picture of each
 	$(call need_here,notebooks)
 	$(PY) notebooks/execute.py $(ARGS)
 

@@ -1,4 +1,7 @@
-"""Execute notebooks from top to bottom; `--save` keeps their outputs.
+"""Execute notebooks from top to bottom; `--save` keeps the last picture of each.
+
+Other outputs are left out, which keeps the files small and their changes readable.
+MMJAX_SMOKE=1 in the environment shortens what trains.
 
 python notebooks/execute.py [--save] [NAME.ipynb ...]
 """
@@ -25,11 +28,25 @@ def execute(path: Path, save: bool) -> None:
     ).execute()
     print(f"{path.name}: {time.monotonic() - started:.0f} s", flush=True)
     if save:
-        for cell in notebook.cells:
-            cell.metadata.pop("execution", None)  # time stamps, which only make differences
+        strip(notebook)
         fresh = path.with_suffix(".new")
         nbformat.write(notebook, fresh)
         fresh.replace(path)
+
+
+def strip(notebook: nbformat.NotebookNode) -> None:
+    """Take away all outputs but the PNG of the last code cell, and time stamps and counts."""
+    code = [cell for cell in notebook.cells if cell.cell_type == "code"]
+    for cell in code:
+        cell.metadata.pop("execution", None)
+        cell.execution_count = None
+        pictures = [
+            out.data["image/png"] for out in cell.outputs if "image/png" in out.get("data", {})
+        ]
+        cell.outputs = []
+        if cell is code[-1]:
+            shown = [{"image/png": picture} for picture in pictures[-1:]]
+            cell.outputs = [nbformat.v4.new_output("display_data", data=data) for data in shown]
 
 
 def main(arguments: list[str]) -> None:
