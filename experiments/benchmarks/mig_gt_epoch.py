@@ -1,0 +1,218 @@
+"""One training epoch of MIG-GT at the size of Amazon Baby: mmjax against plain PyTorch.
+
+    python -m experiments.benchmarks.mig_gt_epoch --torch-python PATH [--data DIR] [--out FILE]
+
+Both sides train with the paper's settings for Baby on the same edges and features, each in a
+process of its own, in alternating rounds. DIR holds the real edges as ``interactions.npz`` with
+train_user and train_item; without it, as many edges are drawn at random. Features are random.
+Speed-ups are medians of the ratios within a round.
+"""
+
+import argparse
+import resource
+import sys
+from functools import partial
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from experiments.benchmarks import timing
+
+MODULE = "experiments.benchmarks.mig_gt_epoch"
+PROPAGATIONS = ("csr", "transposed")
+
+
+class Problem(NamedTuple):
+    """What both sides train on."""
+
+    pairs: np.ndarray
+    """int32[e, 2] user and item of every train edge, each once."""
+    n_users: int
+    n_items: int
+    features: dict[str, np.ndarray]
+    """float32[i, d]; the image features are not projected yet."""
+    source: str
+
+
+def problem(data: Path | None, *, smoke: bool = False) -> Problem:
+    """Amazon Baby's sizes; its edges from `data`, else drawn with items of unequal popularity."""
+    draw = np.random.default_rng(0)
+    n_users, n_items, n_edges, widths = 19_445, 7_050, 118_551, {"text": 384, "image": 4096}
+    if smoke:
+        n_users, n_items, n_edges, widths = 300, 120, 2_000, {"text": 16, "image": 32}
+    if data is not None and not smoke:
+        with np.load(data / "interactions.npz") as file:
+            pairs = np.stack([file["train_user"], file["train_item"]], axis=1)
+            n_users, n_items = int(file["n_users"]), int(file["n_items"])
+        source = "edges of interactions.npz"
+    else:
+        popularity = 1 / (10 + np.arange(n_items))
+        items = draw.choice(n_items, size=2 * n_edges, p=popularity / popularity.sum())
+        users = draw.integers(n_users, size=len(items))
+        flat = draw.permutation(np.unique(users * n_items + items))[:n_edges]
+        pairs, source = np.stack(np.divmod(flat, n_items), axis=1), "synthetic edges"
+    features = {
+        name: draw.normal(size=(n_items, width)).astype(np.float32)
+        for name, width in widths.items()
+    }
+    return Problem(pairs.astype(np.int32), n_users, n_items, features, source)
+
+
+def peak_rss_mib() -> float:
+    """Most memory that this process has held."""
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return peak / 2**20 if sys.platform == "darwin" else peak / 2**10
+
+
+class Ours:
+    """mmjax, the way `fit` runs an epoch: one compiled program, the state donated."""
+
+    def __init__(self, given: Problem, *, smoke: bool) -> None:
+        import jax
+
+        from experiments.common.problem import build_optimiser, shrink
+        from experiments.mig_gt.presets import preset
+        from mmjax.blocks.graph import bipartite, normalise
+        from mmjax.blocks.sparse import operator
+        from mmjax.models import mig_gt
+        from mmjax.training.source import pairs_source
+        from mmjax.training.state import init_state
+        from mmjax.training.step import run_epochs
+
+        run = preset("mig_gt", "amazon_baby")
+        run = shrink(run) if smoke else run
+        edges = bipartite(given.pairs, given.n_users, given.n_items, self_loops=True)
+        graph = operator(normalise(edges))
+        objective = mig_gt.objective(run.model, given.features, graph, given.n_users, given.n_items)
+        source = pairs_source(
+            given.pairs,
+            given.n_items,
+            run.optim.batch_size,
+            n_negatives=run.optim.negatives,
+        )
+        optimiser = build_optimiser(run.optim, source.steps_per_epoch)
+        self.state = jax.jit(lambda o, k: init_state(o, optimiser, k))(objective, jax.random.key(0))
+
+        @partial(jax.jit, donate_argnums=2)
+        def epoch(objective: Any, source: Any, state: Any) -> Any:
+            return run_epochs(objective, optimiser, source, state, 1)
+
+        compiled = epoch.lower(objective, source, self.state).compile()
+        self.temporary_mib = compiled.memory_analysis().temp_size_in_bytes / 2**20
+        self._epoch = partial(compiled, objective, source)
+        self._rows = len(given.pairs)
+        self.loss = float("nan")
+
+    def epoch(self) -> None:
+        """Train one epoch; `loss` becomes its mean per edge."""
+        self.state, metrics = self._epoch(self.state)
+        self.loss = float(metrics["loss"].sum()) / self._rows
+
+
+class Peer:
+    """The PyTorch implementation, with one way of propagating."""
+
+    def __init__(self, given: Problem, propagation: str, *, smoke: bool) -> None:
+        import torch
+
+        from experiments.benchmarks import torch_mig_gt as peer
+
+        torch.manual_seed(0)
+        config = peer.Config(propagation=propagation)
+        if smoke:
+            config = peer.Config(propagation=propagation, width=8, hidden=16, samples=2)
+        features = {k: torch.from_numpy(v) for k, v in given.features.items()}
+        features["image"] = peer.random_projection(features["image"], 384)
+        pairs = torch.from_numpy(given.pairs)
+        model = peer.MigGt(pairs, given.n_users, given.n_items, features, config)
+        self._trainer = peer.Trainer(model, pairs)
+        self.loss = float("nan")
+
+    def epoch(self) -> None:
+        """Train one epoch; `loss` becomes its mean per edge."""
+        self.loss = self._trainer.epoch()
+
+
+def serve(arguments: argparse.Namespace) -> None:
+    """Answer for the PyTorch side until standard input closes."""
+    import torch
+
+    given = problem(arguments.data, smoke=arguments.smoke)
+    peers = {f"torch {how}": Peer(given, how, smoke=arguments.smoke) for how in arguments.peers}
+    candidates = {name: timing.timed(peer.epoch) for name, peer in peers.items()}
+    for name, peer in peers.items():
+        candidates[f"{name} loss"] = lambda peer=peer: peer.loss
+    candidates["peak_rss_mib"] = peak_rss_mib
+    about = {"torch": torch.__version__, "threads": torch.get_num_threads()}
+    timing.serve(candidates, about)
+
+
+def main() -> None:
+    """Measure, print the table, write the JSON."""
+    arguments = _arguments()
+    if arguments.serve:
+        serve(arguments)
+        return
+    given = problem(arguments.data, smoke=arguments.smoke)
+    ours = Ours(given, smoke=arguments.smoke)
+    forward = ["--serve", "--peers", *arguments.peers]
+    forward += ["--data", str(arguments.data.resolve())] if arguments.data else []
+    forward += ["--smoke"] if arguments.smoke else []
+    with timing.worker(arguments.torch_python, MODULE, *forward) as worker:
+        names = [f"torch {how}" for how in arguments.peers]
+        candidates = {"mmjax": timing.timed(ours.epoch)}
+        candidates |= {name: worker.candidates[name] for name in names}
+        samples = timing.interleaved(
+            candidates,
+            rounds=arguments.rounds,
+            warmup=1,
+            progress=lambda text: print(text, file=sys.stderr),
+        )
+        losses = {name: worker.candidates[f"{name} loss"]() for name in names}
+        torch_rss, about = worker.candidates["peak_rss_mib"](), worker.about
+    rows = timing.summary(samples, names[0])
+    notes = {name: f"loss {loss:.4f}" for name, loss in {"mmjax": ours.loss, **losses}.items()}
+    print(timing.table(rows, names[0], notes))
+    mine = np.array(samples["mmjax"])
+    ratios = {name: float(np.median(np.array(samples[name]) / mine)) for name in names}
+    for name, ratio in ratios.items():
+        print(f"an epoch of mmjax is {ratio:.2f} times as fast as {name}")
+    print(
+        f"peak memory: mmjax {peak_rss_mib():.0f} MiB "
+        f"({ours.temporary_mib:.0f} MiB temporary in a step), torch {torch_rss:.0f} MiB"
+    )
+    if arguments.out is not None:
+        content = {
+            **timing.environment(("mmjax", "jax", "jaxlib", "flax", "optax", "numpy")),
+            "torch": about,
+            "problem": {
+                "source": given.source,
+                "users": given.n_users,
+                "items": given.n_items,
+                "edges": len(given.pairs),
+                "widths": {k: v.shape[1] for k, v in given.features.items()},
+            },
+            "seconds": samples,
+            "median_ratio_to_mmjax": ratios,
+            "loss_of_last_epoch": {"mmjax": ours.loss, **losses},
+            "peak_rss_mib": {"mmjax": peak_rss_mib(), "torch": torch_rss},
+            "temporary_mib": ours.temporary_mib,
+        }
+        timing.write_json(arguments.out, content)
+
+
+def _arguments() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
+    parser.add_argument("--data", type=Path, help="directory with interactions.npz")
+    parser.add_argument("--torch-python", default=sys.executable, help="Python that has torch")
+    parser.add_argument("--peers", nargs="+", default=["csr"], choices=PROPAGATIONS)
+    parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--out", type=Path, help="JSON to write")
+    parser.add_argument("--smoke", action="store_true", help="tiny sizes: figures mean nothing")
+    parser.add_argument("--serve", action="store_true", help=argparse.SUPPRESS)
+    return parser.parse_args()
+
+
+if __name__ == "__main__":
+    main()
