@@ -89,12 +89,24 @@ def _take(table: Array, index: Ints) -> Array:
 
 def _bucket_product(bucket: Bucket, padded: Array, x: Array) -> Array:
     weights = _take(padded, bucket.slots)
+    # A GPU pays per kernel, of which the loop has one a step; unrolled, the bucket is one kernel.
+    # On CPU the unrolled form writes every gathered block to memory.
+    return lax.platform_dependent(
+        weights, bucket.neighbours, x, cuda=_unrolled, rocm=_unrolled, default=_looped
+    )
 
+
+def _looped(weights: Array, neighbours: Array, x: Array) -> Array:
     def term(j: Array | int) -> Array:
-        return weights[:, j, None] * _take(x, bucket.neighbours[:, j])
+        return weights[:, j, None] * _take(x, neighbours[:, j])
 
-    k = bucket.neighbours.shape[1]
+    k = neighbours.shape[1]
     return lax.fori_loop(1, k, lambda j, y: y + term(j), term(0), unroll=min(_UNROLL, k))
+
+
+def _unrolled(weights: Array, neighbours: Array, x: Array) -> Array:
+    terms = (weights[:, j, None] * _take(x, neighbours[:, j]) for j in range(weights.shape[1]))
+    return sum(terms, start=jnp.zeros((), x.dtype))
 
 
 def product(matrix: Ell, weights: Array, x: Array) -> Array:

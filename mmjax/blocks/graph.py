@@ -6,6 +6,8 @@ out for the device. Edge weights are the `edges` of the graph.
 Axes: p user-item pairs, e directed edges, n nodes (users first, then items), d features.
 """
 
+import math
+from dataclasses import replace
 from typing import Any, Literal
 
 import jraph
@@ -139,10 +141,14 @@ def mgdcf(
             f"hops must be >= 0, got {hops}; leave the modality out before propagating (MIG-GT's "
             "K = -1)"
         )
+    # The weights carry beta, which spares a pass over the features a hop, forward and backward.
+    op = replace(op, weights=beta * op.weights)
+    weights = None if weights is None else beta * weights
     h = h0
     for _ in range(hops):
-        h = beta * spmm(op, h, weights) + alpha * h0
-    return h / mgdcf_gamma(hops, alpha, beta) if hops else h0
+        h = spmm(op, h, weights) + alpha * h0
+    gamma = mgdcf_gamma(hops, alpha, beta)
+    return h if math.isclose(gamma, 1, rel_tol=1e-12) else h / gamma
 
 
 def lightgcn(

@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 from jax.test_util import check_grads
 
+from mmjax.blocks import ell
 from mmjax.blocks import graph as graphs
 from mmjax.blocks.sparse import csr_product, operator, spmm
 
@@ -274,3 +275,13 @@ def test_bad_graphs_are_refused(graph, message):
 def test_unknown_layouts_are_refused():
     with pytest.raises(ValueError, match="layout must be one of"):
         operator(random_graph(0, 3, 4), layout="coo")
+
+
+def test_both_forms_of_a_bucket_agree(getkey):
+    """The loop runs on CPU and TPU, the unrolled form on GPU."""
+    neighbours = jax.random.randint(getkey(), (20, 16), 0, 30)
+    weights = jax.random.normal(getkey(), (20, 16))
+    x = jax.random.normal(getkey(), (30, 5))
+    expected = np.einsum("bk,bkd->bd", weights, np.asarray(x)[np.asarray(neighbours)])
+    for form in (ell._looped, ell._unrolled):
+        np.testing.assert_allclose(form(weights, neighbours, x), expected, atol=1e-5)
