@@ -57,13 +57,17 @@ def load(
         source.require(directory, allow_missing_features)
     entry = root / source.name / _key(source, directory)
     remove_leftovers(entry, older_than=_HOUR)
+    damaged = False
     try:
         return open_arrays(entry / "arrays")
     except FileNotFoundError:
         print(f"mmjax: preparing {name} in {entry} (once)", file=sys.stderr)
     except DataError as error:
+        damaged = True
         _warn(f"{error}; making the cache again")
     try:
+        if damaged:
+            remove_directory(entry / "arrays")
         return _prepare(source, directory, entry)
     except (OSError, ImportError) as error:
         _warn(f"cannot write the cache ({error}); reading the files of {name} directly")
@@ -77,7 +81,6 @@ def _prepare(source: Source, directory: Path, entry: Path) -> Interactions:
     from mmjax.data.builder import prepare, read_prepared
 
     tables, arrays = entry / "tfds", entry / "arrays"
-    remove_directory(arrays)
     data = None
     if tables.exists():
         try:

@@ -179,9 +179,13 @@ def read_id_map(path: PathLike) -> np.ndarray:
         DataError: no column, or two, could be the indices; an index is missing or repeated.
     """
     delimiter = "\t" if len(header(path, "\t")) > 1 else ","
-    columns = header(path, delimiter)
-    if len(columns) < 2:
-        raise DataError(f"{path}: one column ({columns[0]}); an id map has an index and a raw id")
+    # A column without a name is what pandas writes when it saves its row numbers.
+    columns = [name for name in header(path, delimiter) if name]
+    if len(columns) != 2:
+        raise DataError(
+            f"{path}: {len(columns)} columns ({', '.join(columns)}); an id map has two, an index "
+            "and a raw id"
+        )
     table = read_table(path, dict.fromkeys(columns, "string"), delimiter=delimiter)
     texts = {name: np.array(table[name].to_pylist()) for name in columns}
     named = [name for name in columns if name.lower() in _INDEX_NAMES]
@@ -204,7 +208,7 @@ def read_id_map(path: PathLike) -> np.ndarray:
 def save_mmrec(data: Interactions, directory: PathLike) -> None:
     """Write a data set as a folder in the MMRec format (see `load_mmrec`), each file in one step.
 
-    Titles, tags and the name of the split have no place in the format.
+    Titles, tags and the name of the split have no place in the format, and raw ids are strings.
 
     Raises:
         OSError: the folder cannot be written, or the disk is full.

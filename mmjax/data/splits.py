@@ -2,7 +2,8 @@
 
 `mmrec`                  MMRec's rule, per user at random: below 10 interactions one to validation
                          and one to test, otherwise a fifth held out, half of it to each.
-`random-8:1:1`           per user at random, in any whole-number ratio.
+`random-8:1:1`           per user at random, in any whole-number ratio, rounded in favour of
+                         training, but one for test from two and one for validation from three.
 `leave-one-out`          per user by time: the last to test, the one before to validation.
 `global-time`            by time over all users, 8:1:1; `global-time-7:1:2` for another ratio.
 
@@ -131,10 +132,10 @@ def _leave_one_out_sizes(n: np.ndarray) -> Sizes:
 
 def _ratio_sizes(n: np.ndarray, ratio: tuple[int, int, int]) -> Sizes:
     total = sum(ratio)
-    test = np.maximum(n * ratio[2] // total, int(ratio[2] > 0))
-    test = np.minimum(test, n - 1)
-    valid = np.maximum(n * ratio[1] // total, int(ratio[1] > 0))
-    valid = np.minimum(valid, n - 1 - test)
+    # One for training, one for validation from three on, at least one for test from two on.
+    kept = 1 + (n > 2) * int(ratio[1] > 0)
+    test = np.minimum(np.maximum(n * ratio[2] // total, int(ratio[2] > 0)), n - kept)
+    valid = np.minimum(np.maximum(n * ratio[1] // total, int(ratio[1] > 0)), n - 1 - test)
     return n - valid - test, valid, test
 
 

@@ -255,6 +255,7 @@ def test_feature_files_of_different_lengths(folder, tiny):
         "asin\titemID\nB2\t2\nB0\t0\n0001\t1\nB3\t3\nB4\t4\n",
         "itemID\tasin\n0\tB0\n1\t0001\n2\tB2\n3\tB3\n4\tB4\n",
         "item_id,itemID\nB0,0\n0001,1\nB2,2\nB3,3\nB4,4\n",
+        "\tasin\titemID\n0\tB2\t2\n1\tB0\t0\n2\t0001\t1\n3\tB3\t3\n4\tB4\t4\n",
         '"asin"\t"whatever"\n"B0"\t0\n"0001"\t1\n"B2"\t2\n"B3"\t3\n"B4"\t4\n',
     ],
 )
@@ -266,9 +267,10 @@ def test_spellings_of_id_maps(folder, text):
 @pytest.mark.parametrize(
     ("text", "says"),
     [
-        ("userID\n0\n1\n2\n", "one column"),
+        ("userID\n0\n1\n2\n", r"1 columns \(userID\); an id map has two"),
+        ("a\tb\tuserID\n1\t2\t0\n", r"3 columns \(a, b, userID\)"),
         ("user_id\tuserID\nann\t0\nbob\t1\ncy\t1\n", "column userID must hold each index 0..2"),
-        ("user_id\tuserID\nann\t0\nbob\t1\n", "user_ids: 2|user_ids|entries|expected"),
+        ("user_id\tuserID\nann\t0\nbob\t1\n", "u_id_mapping.csv: 2 entries, expected 3"),
         ("user_id\tuserID\nann\t0\nbob\t1\ncy\tx\n", "column userID must hold each index"),
         ("user_id\tuserID\nann\t0\nann\t1\ncy\t2\n", "raw id ann stands for more than one"),
         ("a\tb\n0\t2\n1\t1\n2\t0\n", "cannot tell the index from the raw id in columns a, b"),
