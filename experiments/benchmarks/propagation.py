@@ -28,14 +28,14 @@ from experiments.benchmarks import timing
 from mmjax.blocks.graph import bipartite, normalise
 from mmjax.blocks.sparse import operator, spmm
 
-TORCH = "experiments.benchmarks.propagation_torch"
+TORCH = "experiments.benchmarks.torch_propagation"
 TASKS = ("constant", "learned")
 BASELINE = "jraph GraphConvolution"
 
 
 @dataclass(frozen=True)
 class Options:
-    """Options of the benchmark."""
+    """One propagation over a user-item graph: mmjax against jraph and PyTorch."""
 
     out: Path | None = None
     """Write the figures, the command, the commit and the versions to this JSON file."""
@@ -205,4 +205,4 @@ def main(options: Options) -> None:
 
 
 if __name__ == "__main__":
-    main(tyro.cli(Options, description=__doc__))
+    main(tyro.cli(Options, prog="python -m experiments.benchmarks.propagation"))

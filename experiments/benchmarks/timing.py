@@ -27,7 +27,9 @@ ROOT = Path(__file__).resolve().parents[2]
 _SPIN_SECONDS = 0.3
 
 
-def timed(run: Callable[[], Any], *, repeat: int = 1, wait: Callable[[Any], Any] | None = None):
+def timed(
+    run: Callable[[], Any], *, repeat: int = 1, wait: Callable[[Any], Any] | None = None
+) -> Candidate:
     """A candidate from a function: mean seconds of `repeat` calls, each awaited by `wait`.
 
     `wait` is `jax.block_until_ready` for JAX functions; None if the call returns when done.
@@ -213,8 +215,9 @@ def worker(python: str, module: str, *arguments: str) -> Iterator[Worker]:
     try:
         yield Worker(process)
     finally:
-        if process.stdin is not None:
-            process.stdin.close()
+        for pipe in (process.stdin, process.stdout):
+            if pipe is not None:
+                pipe.close()
         try:
             process.wait(timeout=10)
         except subprocess.TimeoutExpired:

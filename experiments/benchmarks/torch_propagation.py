@@ -1,6 +1,6 @@
 """PyTorch's side of the propagation benchmark; started by it, in a Python that has PyTorch.
 
-    python -m experiments.benchmarks.propagation_torch GRAPH.npz
+    python -m experiments.benchmarks.torch_propagation GRAPH.npz
 
 Four ways a PyTorch user would write it: `torch.sparse.mm` on CSR with 64-bit and with 32-bit
 indices (MKL on Intel-compatible CPUs), a gather with `index_add`, and CSR with the transpose kept
