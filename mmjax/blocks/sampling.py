@@ -15,6 +15,26 @@ from jaxtyping import Bool, Int, Integer, Key
 from mmjax.blocks.pairs import check_pairs, sorted_pairs
 from mmjax.blocks.search import count_at_most
 
+_MOST_PACKED_BITS = 21
+
+
+def permutation(key: Key[Array, ""], n: int) -> Int[Array, "n"]:
+    """A random order of [0, n), int32; about twice as fast on CPU as `jax.random.permutation`.
+
+    Random bits and place are packed into one integer, whose sort is stable and carries nothing.
+    Rounds add up to 3 log2(n) random bits an entry, the same as in JAX: with probability
+    1 - 1/n or more no two entries share them, and then every order is equally likely.
+    """
+    bits = max(1, (n - 1).bit_length())
+    if bits > _MOST_PACKED_BITS:
+        return jax.random.permutation(key, n)
+    place = jnp.arange(n, dtype=jnp.uint32)
+    order = place
+    for k in jax.random.split(key, -(-3 * bits // (32 - bits))):
+        packed = jnp.sort(jax.random.bits(k, (n,), jnp.uint32) << bits | place)
+        order = order[packed & ((1 << bits) - 1)]
+    return order.astype(jnp.int32)
+
 
 def epoch_batches(
     key: Key[Array, ""], n: int, batch_size: int
@@ -32,7 +52,7 @@ def epoch_batches(
             f"epoch_batches: n = {n}, batch_size = {batch_size}; both must be 1 or more"
         )
     shape = (-(-n // batch_size), batch_size)
-    order = jax.random.permutation(key, jnp.arange(n, dtype=jnp.int32))
+    order = permutation(key, n)
     return jnp.resize(order, shape), jnp.arange(shape[0] * shape[1]).reshape(shape) < n
 
 

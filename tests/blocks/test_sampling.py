@@ -40,6 +40,15 @@ def test_every_order_of_an_epoch_is_equally_likely(getkey):
     assert len(counts) == 24 and stats.chisquare(counts).pvalue > 1e-3
 
 
+@pytest.mark.parametrize("n", [1, 2, 1000, 70_000, 2**21 + 1])
+def test_permutations_are_permutations(n, getkey):
+    order = jax.jit(sampling.permutation, static_argnums=1)(getkey(), n)
+    assert order.dtype == jnp.int32
+    np.testing.assert_array_equal(np.sort(order), np.arange(n))
+    if n > 2:
+        assert abs(np.corrcoef(order, np.arange(n))[0, 1]) < 5 / n**0.5
+
+
 @pytest.mark.parametrize("n, batch_size", [(0, 4), (4, 0)])
 def test_empty_epochs_are_refused(n, batch_size, getkey):
     with pytest.raises(ValueError, match="must be 1 or more"):
