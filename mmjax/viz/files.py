@@ -66,9 +66,11 @@ def figure_of(
     picture: "matplotlib.axes.Axes | matplotlib.figure.Figure",
 ) -> "matplotlib.figure.Figure":
     """The outermost figure of `picture`."""
-    from matplotlib.figure import Figure
+    from matplotlib.figure import Figure, SubFigure
 
-    figure = picture if isinstance(picture, Figure) else picture.figure.get_figure(root=True)
+    figure = picture if isinstance(picture, Figure) else picture.figure
+    while isinstance(figure, SubFigure):
+        figure = figure.figure
     if figure is None:
         raise ValueError("these axes have been removed from their figure")
     return figure

@@ -1,6 +1,7 @@
 """The look of all pictures: colours, quiet axes, labels, numbers as papers print them."""
 
 import math
+import re
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, SupportsFloat
 
@@ -40,12 +41,9 @@ def number(value: SupportsFloat | None, digits: int = 4) -> str:
     if value is None or not math.isfinite(value):
         return MISSING
     text = f"{value:.{digits}f}"
-    if abs(float(text)) == 0.0:
-        text = text.lstrip("-")
-    whole, _, decimals = text.partition(".")
-    return f"{whole.replace('0', '') if whole in ('0', '-0') and decimals else whole}" + (
-        f".{decimals}" if decimals else ""
-    )
+    if float(text) == 0.0:
+        text = text.removeprefix("-")
+    return re.sub(r"^(-?)0\.", r"\1.", text)
 
 
 def plain(text: str) -> str:
@@ -162,8 +160,7 @@ def end_labels(
     """
     if not ends:
         return
-    figure = ax.figure.get_figure(root=True)
-    scale = 72.0 / figure.dpi
+    scale = 72.0 / ax.figure.dpi
     heights = [float(ax.transData.transform((x, y))[1]) * scale for x, y, _, _ in ends]
     right = max(end[0] for end in ends)
     for (_, y, text, ink), height, goal in zip(

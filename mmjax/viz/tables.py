@@ -208,7 +208,7 @@ class Shown(NamedTuple):
 def _columns(table: Table) -> list[list[Shown]]:
     """The columns of `table`, header first; those that would be empty are left out."""
     counts = [max((cell.runs for cell in line.cells.values()), default=0) for line in table.lines]
-    columns = [[Shown("", left=True)] + [Shown(line.name, left=True) for line in table.lines]]
+    columns = [[Shown("method", left=True)] + [Shown(line.name, left=True) for line in table.lines]]
     for metric in table.metrics:
         cells = [line.cells.get(metric) for line in table.lines]
         if any(cells):

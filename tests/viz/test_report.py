@@ -8,6 +8,7 @@ from html.parser import HTMLParser
 
 import numpy as np
 import pytest
+from matplotlib.figure import Figure
 
 from mmjax.viz import curves, files, hops, report, style, svg
 from mmjax.viz.tables import Row, leaderboard
@@ -235,6 +236,13 @@ def test_saved_picture_and_its_numbers(tmp_path):
     assert sorted(file.name for file in png.parent.iterdir()) == ["loss.csv", "loss.png"]
     again, _ = files.save(learning_curve().figure, tmp_path / "again.png", rows)
     assert again.read_bytes() == png.read_bytes()
+
+
+def test_the_outermost_figure_is_found():
+    figure, (ax,) = style.canvas()
+    assert files.figure_of(ax) is files.figure_of(figure) is figure
+    inner = Figure().subfigures(1, 2)[0]
+    assert files.figure_of(inner.subplots()) is inner.figure
 
 
 def test_save_refuses_other_formats_and_missing_numbers(tmp_path):
