@@ -11,6 +11,7 @@ from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from flax import linen as nn
 from jax import Array
 from jax.tree_util import Partial
@@ -29,7 +30,7 @@ from mmjax.layers.modality_encoder import ModalityEncoder
 from mmjax.models.configs.mig_gt import MIGGTConfig
 from mmjax.objective import Aux, Objective
 
-Features = Mapping[str, Float[Array, "i m"]]
+Features = Mapping[str, Float[Array, "i _"] | Float[np.ndarray, "i _"]]
 
 
 class Nodes(NamedTuple):
@@ -182,7 +183,7 @@ def loss_terms(
     return terms
 
 
-def prepare(config: MIGGTConfig, features: Features) -> dict[str, Float[Array, "i m"]]:
+def prepare(config: MIGGTConfig, features: Features) -> dict[str, Float[Array, "i _"]]:
     """Features as the encoders read them, before any random projection.
 
     Raises:
