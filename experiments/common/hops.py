@@ -54,7 +54,7 @@ def draw(flags: Hops) -> Path:
     if len(model.modalities) != 2:
         raise ValueError(
             f"the heat map needs two modalities, {flags.data} is set to {model.modalities}; "
-            "choose two with --fixed 'model.modalities=\"a\",\"b\"'"
+            'choose two with --fixed \'model.modalities="a","b"\''
         )
     ids = flags.id_hops or (model.id_hops,)
     rows = sweep(

@@ -42,7 +42,13 @@ def load_data(run: Run) -> Interactions:
     elif Path(run.data).is_dir():
         data = load_mmrec(Path(run.data))
     else:
-        data = load(run.data, data_dir=run.data_dir, manual_dir=run.manual_dir)
+        collaborative = not hasattr(run.model, "modalities")
+        data = load(
+            run.data,
+            data_dir=run.data_dir,
+            manual_dir=run.manual_dir,
+            allow_missing_features=collaborative,
+        )
     return data.filter_cold_users()
 
 
@@ -71,16 +77,16 @@ def build_objective(run: Run, data: Interactions) -> Objective:
     Raises:
         ValueError: the data lack a modality that the configuration names.
     """
-    model = run.model
+    model, sizes = run.model, (data.n_users, data.n_items)
     if isinstance(model, MIGGTConfig):
         features = {n: jnp.asarray(x, run.dtype) for n, x in data.features.items()}
-        return mig_gt.objective(model, features, _graph(data, self_loops=True), data.n_users, data.n_items)
+        return mig_gt.objective(model, features, _graph(data, self_loops=True), *sizes)
     if isinstance(model, LightGCNConfig):
-        return light_gcn.objective(model, _graph(data, self_loops=False), data.n_users, data.n_items)
+        return light_gcn.objective(model, _graph(data, self_loops=False), *sizes)
     if isinstance(model, MGDCFConfig):
-        return mgdcf.objective(model, _graph(data, self_loops=True), data.n_users, data.n_items)
+        return mgdcf.objective(model, _graph(data, self_loops=True), *sizes)
     if isinstance(model, BPRMFConfig):
-        return light_gcn.bpr_mf(model, data.n_users, data.n_items)
+        return light_gcn.bpr_mf(model, *sizes)
     raise ValueError(f"no objective is known for {type(model).__name__}")
 
 

@@ -1,7 +1,6 @@
 """Train, select on validation, test once."""
 
 import dataclasses
-import json
 import time
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -18,7 +17,7 @@ from experiments.common.problem import (
     load_data,
     shrink,
 )
-from experiments.common.results import Record, environment, load_record
+from experiments.common.results import Record, environment
 from mmjax.data.interactions import Interactions
 from mmjax.training.fit import FitResult, fit
 
@@ -92,7 +91,9 @@ def _fit_all(config: Run, data: Interactions) -> list[FitResult]:
     ]
 
 
-def _fit(config: Run, data: Interactions, seeds: tuple[int, ...], workdir: Path | None) -> FitResult:
+def _fit(
+    config: Run, data: Interactions, seeds: tuple[int, ...], workdir: Path | None
+) -> FitResult:
     objective, source = build_objective(config, data), build_source(config, data)
     optimiser = build_optimiser(config.optim, source.steps_per_epoch)
     valid = ranker(dataclasses.replace(config, ks=tuple(sorted({*config.ks, 20}))), data, "valid")

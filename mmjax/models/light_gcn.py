@@ -102,9 +102,7 @@ def _build(model: Embeddings, layers: int, reg: float, graph: Operator | None) -
     )
 
 
-def objective(
-    config: LightGCNConfig, graph: Operator, n_users: int, n_items: int
-) -> Objective:
+def objective(config: LightGCNConfig, graph: Operator, n_users: int, n_items: int) -> Objective:
     """LightGCN: mean of layers 0 to L of linear propagation, BPR, norms of the layer-0 rows.
 
     Args:

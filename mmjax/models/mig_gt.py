@@ -21,7 +21,7 @@ from mmjax.blocks.attention import QueryKey, sampled_attention, token_scores
 from mmjax.blocks.collectives import global_sum
 from mmjax.blocks.dropout import dropout
 from mmjax.blocks.edges import edge_dropout
-from mmjax.blocks.gathered import Pattern, gather_dot, pattern
+from mmjax.blocks.gathered import gather_dot, pattern
 from mmjax.blocks.graph import mgdcf
 from mmjax.blocks.losses import half_square, info_bpr
 from mmjax.blocks.projection import l2_normalise, random_projection
@@ -203,7 +203,9 @@ def _init(model: MIGGT, features: Features, graph: Operator, key: Array) -> dict
     k_project, k_params, k_samples = jax.random.split(key, 3)
     c = model.config
     projected = {
-        name: random_projection(jax.random.fold_in(k_project, n), features[name], c.projection_width)
+        name: random_projection(
+            jax.random.fold_in(k_project, n), features[name], c.projection_width
+        )
         for n, name in enumerate(c.project)
     }
     streams = {"params": k_params, "samples": k_samples}

@@ -11,7 +11,9 @@ from experiments.mig_gt.presets import DATA, METHODS, preset
 
 
 def test_paper_presets_are_the_authors():
-    baby, sports, clothing = (preset("mig_gt", f"amazon_{n}") for n in ("baby", "sports", "clothing"))
+    baby, sports, clothing = (
+        preset("mig_gt", f"amazon_{n}") for n in ("baby", "sports", "clothing")
+    )
     hops = [(p.model.id_hops, *p.model.hops) for p in (baby, sports, clothing)]
     assert hops == [(4, 2, 1), (4, 2, 3), (2, 2, 0)]
     assert [p.optim.learning_rate for p in (baby, sports, clothing)] == [1e-2, 1e-2, 1e-3]
@@ -103,8 +105,9 @@ def test_a_field_given_twice_is_refused(tmp_path):
 
 
 def test_learning_rate_decays_while_it_stays_above_the_floor():
-    from experiments.common.problem import build_optimiser
     import jax.numpy as jnp
+
+    from experiments.common.problem import build_optimiser
 
     def rates(optim, steps):
         tx = build_optimiser(optim, 2)

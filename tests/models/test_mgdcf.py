@@ -17,8 +17,17 @@ def test_is_mig_gt_without_content_and_transformer(graphs, rows, getkey):
     params = objective.init(getkey())["params"]
     x = params["embedding"]
     same = MIGGTConfig(
-        modalities=(), hops=(), width=4, id_hops=3, samples=0, item_embedding=True, l2=0.1,
-        user_dropout=0.0, item_dropout=0.0, edge_dropout=0.0, fused_dropout=0.0,
+        modalities=(),
+        hops=(),
+        width=4,
+        id_hops=3,
+        samples=0,
+        item_embedding=True,
+        l2=0.1,
+        user_dropout=0.0,
+        item_dropout=0.0,
+        edge_dropout=0.0,
+        fused_dropout=0.0,
     )
     other = mig_gt.objective(same, {}, graphs[True], N_USERS, N_ITEMS)
     split = {"user_embedding": x[:N_USERS], "item_embedding": x[N_USERS:]}

@@ -56,8 +56,11 @@ def test_modalities_add_up(graphs):
     model = lambda **c: mig_gt.MIGGT(_config(**none, **c), N_USERS, N_ITEMS)  # noqa: E731
     parts = [
         model(**c).apply(whole, _features(), graphs[True]).fused
-        for c in ({"hops": (-1, -1)}, {"id_hops": -1, "hops": (2, -1)},
-                  {"id_hops": -1, "hops": (-1, 1)})
+        for c in (
+            {"hops": (-1, -1)},
+            {"id_hops": -1, "hops": (2, -1)},
+            {"id_hops": -1, "hops": (-1, 1)},
+        )
     ]
     assert_allclose(sum(parts), nodes.fused, atol=1e-5)
 
@@ -100,7 +103,9 @@ def test_loss_is_the_sum_of_its_terms_over_rows_that_count(graphs, rows, getkey)
     assert set(aux.metrics) == {"rank", "tur", "l2"}
     assert_allclose(value, sum(aux.metrics.values()), rtol=1e-6)
     fewer = {name: x[:3] for name, x in rows.items()}
-    assert_allclose(objective.loss(params, variables, fewer, jax.random.key(1))[0], value, rtol=1e-5)
+    assert_allclose(
+        objective.loss(params, variables, fewer, jax.random.key(1))[0], value, rtol=1e-5
+    )
 
 
 def test_equal_vectors_give_the_logarithm_of_the_candidates(graphs, rows):
@@ -154,8 +159,12 @@ def test_evaluation_is_fixed_by_its_key_and_averages_draws(graphs, getkey):
     other = build().predict(params, variables, jax.random.key(8))
     assert not np.allclose(once[0], other[0])
     spread = [
-        np.std([build(eval_samples=n).predict(params, variables, jax.random.key(s))[0][0, 0]
-                for s in range(12)])
+        np.std(
+            [
+                build(eval_samples=n).predict(params, variables, jax.random.key(s))[0][0, 0]
+                for s in range(12)
+            ]
+        )
         for n in (1, 16)
     ]
     assert spread[1] < 0.6 * spread[0]
