@@ -28,7 +28,7 @@ help: ## This list
 
 run: ## Train MIG-GT on the bundled data set, print its table, write report.html; resumes
 	$(call need_here)
-	$(PY) -m experiments.mig_gt --workdir "$(WORKDIR)" $(ARGS)
+	$(PY) -m experiments.mig_gt --workdir "$(WORKDIR)" --baselines light_gcn mgdcf bpr_mf $(ARGS)
 
 test: ## All tests but the slow ones
 	$(call need_here,test)

@@ -19,7 +19,7 @@ import numpy as np
 
 from experiments.benchmarks import timing
 
-MODULE = "experiments.benchmarks.mig_gt_epoch"
+PEER = "experiments.benchmarks.torch_mig_gt_epoch"
 PROPAGATIONS = ("csr", "transposed")
 
 
@@ -53,8 +53,7 @@ def problem(data: Path | None, *, smoke: bool = False) -> Problem:
         flat = draw.permutation(np.unique(users * n_items + items))[:n_edges]
         pairs, source = np.stack(np.divmod(flat, n_items), axis=1), "synthetic edges"
     features = {
-        name: draw.normal(size=(n_items, width)).astype(np.float32)
-        for name, width in widths.items()
+        name: draw.standard_normal((n_items, width), np.float32) for name, width in widths.items()
     }
     return Problem(pairs.astype(np.int32), n_users, n_items, features, source)
 
@@ -99,7 +98,8 @@ class Ours:
             return run_epochs(objective, optimiser, source, state, 1)
 
         compiled = epoch.lower(objective, source, self.state).compile()
-        self.temporary_mib = compiled.memory_analysis().temp_size_in_bytes / 2**20
+        memory = compiled.memory_analysis()
+        self.temporary_mib = 0.0 if memory is None else memory.temp_size_in_bytes / 2**20
         self._epoch = partial(compiled, objective, source)
         self._rows = len(given.pairs)
         self.loss = float("nan")
@@ -110,56 +110,15 @@ class Ours:
         self.loss = float(metrics["loss"].sum()) / self._rows
 
 
-class Peer:
-    """The PyTorch implementation, with one way of propagating."""
-
-    def __init__(self, given: Problem, propagation: str, *, smoke: bool) -> None:
-        import torch
-
-        from experiments.benchmarks import torch_mig_gt as peer
-
-        torch.manual_seed(0)
-        config = peer.Config(propagation=propagation)
-        if smoke:
-            config = peer.Config(propagation=propagation, width=8, hidden=16, samples=2)
-        features = {k: torch.from_numpy(v) for k, v in given.features.items()}
-        features["image"] = peer.random_projection(features["image"], 384)
-        pairs = torch.from_numpy(given.pairs)
-        model = peer.MigGt(pairs, given.n_users, given.n_items, features, config)
-        self._trainer = peer.Trainer(model, pairs)
-        self.loss = float("nan")
-
-    def epoch(self) -> None:
-        """Train one epoch; `loss` becomes its mean per edge."""
-        self.loss = self._trainer.epoch()
-
-
-def serve(arguments: argparse.Namespace) -> None:
-    """Answer for the PyTorch side until standard input closes."""
-    import torch
-
-    given = problem(arguments.data, smoke=arguments.smoke)
-    peers = {f"torch {how}": Peer(given, how, smoke=arguments.smoke) for how in arguments.peers}
-    candidates = {name: timing.timed(peer.epoch) for name, peer in peers.items()}
-    for name, peer in peers.items():
-        candidates[f"{name} loss"] = lambda peer=peer: peer.loss
-    candidates["peak_rss_mib"] = peak_rss_mib
-    about = {"torch": torch.__version__, "threads": torch.get_num_threads()}
-    timing.serve(candidates, about)
-
-
 def main() -> None:
     """Measure, print the table, write the JSON."""
     arguments = _arguments()
-    if arguments.serve:
-        serve(arguments)
-        return
     given = problem(arguments.data, smoke=arguments.smoke)
     ours = Ours(given, smoke=arguments.smoke)
-    forward = ["--serve", "--peers", *arguments.peers]
+    forward = ["--peers", *arguments.peers]
     forward += ["--data", str(arguments.data.resolve())] if arguments.data else []
     forward += ["--smoke"] if arguments.smoke else []
-    with timing.worker(arguments.torch_python, MODULE, *forward) as worker:
+    with timing.worker(arguments.torch_python, PEER, *forward) as worker:
         names = [f"torch {how}" for how in arguments.peers]
         candidates = {"mmjax": timing.timed(ours.epoch)}
         candidates |= {name: worker.candidates[name] for name in names}
@@ -184,7 +143,7 @@ def main() -> None:
     )
     if arguments.out is not None:
         content = {
-            **timing.environment(("mmjax", "jax", "jaxlib", "flax", "optax", "numpy")),
+            **timing.environment(("jax", "jaxlib", "flax", "optax", "numpy")),
             "torch": about,
             "problem": {
                 "source": given.source,
@@ -202,15 +161,20 @@ def main() -> None:
         timing.write_json(arguments.out, content)
 
 
-def _arguments() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
+def arguments_of_problem(description: str | None) -> argparse.ArgumentParser:
+    """The flags that both processes share."""
+    parser = argparse.ArgumentParser(description=description)
     parser.add_argument("--data", type=Path, help="directory with interactions.npz")
-    parser.add_argument("--torch-python", default=sys.executable, help="Python that has torch")
     parser.add_argument("--peers", nargs="+", default=["csr"], choices=PROPAGATIONS)
+    parser.add_argument("--smoke", action="store_true", help="tiny sizes: figures mean nothing")
+    return parser
+
+
+def _arguments() -> argparse.Namespace:
+    parser = arguments_of_problem((__doc__ or "").splitlines()[0])
+    parser.add_argument("--torch-python", default=sys.executable, help="Python that has torch")
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--out", type=Path, help="JSON to write")
-    parser.add_argument("--smoke", action="store_true", help="tiny sizes: figures mean nothing")
-    parser.add_argument("--serve", action="store_true", help=argparse.SUPPRESS)
     return parser.parse_args()
 
 

@@ -48,7 +48,7 @@ class Run(Generic[ModelT]):
     fit: FitConfig = field(default_factory=FitConfig)
     """Length, evaluation and devices of the training."""
     mask: Literal["mmrec", "mig_gt"] = "mmrec"
-    """Items left out of the ranking: mmrec, those in train; mig_gt, the other held-out split too."""
+    """Items left out of a ranking: mmrec, those in train; mig_gt, the other held-out split too."""
     ks: tuple[int, ...] = (5, 10, 20, 50)
     """Cut-offs K of the metrics."""
     dtype: Literal["float32", "bfloat16"] = "float32"

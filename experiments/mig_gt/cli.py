@@ -43,19 +43,20 @@ def main(arguments: Sequence[str]) -> int:
         command, rest = _train, arguments
     try:
         return command(rest)
-    except (OSError, ValueError, KeyError, RuntimeError) as error:
-        if not _expected(error):
+    except (OSError, ValueError, LookupError, RuntimeError) as error:
+        if not _meant(error):
             raise
-        message = error.args[0] if isinstance(error, KeyError) and error.args else error
-        print(f"error: {message}", file=sys.stderr)
+        print(f"error: {error}", file=sys.stderr)
         return 2
 
 
-def _expected(error: Exception) -> bool:
-    """Whether the library raised the error on purpose, for the user to read."""
-    return type(error).__module__.startswith(("mmjax.", "builtins")) and not isinstance(
-        error, NotImplementedError
-    )
+def _meant(error: BaseException) -> bool:
+    """Whether mmjax or an experiment raised the error, as a message for the user."""
+    trace = error.__traceback__
+    while trace is not None and trace.tb_next is not None:
+        trace = trace.tb_next
+    where = trace.tb_frame.f_globals.get("__name__", "") if trace is not None else ""
+    return where.startswith(("mmjax.", "experiments."))
 
 
 def parse_run(arguments: Sequence[str]) -> Run:
