@@ -157,7 +157,7 @@ def test_text():
 def test_text_aligns_wide_letters():
     rows = [Row("\u690e\u540d", {"m": [0.1]}), Row("abcd", {"m": [0.2]})]
     lines = to_text(leaderboard(rows)).splitlines()
-    assert lines[2] == "\u690e\u540d        .1000" and lines[3].startswith("abcd        .2000")
+    assert lines[2] == "\u690e\u540d    .1000" and lines[3].startswith("abcd    .2000")
 
 
 def test_markdown():
