@@ -10,6 +10,7 @@ stumbles over it.
 
 import errno
 import json
+import logging
 import shutil
 import warnings
 import zlib
@@ -48,12 +49,21 @@ class Saved(NamedTuple):
     """What the caller gave to `Checkpoints.save`."""
 
 
+class _RaisedAnyway(logging.Filter):
+    """Drops Orbax's log of exceptions in its threads: `wait` raises them again, as one error."""
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        return record.levelno < logging.ERROR or "orbax" not in record.pathname
+
+
 class Checkpoints:
     """Writes the checkpoints of one run; used by one process only."""
 
     def __init__(self, directory: Path, keep: int) -> None:
         directory.mkdir(parents=True, exist_ok=True)
         self.directory = directory.absolute()
+        self._filter = _RaisedAnyway()
+        logging.getLogger("absl").addFilter(self._filter)
         self._serial = max(_serials(self.directory), default=0)
         self._manager = ocp.CheckpointManager(
             self.directory,
@@ -90,11 +100,10 @@ class Checkpoints:
         full = {k: nested({n: x for n, x in v.items() if x.size}) for k, v in items.items()}
         self.wait()
         self._serial += 1
-        args = ocp.args.Composite(
-            state=ocp.args.StandardSave(full["state"]),
-            best=ocp.args.StandardSave(full["best"]),
-            meta=ocp.args.JsonSave({"crc32": zlib.crc32(body.encode()), "body": body}),
-        )
+        # Orbax holds no empty item either.
+        parts = {k: ocp.args.StandardSave(tree) for k, tree in full.items() if tree}
+        meta_part = ocp.args.JsonSave({"crc32": zlib.crc32(body.encode()), "body": body})
+        args = ocp.args.Composite(meta=meta_part, **parts)
         self._guarded(lambda: self._manager.save(self._serial, args=args, force=True))
 
     def wait(self) -> None:
@@ -124,6 +133,7 @@ class Checkpoints:
             self._manager.close()
         except Exception as error:
             warnings.warn(f"closing {self.directory}: {error}", stacklevel=2)
+        logging.getLogger("absl").removeFilter(self._filter)
 
     def _guarded(self, write: Callable[[], Any]) -> None:
         try:

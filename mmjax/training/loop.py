@@ -133,12 +133,17 @@ class Loop:
         mesh, seeds = self.devices.mesh, len(self.progress.seeds)
         kind = mesh.devices.flat[0].device_kind
         parameters = sum(x.size for x in jax.tree.leaves(self.state.params)) // seeds
-        resumed = f", resumed at step {self.step}" if self.step else ""
-        return (
+        where = (
             f"{mesh.size} x {kind} ({self.devices.mode}), {jax.process_count()} process(es), "
             f"{seeds} seed(s), {parameters:,} parameters, {self.steps_per_epoch} steps/epoch"
-            f"{resumed}; compiled in {cost.seconds:.1f} s; a step: {cost.flops / 1e9:.3g} GFLOP "
-            f"(inner loops counted once), {cost.temporary_bytes / 2**20:.1f} MiB temporary"
+        )
+        resumed = f", resumed at step {self.step}" if self.step else ""
+        if not cost.seconds:
+            return f"{where}{resumed}; compiles at its first step"
+        return (
+            f"{where}{resumed}; compiled in {cost.seconds:.1f} s; a step: "
+            f"{cost.flops / 1e9:.3g} GFLOP (inner loops counted once), "
+            f"{cost.temporary_bytes / 2**20:.1f} MiB temporary"
         )
 
     def _advance(self, first: int) -> None:

@@ -179,7 +179,9 @@ class Devices:
                 donate_argnums=tuple(k + 1 for k in donate),
             )
 
-        return Program(mapped, (np.zeros(here, np.float32),))
+        # With several processes pmap translates between this process's arrays and global ones
+        # around every call, which an executable made ahead of time would leave out.
+        return Program(mapped, (np.zeros(here, np.float32),), ahead=jax.process_count() == 1)
 
 
 class Cost(NamedTuple):
@@ -201,6 +203,8 @@ class Program:
     """From the number of arguments to something with `lower` that can be called."""
     bound: tuple[Any, ...] = ()
     """Arguments before the caller's."""
+    ahead: bool = True
+    """Whether it can be compiled before it is called."""
 
     def __call__(self, *args: Any) -> Any:
         return self.jitted(len(args))(*self.bound, *args)
@@ -208,6 +212,8 @@ class Program:
     def compile(self, *args: Any) -> tuple[Callable[..., Any], Cost]:
         """The executable for arguments like these, and what it costs."""
         began = time.perf_counter()
+        if not self.ahead:
+            return self, Cost(0.0, 0.0, 0)
         lowered = self.jitted(len(args)).lower(*self.bound, *args)
         flops = (lowered.cost_analysis() or {}).get("flops", 0.0)
         compiled = lowered.compile()
