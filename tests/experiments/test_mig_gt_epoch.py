@@ -1,3 +1,5 @@
+"""The MIG-GT epoch benchmark at tiny sizes."""
+
 import importlib.util
 import json
 import sys

@@ -10,6 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from experiments.mig_gt.presets import preset
 from tests.parity.mig_gt_cases import (
     CASES,
     MODES,
@@ -200,3 +201,36 @@ def test_training_lowers_the_loss():
     trainer = peer.Trainer(torch_model(case, arrays), torch.from_numpy(arrays["pairs"]))
     losses = [trainer.epoch() for _ in range(30)]
     assert np.mean(losses[-5:]) < np.mean(losses[:5])
+
+
+def test_the_peer_has_the_settings_of_the_preset():
+    run, config = preset("mig_gt", "amazon_baby"), peer.Config()
+    model, optim = run.model, run.optim
+    same = {
+        "width": model.width,
+        "hidden": model.hidden,
+        "hops_id": model.id_hops,
+        "hops": dict(zip(model.modalities, model.hops, strict=True)),
+        "alpha": model.alpha,
+        "beta": model.beta,
+        "item_embeddings": model.item_embedding,
+        "drop_input": model.input_dropout,
+        "drop_hidden": model.hidden_dropout,
+        "drop_user": model.user_dropout,
+        "drop_item": model.item_dropout,
+        "drop_edge": model.edge_dropout,
+        "drop_fused": model.fused_dropout,
+        "transformer": model.samples > 0,
+        "samples": model.samples,
+        "attention_width": model.attention_width,
+        "mix": model.mix,
+        "negatives": optim.negatives,
+        "l2": model.l2,
+        "learning_rate": optim.learning_rate,
+        "decay": optim.decay,
+        "decay_floor": optim.floor,
+        "batch_size": optim.batch_size,
+    }
+    assert {**same, "propagation": config.propagation} == dataclasses.asdict(config)
+    assert model.tur_weight == 1.0
+    assert optim.sampler == "uniform"
