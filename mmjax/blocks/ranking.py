@@ -42,6 +42,7 @@ class RankingTask:
         seen: int32[s, m, 2] (row of the step, item); padding has row b.
         relevant: int32[e] held-out items, by row of `users`, ascending for each.
         start: int32[u + 1] where the held-out items of each row begin.
+        n_users: number of users, also of those that are not ranked.
         n_items: number of items.
         most_relevant: most held-out items of one user.
     """
@@ -52,6 +53,7 @@ class RankingTask:
     seen: Any
     relevant: Any
     start: Any
+    n_users: int = field(metadata={"static": True})
     n_items: int = field(metadata={"static": True})
     most_relevant: int = field(metadata={"static": True})
 
@@ -126,6 +128,7 @@ def ranking_task(
         seen=_int32(padded),
         relevant=_int32(held_out[:, 1] if len(held_out) else np.zeros(1)),
         start=_int32(start),
+        n_users=n_users,
         n_items=n_items,
         most_relevant=int(np.diff(start).max(initial=0)),
     )
@@ -200,12 +203,15 @@ def rank(
         precision: see `top_items`.
 
     Raises:
-        ValueError: k is below 1, or `item_vectors` is not of the task's items.
+        ValueError: k is below 1, or there are not as many vectors as the task has users and items.
     """
-    if item_vectors.shape[0] != task.n_items:
-        raise ValueError(
-            f"rank: {item_vectors.shape[0]} item vectors for a task of {task.n_items} items"
-        )
+    for vectors, count, what in (
+        (user_vectors, task.n_users, "user"),
+        (item_vectors, task.n_items, "item"),
+    ):
+        # Inside a jitted function a missing row would be read as the last one, without a word.
+        if vectors.shape[0] != count:
+            raise ValueError(f"{vectors.shape[0]} {what} vectors for a task of {count} {what}s")
 
     def step(users_and_seen: tuple[Array, Array]) -> Array:
         users, seen = users_and_seen
@@ -270,7 +276,8 @@ def evaluate(
         finite.
 
     Raises:
-        ValueError: `ks` is empty, repeats or holds a number below 1.
+        ValueError: `ks` is empty, repeats or holds a number below 1, or there are not as many
+            vectors as the task has users and items.
     """
     ks = tuple(ks)
     if not ks or len(set(ks)) != len(ks) or min(ks) < 1:
@@ -278,7 +285,7 @@ def evaluate(
     return _evaluate(task, user_vectors, item_vectors, ks=ks, precision=precision)
 
 
-def summarise(per_user: Mapping[str, Array]) -> dict[str, float]:
+def summarise(per_user: Mapping[str, Array | np.ndarray]) -> dict[str, float]:
     """Means over the users with a held-out item, and "pooled_hr@K": all hits over all relevant.
 
     Args:

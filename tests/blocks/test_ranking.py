@@ -241,7 +241,7 @@ def test_bad_tasks_are_refused(options, message):
         ranking.ranking_task(**given, n_users=2, n_items=3)
 
 
-def test_bad_k_and_wrong_items_are_refused():
+def test_bad_k_and_wrong_vectors_are_refused():
     task = ranking.ranking_task(np.array([[0, 1]]), np.array([[0, 0]]), 1, 3)
     u, i = jnp.ones((1, 2)), jnp.ones((3, 2))
     for ks in ((), (0, 5), (5, 5), (-1,)):
@@ -251,6 +251,8 @@ def test_bad_k_and_wrong_items_are_refused():
         ranking.rank(task, u, i, k=0)
     with pytest.raises(ValueError, match="4 item vectors for a task of 3 items"):
         ranking.rank(task, u, jnp.ones((4, 2)), k=1)
+    with pytest.raises(ValueError, match="2 user vectors for a task of 1 users"):
+        ranking.evaluate(task, jnp.ones((2, 2)), i)
     empty = ranking.ranking_task(
         np.zeros((0, 2), int), np.array([[0, 0]]), 1, 3, users=np.array([0])
     )
