@@ -266,7 +266,8 @@ def duration(seconds: float | int) -> str:
 def _pick(pick: Pick) -> str:
     title = _text(pick.title)
     title = f'<span class="hit">{title} \u2713</span>' if pick.hit else title
-    return f'<li>{title} <span class="score">{_text(f"{pick.score:.3g}")}</span></li>\n'
+    score = f"{pick.score:#.3g}".removesuffix(".")
+    return f'<li>{title} <span class="score">{score}</span></li>\n'
 
 
 def _number(value: SupportsFloat | str) -> str:
