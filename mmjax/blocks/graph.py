@@ -71,7 +71,7 @@ def bipartite(
     loops = np.arange(n if self_loops else 0)
     senders = np.concatenate([items, users, loops])
     receivers = np.concatenate([users, items, loops])
-    order = np.lexsort((senders, receivers))
+    order = np.argsort(receivers * n + senders)
     ones = np.ones(len(order), np.float32)
     return weighted_graph(senders[order], receivers[order], ones, n)
 

@@ -16,6 +16,7 @@ import jax
 import jax.numpy as jnp
 import jraph
 import numpy as np
+import scipy.sparse
 from jax import Array, lax
 from jax.custom_batching import custom_vmap
 from jax.experimental import sparse as jax_sparse
@@ -70,11 +71,14 @@ class Structure(NamedTuple):
 class Operator:
     """A weighted adjacency matrix, ``y[receiver] += weight * x[sender]``; a pytree.
 
+    Hand it to jitted functions as an argument: closed over, its arrays would be constants of the
+    program, compiled into it and held twice.
+
     Attributes:
         weights: float[e], in the order of the graph's edges.
         structure: the edges, laid out for products with A and with its transpose.
         layout: "csr", "ell", "dense" or "segment".
-        symmetric: whether A with `weights` equals its transpose.
+        symmetric: whether A with `weights` is known to equal its transpose.
     """
 
     weights: Any
@@ -100,11 +104,13 @@ def operator(graph: jraph.GraphsTuple, *, layout: str = "auto") -> Operator:
         layout = "csr" if jax.default_backend() == "cpu" else "ell"
     n, senders, receivers, weights = _validated(graph)
     rows = columns = Dense() if layout == "dense" else Segment()
+    symmetric = False
     if layout in ("csr", "ell"):
-        pack = _csr if layout == "csr" else _ell
-        rows, columns = pack(receivers, senders, n), pack(senders, receivers, n)
+        by_row, by_column = _both_ways(senders, receivers, n)
+        symmetric = _is_symmetric(by_row, by_column, weights)
+        pack = _ell if layout == "ell" else lambda csr: csr
+        rows, columns = pack(by_row), pack(by_column)
     structure = _to_device(Structure(senders, receivers, rows, columns))
-    symmetric = _is_symmetric(senders, receivers, weights)
     return Operator(jnp.asarray(weights), structure, layout, symmetric)
 
 
@@ -145,28 +151,37 @@ def _validated(graph: jraph.GraphsTuple) -> tuple[int, np.ndarray, np.ndarray, n
     return n, senders.astype(np.int32), receivers.astype(np.int32), weights
 
 
-def _csr(major: np.ndarray, minor: np.ndarray, n: int) -> Csr:
-    """Compressed rows of the matrix with entries (major, minor), columns ascending in a row."""
-    order = np.lexsort((minor, major)).astype(np.int32)
-    indptr = np.concatenate([[0], np.cumsum(np.bincount(major, minlength=n))]).astype(np.int32)
-    in_order = np.array_equal(order, np.arange(len(order)))
-    return Csr(minor[order], indptr, None if in_order else order)
+def _both_ways(senders: np.ndarray, receivers: np.ndarray, n: int) -> tuple[Csr, Csr]:
+    """Compressed rows of A and of its transpose, columns ascending within a row."""
+    keys = receivers.astype(np.int64) * n + senders
+    slots = np.arange(len(keys), dtype=np.int32)
+    order = None if (keys[1:] >= keys[:-1]).all() else np.argsort(keys, kind="stable")
+    order = order if order is None else order.astype(np.int32)
+    indices = senders if order is None else senders[order]
+    indptr = np.concatenate([[0], np.cumsum(np.bincount(receivers, minlength=n))]).astype(np.int32)
+    # SciPy transposes by counting; what it moves along is where each slot was.
+    turned = scipy.sparse.csr_array((slots, indices, indptr), shape=(n, n)).tocsc()
+    moved = np.asarray(turned.data, np.int32)
+    by_column = moved if order is None else order[moved]
+    in_order = np.array_equal(by_column, slots)
+    columns = Csr(turned.indices, turned.indptr, None if in_order else by_column)
+    return Csr(indices, indptr, order), columns
 
 
-def _ell(major: np.ndarray, minor: np.ndarray, n: int) -> ell.Ell:
-    rows = _csr(major, minor, n)
-    order = np.arange(len(major)) if rows.order is None else rows.order
-    return ell.build(np.asarray(rows.indices), np.asarray(rows.indptr), np.asarray(order))
-
-
-def _is_symmetric(senders: np.ndarray, receivers: np.ndarray, weights: np.ndarray) -> bool:
-    there = np.lexsort((weights, senders, receivers))
-    back = np.lexsort((weights, receivers, senders))
+def _is_symmetric(rows: Csr, columns: Csr, weights: np.ndarray) -> bool:
+    """Whether A equals its transpose slot by slot; False is always safe, only slower."""
+    mine, other = (weights if m.order is None else weights[m.order] for m in (rows, columns))
     return (
-        np.array_equal(senders[there], receivers[back])
-        and np.array_equal(receivers[there], senders[back])
-        and np.array_equal(weights[there], weights[back])
+        np.array_equal(rows.indptr, columns.indptr)
+        and np.array_equal(rows.indices, columns.indices)
+        and np.array_equal(mine, other)
     )
+
+
+def _ell(rows: Csr) -> ell.Ell:
+    indices, indptr = np.asarray(rows.indices), np.asarray(rows.indptr)
+    order = np.arange(len(indices)) if rows.order is None else np.asarray(rows.order)
+    return ell.build(indices, indptr, order)
 
 
 def spmm(
