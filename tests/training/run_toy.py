@@ -1,6 +1,6 @@
 """Trains the toy objective as a process of its own, to be killed, limited or joined by a twin.
 
-    python -m tests.training.run_toy WORKDIR ['{"epochs": 3, ...}' [PROCESS COUNT PORT]]
+python -m tests.training.run_toy WORKDIR ['{"epochs": 3, ...}' [PROCESS COUNT PORT]]
 """
 
 import json
@@ -32,7 +32,13 @@ def evaluate(params, extra, key):
 
 def train(workdir: Path | None, options: dict) -> FitResult:
     """One run; `options` are those of `FitConfig`, and `seeds`."""
-    defaults = {"epochs": 40, "patience": 0, "quiet": True, "tensorboard": False, "save_seconds": 0.0}
+    defaults = {
+        "epochs": 40,
+        "patience": 0,
+        "quiet": True,
+        "tensorboard": False,
+        "save_seconds": 0.0,
+    }
     options = defaults | options
     seeds = options.pop("seeds", (0, 1))
     optimiser = optax.adam(0.02)
@@ -46,9 +52,7 @@ def main(workdir: str, options: str = "{}", *twin: str) -> None:
     """Train and print one line of JSON: why it stopped, the losses, where the arrays are."""
     if twin:
         process, count, port = map(int, twin)
-        jax.distributed.initialize(
-            f"localhost:{port}", count, process, initialization_timeout=60
-        )
+        jax.distributed.initialize(f"localhost:{port}", count, process, initialization_timeout=60)
     result = train(Path(workdir), json.loads(options))
     if jax.process_index() == 0:
         np.savez(f"{workdir}.npz", **named({"state": result.state, "best": result.variables}))

@@ -200,7 +200,10 @@ def test_a_full_disk_is_one_error_and_leaves_earlier_results(tmp_path, victim):
     )
 )
 def test_names_are_reversible(sizes):
-    tree = {"params": {k: np.full(n, 1.0, np.float32) for k, n in sizes.items()}, "step": np.int32(2)}
+    tree = {
+        "params": {k: np.full(n, 1.0, np.float32) for k, n in sizes.items()},
+        "step": np.int32(2),
+    }
     flat = slashed(tree)
     assert jax.tree.structure(nested(flat)["step"]) == jax.tree.structure(2)
     back = unnamed(named(tree), tree)

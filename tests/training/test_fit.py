@@ -151,7 +151,9 @@ def test_every_seed_stops_on_its_own_and_the_run_with_the_last():
 def test_without_an_evaluation_the_last_parameters_are_kept():
     result = train(evaluate=None, epochs=3, patience=1)
     assert result.best_epoch == [3] and result.best_metric == [None]
-    assert_same_arrays(result.variables[0]["params"], jax.tree.map(lambda x: x[0], result.state.params))
+    assert_same_arrays(
+        result.variables[0]["params"], jax.tree.map(lambda x: x[0], result.state.params)
+    )
 
 
 def test_a_finished_run_returns_its_result_without_training(tmp_path):
@@ -191,7 +193,9 @@ def test_sigterm_within_an_epoch(tmp_path):
 
     def loss(scale, params, state, batch, key, axis=None):
         value, aux = toy.loss(scale, params, state, batch, key, axis)
-        jax.debug.callback(lambda step: int(step) == 7 and not calls and _term(calls), state["stats"]["steps"])
+        jax.debug.callback(
+            lambda step: int(step) == 7 and not calls and _term(calls), state["stats"]["steps"]
+        )
         return value, aux
 
     objective = toy.objective()._replace(loss=Partial(loss, jnp.float32(1)))
@@ -263,7 +267,9 @@ def test_nan_in_one_of_several_seeds():
     def frozen(key):
         return toy.init(key)
 
-    marked = jax.random.normal(jax.random.split(jax.random.split(jax.random.key(9))[0])[0], (13, 4))[0, 0]
+    marked = jax.random.normal(
+        jax.random.split(jax.random.split(jax.random.key(9))[0])[0], (13, 4)
+    )[0, 0]
     objective = toy.objective()._replace(init=Partial(frozen), loss=Partial(loss))
     config = FitConfig(epochs=6, quiet=True, devices=1)
     with pytest.raises(TrainingDiverged, match="seed 9, epoch 2: loss is inf at step 8"):
@@ -281,7 +287,9 @@ def test_a_stopped_seed_may_diverge_unnoticed():
 
 
 def test_a_metric_that_is_not_evaluated():
-    with pytest.raises(ValueError, match=r"'ndcg' is not among those evaluated: \['noise', 'recall@20'\]"):
+    with pytest.raises(
+        ValueError, match=r"'ndcg' is not among those evaluated: \['noise', 'recall@20'\]"
+    ):
         train(metric="ndcg")
 
 

@@ -41,7 +41,9 @@ def finish(processes):
     finally:
         for p in processes:
             p.kill()
-    assert [p.returncode for p in processes] == [0, 0], outputs[0][1][-2000:] + outputs[1][1][-2000:]
+    assert [p.returncode for p in processes] == [0, 0], (
+        outputs[0][1][-2000:] + outputs[1][1][-2000:]
+    )
     return [json.loads(out.splitlines()[-1]) for out, _ in outputs]
 
 

@@ -46,7 +46,8 @@ def test_an_epoch_is_split_into_few_calls_without_much_waste(steps, most):
 
 
 @pytest.mark.parametrize(
-    ("steps", "most", "expected"), [(15, 16, 15), (25, 16, 13), (32, 16, 16), (1, 16, 1), (23, 8, 8)]
+    ("steps", "most", "expected"),
+    [(15, 16, 15), (25, 16, 13), (32, 16, 16), (1, 16, 1), (23, 8, 8)],
 )
 def test_split_epoch_by_hand(steps, most, expected):
     assert split_epoch(steps, most) == expected
@@ -60,7 +61,9 @@ def test_pieces_of_an_epoch_equal_the_whole(n_steps):
     whole, expected = steps(objective, source, start, 0, optimiser=optimiser, n_steps=5)
     state, losses = start, []
     for first in range(0, 5, n_steps):
-        state, metrics = steps(objective, source, state, first, optimiser=optimiser, n_steps=n_steps)
+        state, metrics = steps(
+            objective, source, state, first, optimiser=optimiser, n_steps=n_steps
+        )
         losses += np.asarray(metrics["loss"])[: 5 - first].tolist()
     np.testing.assert_allclose(losses, expected["loss"], rtol=1e-6)
     jax.tree.map(partial(np.testing.assert_allclose, atol=1e-6), state.params, whole.params)
@@ -102,7 +105,11 @@ def test_every_pair_is_seen_once_an_epoch_in_an_order_of_its_own():
         orders.append(np.concatenate(real))
         assert [len(r) for r in real] == [20, 20, 20, 20, 17]
         assert rows[0]["negatives"].shape == (20, 2)
-    assert sorted(map(tuple, orders[0])) == sorted(map(tuple, toy.PAIRS)) == sorted(map(tuple, orders[1]))
+    assert (
+        sorted(map(tuple, orders[0]))
+        == sorted(map(tuple, toy.PAIRS))
+        == sorted(map(tuple, orders[1]))
+    )
     assert (orders[0] != orders[1]).any()
 
 
@@ -132,7 +139,9 @@ def test_entries_drawn_once_an_epoch_join_every_batch_whole():
         assert batch["edges"].shape == (50,)
         return (params["w"] * batch["edges"].sum() * batch["user"].mean()), Aux(state, {})
 
-    objective = Objective(Partial(lambda k: {"params": {"w": jnp.ones(())}}), Partial(loss), Partial(id))
+    objective = Objective(
+        Partial(lambda k: {"params": {"w": jnp.ones(())}}), Partial(loss), Partial(id)
+    )
     source = Source(
         epoch=Partial(lambda key: jax.random.uniform(key, (50,))),
         batch=Partial(lambda plan, i, key: {"user": jnp.ones(4)}),

@@ -49,7 +49,10 @@ def loss(scale, params, state, batch, key, axis=None):
     value = scale * (global_sum(row, axis, where=where) / count + decay)
     value = value + (noise * params["user"]).sum()
     mean = jax.vmap(lambda x: global_sum(x, axis, where=where), 1)(user) / count
-    stats = {"mean": 0.9 * state["stats"]["mean"] + 0.1 * mean, "steps": state["stats"]["steps"] + 1}
+    stats = {
+        "mean": 0.9 * state["stats"]["mean"] + 0.1 * mean,
+        "steps": state["stats"]["steps"] + 1,
+    }
     return value, Aux({"stats": stats}, {"rows": count})
 
 
