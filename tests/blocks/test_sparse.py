@@ -285,3 +285,18 @@ def test_both_forms_of_a_bucket_agree(getkey):
     expected = np.einsum("bk,bkd->bd", weights, np.asarray(x)[np.asarray(neighbours)])
     for form in (ell._looped, ell._unrolled):
         np.testing.assert_allclose(form(weights, neighbours, x), expected, atol=1e-5)
+
+
+@pytest.mark.parametrize("platform", ["cuda", "rocm", "tpu"])
+def test_other_devices_only_gather(platform):
+    """Lowered for a device that is not here: no scatter, and on a GPU no loop in the forward."""
+    op = operator(random_graph(9, 200, 3000, hub=500), layout="ell")
+    x = jnp.ones((200, 8))
+
+    def lowered(f, *args):
+        return jax.jit(f).trace(*args).lower(lowering_platforms=(platform,)).as_text()
+
+    forward = lowered(spmm, op, x)
+    assert ("stablehlo.while" in forward) == (platform == "tpu")
+    both = lowered(jax.grad(lambda x, w, op: spmm(op, x, w).sum(), (0, 1)), x, op.weights, op)
+    assert "stablehlo.gather" in both and "stablehlo.scatter" not in both
