@@ -1,7 +1,6 @@
 """Train, select on validation, test once."""
 
 import dataclasses
-import time
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -20,6 +19,10 @@ from experiments.common.problem import (
 from experiments.common.results import Record, environment
 from mmjax.data.interactions import Interactions
 from mmjax.training.fit import FitResult, fit
+
+
+class Interrupted(RuntimeError):
+    """A signal stopped the training; the same run on the same workdir resumes."""
 
 
 class Outcome(NamedTuple):
@@ -43,11 +46,11 @@ def run(config: Run, *, data: Interactions | None = None, test: bool = True) -> 
     Raises:
         DataError: the data are missing or broken.
         ValueError: the configuration does not fit the data or the workdir's earlier run.
+        Interrupted: SIGTERM or SIGINT came; nothing is evaluated.
     """
     if config.smoke:
         config = shrink(config)
     data = load_data(config) if data is None else data
-    started = time.time()
     fits = _fit_all(config, data)
     valid, tested = ranker(config, data, "valid"), ranker(config, data, "test") if test else None
     objective = build_objective(config, data)
@@ -68,7 +71,8 @@ def run(config: Run, *, data: Interactions | None = None, test: bool = True) -> 
         test=scores["test"],
         best_epoch=[int(e) for f in fits for e in f.best_epoch],
         epochs=[int(f.history[-1]["epoch"]) for f in fits for _ in f.variables],
-        seconds=round(time.time() - started, 1),
+        # Time of training from the records, which a resumed run goes on counting.
+        seconds=round(sum(f.history[-1]["elapsed"] for f in fits), 1),
         parameters=sum(np.size(x) for x in jax.tree.leaves(variables[0]["params"])),
         config=config.identity() | {"data_digest": data.digest},
         **environment(),
@@ -101,7 +105,7 @@ def _fit(
     def evaluate(params: Any, extra: Any, key: jax.Array) -> dict[str, float]:
         return valid(predict(objective, {"params": params, **extra})).mean
 
-    return fit(
+    result = fit(
         objective,
         source,
         optimiser,
@@ -111,3 +115,6 @@ def _fit(
         workdir=workdir,
         run_config=config.identity() | {"data_digest": data.digest},
     )
+    if result.stopped_because == "signal":
+        raise Interrupted("stopped by a signal; the same command resumes")
+    return result

@@ -16,6 +16,7 @@ def train(run: Run, preset: Callable[..., Run]) -> int:
     """
     from experiments.common.problem import load_data, shrink
     from experiments.common.report import heuristic_rows, result_table, write_page
+    from experiments.common.run import Interrupted
     from experiments.common.run import run as run_one
     from mmjax.training.parallel import init
     from mmjax.viz import tables
@@ -25,9 +26,10 @@ def train(run: Run, preset: Callable[..., Run]) -> int:
     print(f"{data}\n", flush=True)
     outcomes = []
     for config in [run, *(baseline(run, name, preset) for name in run.baselines)]:
-        outcome = run_one(config, data=data)
-        if "signal" in outcome.stopped_because:
-            print("stopped by a signal; the same command resumes", flush=True)
+        try:
+            outcome = run_one(config, data=data)
+        except Interrupted as stop:
+            print(stop, flush=True)
             return INTERRUPTED
         if config.workdir is not None:
             outcome.record.save(config.workdir / "record.json")

@@ -130,3 +130,19 @@ def test_sweep_resumes_and_selects_on_validation(tmp_path):
     assert sweep(flags) == rows
     assert times == {p: p.stat().st_mtime_ns for p in tmp_path.rglob("record.json")}
     assert all(load_record(p).test == {} for p in times)
+
+
+def test_a_signal_stops_all_seeds_and_leaves_no_record(tmp_path, monkeypatch):
+    from experiments.common import run as module
+
+    calls, real = [], module.fit
+
+    def stopped(*args, **kwargs):
+        calls.append(kwargs["seeds"])
+        return dataclasses.replace(real(*args, **kwargs), stopped_because="signal")
+
+    monkeypatch.setattr(module, "fit", stopped)
+    flags = ["--data", "communities", "--method", "bpr_mf", "--smoke", "--seeds", "3"]
+    assert main([*flags, "--fit.quiet", "--workdir", str(tmp_path)]) == 143
+    assert calls == [(0,)]
+    assert not list(tmp_path.rglob("record.json")) and not (tmp_path / "report.html").exists()
