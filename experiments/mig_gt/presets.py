@@ -75,7 +75,9 @@ E1 = dataclasses.replace(
 _TIKTOK = dataclasses.replace(
     E1,
     data="tiktok",
-    model=dataclasses.replace(E1.model, modalities=("image", "audio"), normalise=(), project=()),
+    model=dataclasses.replace(
+        E1.model, modalities=("image", "audio"), normalise=("image", "audio"), project=()
+    ),
 )
 _COMMUNITIES = dataclasses.replace(
     _BABY,
@@ -103,6 +105,18 @@ _TUNED: dict[tuple[str, str], dict[str, Any]] = {
         "model.hops": (2, 2),
         "model.samples": 5,
         "model.l2": 1e-3,
+        "optim.negatives": 16,
+        "optim.decay": 1.0,
+        "fit.eval_every": 5,
+        "fit.patience": 50,
+    },
+    ("mig_gt", "tiktok"): {
+        "model.item_embedding": True,
+        "model.hidden": 128,
+        "model.id_hops": 2,
+        "model.hops": (2, 2),
+        "model.samples": 5,
+        "model.l2": 1e-2,
         "optim.negatives": 16,
         "optim.decay": 1.0,
         "fit.eval_every": 5,
