@@ -124,11 +124,25 @@ _TUNED: dict[tuple[str, str], dict[str, Any]] = {
     },
     ("light_gcn", "lastfm_2k"): {
         "model.layers": 3,
-        "model.reg": 1e-2,
+        "model.reg": 1e-1,
         "optim.learning_rate": 1e-3,
         "optim.negatives": 16,
         "fit.epochs": 600,
         "fit.eval_every": 5,
+        "fit.patience": 50,
+    },
+    ("bpr_mf", "lastfm_2k"): {
+        "model.reg": 1.0,
+        "fit.epochs": 600,
+        "fit.eval_every": 5,
+        "fit.patience": 50,
+    },
+    ("mgdcf", "lastfm_2k"): {
+        "model.hops": 3,
+        "model.l2": 1e-2,
+        "optim.negatives": 16,
+        "optim.decay": 1.0,
+        "fit.epochs": 400,
         "fit.patience": 50,
     },
 }
