@@ -4,7 +4,6 @@ from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import jax
-import numpy as np
 
 from experiments.common.config import Run
 from mmjax.blocks import ranking
@@ -21,7 +20,7 @@ class Scores(NamedTuple):
     """Metrics of one split: means, and the values per user behind them."""
 
     mean: dict[str, float]
-    per_user: dict[str, np.ndarray]
+    per_user: dict[str, jax.Array]
 
 
 def predict(objective: Objective, variables: dict[str, Any]) -> tuple[jax.Array, jax.Array]:

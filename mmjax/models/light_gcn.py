@@ -80,7 +80,7 @@ def _loss(
     key: Array,
     axis: str | None = None,
 ) -> tuple[Array, Aux]:
-    initial = model.apply({"params": params})
+    initial: Any = model.apply({"params": params})
     final = initial if graph is None else lightgcn(graph, initial, layers=layers)
     rank, norms = bpr_with_norms(final, initial, model.n_users, batch, axis)
     return rank + reg * norms, Aux(state, {"rank": rank, "norms": norms})
@@ -89,7 +89,7 @@ def _loss(
 def _predict(
     model: Embeddings, layers: int, graph: Operator | None, params: Any, state: Any, key: Array
 ) -> tuple[Array, Array]:
-    x = model.apply({"params": params})
+    x: Any = model.apply({"params": params})
     x = x if graph is None else lightgcn(graph, x, layers=layers)
     return x[: model.n_users], x[model.n_users :]
 

@@ -55,7 +55,7 @@ def _loss(
     key: Array,
     axis: str | None = None,
 ) -> tuple[Array, Aux]:
-    x = model.apply({"params": params}, graph, train=True, rngs={"dropout": key})
+    x: Any = model.apply({"params": params}, graph, train=True, rngs={"dropout": key})
     users, items = x[:n_users], x[n_users:]
     user = users[batch["user"]]
     positive = (user * items[batch["item"]]).sum(-1)
@@ -70,7 +70,7 @@ def _loss(
 def _predict(
     model: MGDCF, n_users: int, graph: Operator, params: Any, state: Any, key: Array
 ) -> tuple[Array, Array]:
-    x = model.apply({"params": params}, graph)
+    x: Any = model.apply({"params": params}, graph)
     return x[:n_users], x[n_users:]
 
 

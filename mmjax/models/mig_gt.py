@@ -30,7 +30,8 @@ from mmjax.layers.modality_encoder import ModalityEncoder
 from mmjax.models.configs.mig_gt import MIGGTConfig
 from mmjax.objective import Aux, Objective
 
-Features = Mapping[str, Float[Array, "i _"] | Float[np.ndarray, "i _"]]
+Features = Mapping[str, Float[Array, "i _"]]
+Given = Mapping[str, Float[Array, "i _"] | Float[np.ndarray, "i _"]]
 
 
 class Nodes(NamedTuple):
@@ -183,7 +184,7 @@ def loss_terms(
     return terms
 
 
-def prepare(config: MIGGTConfig, features: Features) -> dict[str, Float[Array, "i _"]]:
+def prepare(config: MIGGTConfig, features: Given) -> dict[str, Float[Array, "i _"]]:
     """Features as the encoders read them, before any random projection.
 
     Raises:
@@ -259,7 +260,7 @@ def _predict(
 
 
 def objective(
-    config: MIGGTConfig, features: Features, graph: Operator, n_users: int, n_items: int
+    config: MIGGTConfig, features: Given, graph: Operator, n_users: int, n_items: int
 ) -> Objective:
     """MIG-GT as an `Objective`.
 

@@ -120,7 +120,10 @@ def test_seeds_together_are_the_seeds_one_by_one():
 def test_sweep_resumes_and_selects_on_validation(tmp_path):
     fixed = ("smoke=true", "fit.quiet=true", "fit.tensorboard=false", "fit.devices=1")
     flags = Sweep(
-        tmp_path, ("optim.learning_rate=1e-6,1e-2",), method="bpr_mf", data="communities",
+        tmp_path,
+        ("optim.learning_rate=1e-6,1e-2",),
+        method="bpr_mf",
+        data="communities",
         fixed=fixed,
     )
     rows = sweep(flags)
