@@ -16,7 +16,7 @@ import sys
 import time
 from collections.abc import Callable
 from contextlib import ExitStack
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -76,7 +76,7 @@ def jax_side(p: Problem) -> Callable[[], dict[str, float]]:
 
 def torch_side(p: Problem, batch: int) -> Callable[[], dict[str, float]]:
     """One evaluation by PyTorch, as vectorised as it allows."""
-    import torch
+    torch: Any = import_module("torch")
 
     n_users, n_items = len(p.users), len(p.items)
     users, items = torch.from_numpy(p.users), torch.from_numpy(p.items)
