@@ -62,6 +62,7 @@ class Checkpoints:
     def __init__(self, directory: Path, keep: int) -> None:
         directory.mkdir(parents=True, exist_ok=True)
         self.directory = directory.absolute()
+        self._failed = False
         self._filter = _RaisedAnyway()
         logging.getLogger("absl").addFilter(self._filter)
         self._serial = max(_serials(self.directory), default=0)
@@ -133,14 +134,21 @@ class Checkpoints:
             self._manager.close()
         except Exception as error:
             warnings.warn(f"closing {self.directory}: {error}", stacklevel=2)
+        if self._failed:
+            # Items of the failed checkpoint may have been written on until now.
+            self._remove_rests()
         logging.getLogger("absl").removeFilter(self._filter)
+
+    def _remove_rests(self) -> None:
+        for rest in self.directory.glob("*.orbax-checkpoint-tmp*"):
+            shutil.rmtree(rest, ignore_errors=True)
 
     def _guarded(self, write: Callable[[], Any]) -> None:
         try:
             write()
         except Exception as error:
-            for rest in self.directory.glob("*.orbax-checkpoint-tmp*"):
-                shutil.rmtree(rest, ignore_errors=True)
+            self._failed = True
+            self._remove_rests()
             full = _is_full(error)
             what = "the disk is full, or a quota or file size limit is reached" if full else error
             remedy = "free some space and" if full else "mend this and"

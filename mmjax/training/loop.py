@@ -220,9 +220,10 @@ class Loop:
     def _values(self, s: int, epoch: int) -> dict[str, float]:
         if self.evaluate is None:
             return {}
-        state = _take(local(self.state), s)
-        key = draw_key(state.key, EVALUATION, epoch)
-        return {k: float(v) for k, v in self.evaluate(state.params, state.extra, key).items()}
+        state = self.state
+        params, extra, key = _take(local((state.params, state.extra, state.key)), s)
+        metrics = self.evaluate(params, extra, draw_key(key, EVALUATION, epoch))
+        return {name: float(value) for name, value in metrics.items()}
 
     def _metric(self, values: dict[str, float]) -> float | None:
         if self.evaluate is None:

@@ -10,7 +10,7 @@ from mmjax.training.checkpoints import Checkpoints, restore
 from mmjax.training.config import FitConfig
 from mmjax.training.logs import Log
 from mmjax.training.naming import Arrays, named
-from mmjax.training.processes import arrays_of_first, is_first, on_first
+from mmjax.training.processes import arrays_of_first, on_first
 from mmjax.training.progress import Progress
 from mmjax.training.rundir import check_same, claim, identity
 
@@ -64,12 +64,14 @@ class Recorder:
 
     def open(self, progress: Progress) -> None:
         """Get ready to write after `progress`."""
-        if not is_first():
-            return
-        self._log = self._stack.enter_context(Log(self._workdir, self._config, progress))
-        if self._workdir is not None:
-            self._checkpoints = Checkpoints(self._workdir / "checkpoints", self._config.keep)
-            self._stack.callback(self._checkpoints.close)
+
+        def begin() -> None:
+            self._log = self._stack.enter_context(Log(self._workdir, self._config, progress))
+            if self._workdir is not None:
+                self._checkpoints = Checkpoints(self._workdir / "checkpoints", self._config.keep)
+                self._stack.callback(self._checkpoints.close)
+
+        on_first(begin)
 
     def line(self, text: str) -> None:
         """Print a line."""

@@ -1,6 +1,7 @@
 """One step in three spellings on any number of devices is one step."""
 
 import os
+import re
 from functools import partial
 
 import chex
@@ -143,6 +144,37 @@ def test_features_are_arguments_and_not_constants_of_the_program():
     )
     assert "1000x4xf32" in text
     assert len(text) < 100_000
+
+
+@pytest.mark.multi
+@pytest.mark.parametrize("changes", [False, True])
+def test_collections_are_averaged_only_when_the_loss_changed_them(changes):
+    """Frozen tables may travel in a collection; reducing them would cost time and bits."""
+
+    def loss(params, state, batch, key, axis=None):
+        table = state["frozen"]["table"]
+        value = (params["w"] * table).sum() * batch["user"].mean()
+        new = {"frozen": {"table": table + batch["user"].mean()}} if changes else state
+        return value, Aux(dict(new), {})
+
+    def init(key):
+        return {"params": {"w": jnp.ones(777)}, "frozen": {"table": jnp.ones(777)}}
+
+    objective = Objective(Partial(init), Partial(loss), Partial(id))
+    optimiser, source = optax.sgd(0.1), toy.source()
+    state = init_state(objective, optimiser, jax.random.key(0))
+
+    def run(state):
+        rows = partial(parallel.own_rows, axis="data")
+        return run_epochs(objective, optimiser, source, state, 1, rows=rows, axis="data")
+
+    everywhere = jax.P()
+    mapped = jax.shard_map(
+        run, mesh=make_mesh(2), in_specs=everywhere, out_specs=everywhere, check_vma=False
+    )
+    reduced = re.findall(r"f32\[777\] = psum", str(jax.make_jaxpr(mapped)(state)))
+    # The gradient, and the collection if the devices may disagree about it.
+    assert len(reduced) == 1 + changes
 
 
 @pytest.mark.parametrize(("rows", "multiple", "expected"), [(5, 1, 5), (5, 4, 8), (8, 4, 8)])
