@@ -10,7 +10,7 @@ from experiments.common.config import Run
 from experiments.common.evaluation import predict, ranker
 from experiments.common.heuristics import HEURISTICS, MAX_ENTRIES
 from experiments.common.problem import build_objective
-from experiments.common.results import Record
+from experiments.common.results import Record, environment
 from experiments.common.run import Outcome
 from mmjax.blocks.ranking import top_items
 from mmjax.data.interactions import Interactions
@@ -28,27 +28,48 @@ NAMES = {
 }
 
 
-def heuristic_rows(run: Run, data: Interactions) -> list[tables.Row]:
-    """Popularity and item-kNN on the test split; item-kNN only where its tables fit in memory."""
-    score, rows = ranker(run, data, "test"), []
+def heuristic_records(run: Run, data: Interactions) -> list[Record]:
+    """Popularity and item-kNN on both splits; item-kNN only where its tables fit in memory."""
+    score = {split: ranker(run, data, split) for split in ("valid", "test")}
+    found = []
     for name, build in HEURISTICS.items():
         if name == "item_knn" and data.n_users * data.n_items > MAX_ENTRIES:
             continue
-        mean = score(build(data)).mean
-        rows.append(tables.Row(NAMES[name], {m: [mean[m]] for m in METRICS}, note="no training"))
-    return rows
+        vectors = build(data)
+        figures = {
+            split: {metric: [round(value, 6)] for metric, value in rank(vectors).mean.items()}
+            for split, rank in score.items()
+        }
+        found.append(
+            Record(
+                method=name,
+                data=data.name,
+                split=data.split,
+                mask=run.mask,
+                seeds=[],
+                best_epoch=[],
+                epochs=[],
+                seconds=0.0,
+                parameters=0,
+                config={"data_digest": data.digest},
+                **figures,
+                **environment(),
+            )
+        )
+    return found
 
 
 def record_row(record: Record, paper: Mapping[str, float] | None = None) -> tables.Row:
     """A record's test figures as a row of a leaderboard."""
     values = {m: record.test[m] for m in METRICS if m in record.test}
     name = NAMES.get(record.method, record.method)
-    return tables.Row(name, values, seeds=tuple(record.seeds), paper=paper or {})
+    note = "" if record.seeds else "no training"
+    return tables.Row(name, values, seeds=tuple(record.seeds), paper=paper or {}, note=note)
 
 
-def result_table(records: Sequence[Record], rows: Sequence[tables.Row] = ()) -> tables.Table:
+def result_table(records: Sequence[Record]) -> tables.Table:
     """Test figures of several runs under one protocol."""
-    return tables.leaderboard([*map(record_row, records), *rows], METRICS)
+    return tables.leaderboard([record_row(r) for r in records], METRICS)
 
 
 def samples(run: Run, data: Interactions, variables: dict[str, Any], n: int = 4) -> list:
@@ -80,11 +101,11 @@ def write_page(
     data: Interactions,
     main: Outcome,
     others: Sequence[Outcome] = (),
-    rows: Sequence[tables.Row] = (),
+    heuristics: Sequence[Record] = (),
 ) -> Path:
     """`report.html`: result table, curves, recommendations, configuration, environment."""
     record = main.record
-    table = result_table([record, *(o.record for o in others)], rows)
+    table = result_table([record, *(o.record for o in others), *heuristics])
     histories = {NAMES.get(o.record.method, o.record.method): o.history for o in (main, *others)}
     metric = run.fit.metric
     pictures = [

@@ -15,7 +15,7 @@ def train(run: Run, preset: Callable[..., Run]) -> int:
     Returns the exit status.
     """
     from experiments.common.problem import load_data, shrink
-    from experiments.common.report import heuristic_rows, result_table, write_page
+    from experiments.common.report import heuristic_records, result_table, write_page
     from experiments.common.run import Interrupted
     from experiments.common.run import run as run_one
     from mmjax.training.parallel import init
@@ -34,8 +34,8 @@ def train(run: Run, preset: Callable[..., Run]) -> int:
         if config.workdir is not None:
             outcome.record.save(config.workdir / "record.json")
         outcomes.append(outcome)
-    rows = heuristic_rows(run, data)
-    table = result_table([o.record for o in outcomes], rows)
+    heuristics = heuristic_records(run, data)
+    table = result_table([*(o.record for o in outcomes), *heuristics])
     print(f"\nTest, {data.name}, split {data.split}, mask {run.mask}\n{tables.to_text(table)}")
     if run.workdir is not None:
         shown = shrink(run) if run.smoke else run

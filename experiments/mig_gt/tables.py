@@ -3,7 +3,7 @@
 import dataclasses
 from pathlib import Path
 
-from experiments.common.report import METRICS, NAMES, record_row
+from experiments.common.report import METRICS, record_row
 from experiments.common.results import Record, load_record
 from mmjax.data.files import atomic_write_text
 from mmjax.viz import tables
@@ -43,8 +43,8 @@ def table(rows: dict[str, Record]) -> tables.Table:
 
 
 def _note(record: Record) -> str:
-    if record.method not in NAMES or not record.best_epoch:
-        return ""
+    if not record.seeds:
+        return "no training"
     minutes = record.seconds / 60 / len(record.seeds)
     return f"{len(record.seeds)} seeds, {minutes:.1f} min a seed"
 
