@@ -62,6 +62,7 @@ class Structure(NamedTuple):
 
     @property
     def transposed(self) -> "Structure":
+        """The same edges the other way round."""
         return Structure(self.receivers, self.senders, self.columns, self.rows)
 
 
