@@ -1,6 +1,6 @@
 """One training epoch of MIG-GT at the size of Amazon Baby: mmjax against plain PyTorch.
 
-    python -m experiments.benchmarks.mig_gt_epoch --torch-python PATH [--data DIR] [--out FILE]
+    python -m experiments.benchmarks.mig_gt_epoch [--torch-python PATH] [--data DIR] [--out FILE]
 
 Both sides train with the paper's settings for Baby on the same edges and features, each in a
 process of its own, in alternating rounds. DIR holds the real edges as ``interactions.npz`` with
@@ -9,8 +9,10 @@ Speed-ups are medians of the ratios within a round.
 """
 
 import argparse
+import importlib.util
 import resource
 import sys
+from contextlib import ExitStack
 from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -110,55 +112,66 @@ class Ours:
         self.loss = float(metrics["loss"].sum()) / self._rows
 
 
-def main() -> None:
-    """Measure, print the table, write the JSON."""
-    arguments = _arguments()
-    given = problem(arguments.data, smoke=arguments.smoke)
+def measure(given: Problem, arguments: argparse.Namespace) -> dict[str, Any]:
+    """Alternate epochs of both sides; without a Python that has torch, of ours alone."""
     ours = Ours(given, smoke=arguments.smoke)
+    candidates = {"mmjax": timing.timed(ours.epoch)}
+    python = arguments.torch_python
+    if python is None and importlib.util.find_spec("torch") is not None:
+        python = sys.executable
     forward = ["--peers", *arguments.peers]
     forward += ["--data", str(arguments.data.resolve())] if arguments.data else []
     forward += ["--smoke"] if arguments.smoke else []
-    with timing.worker(arguments.torch_python, PEER, *forward) as worker:
-        names = [f"torch {how}" for how in arguments.peers]
-        candidates = {"mmjax": timing.timed(ours.epoch)}
-        candidates |= {name: worker.candidates[name] for name in names}
+    with ExitStack() as stack:
+        peers, about, remote = [], {}, {}
+        if python is not None:
+            worker = stack.enter_context(timing.worker(python, PEER, *forward))
+            about, remote = worker.about, worker.candidates
+            peers = [f"torch {how}" for how in arguments.peers]
         samples = timing.interleaved(
-            candidates,
+            candidates | {name: remote[name] for name in peers},
             rounds=arguments.rounds,
             warmup=1,
             progress=lambda text: print(text, file=sys.stderr),
         )
-        losses = {name: worker.candidates[f"{name} loss"]() for name in names}
-        torch_rss, about = worker.candidates["peak_rss_mib"](), worker.about
-    rows = timing.summary(samples, names[0])
-    notes = {name: f"loss {loss:.4f}" for name, loss in {"mmjax": ours.loss, **losses}.items()}
-    print(timing.table(rows, names[0], notes))
+        losses = {"mmjax": ours.loss} | {name: remote[f"{name} loss"]() for name in peers}
+        memory = {"mmjax": peak_rss_mib()}
+        if peers:
+            memory["torch"] = remote["peak_rss_mib"]()
     mine = np.array(samples["mmjax"])
-    ratios = {name: float(np.median(np.array(samples[name]) / mine)) for name in names}
+    return {
+        **about,
+        "seconds": samples,
+        "median_ratio_to_mmjax": {n: float(np.median(np.array(samples[n]) / mine)) for n in peers},
+        "loss_of_last_epoch": losses,
+        "peak_rss_mib": memory,
+        "temporary_mib": ours.temporary_mib,
+    }
+
+
+def main() -> None:
+    """Measure, print the table, write the JSON."""
+    arguments = _arguments()
+    given = problem(arguments.data, smoke=arguments.smoke)
+    found = measure(given, arguments)
+    samples, ratios = found["seconds"], found["median_ratio_to_mmjax"]
+    baseline = next(iter(ratios), "mmjax")
+    notes = {name: f"loss {loss:.4f}" for name, loss in found["loss_of_last_epoch"].items()}
+    print(timing.table(timing.summary(samples, baseline), baseline, notes))
     for name, ratio in ratios.items():
         print(f"an epoch of mmjax is {ratio:.2f} times as fast as {name}")
-    print(
-        f"peak memory: mmjax {peak_rss_mib():.0f} MiB "
-        f"({ours.temporary_mib:.0f} MiB temporary in a step), torch {torch_rss:.0f} MiB"
-    )
+    memory = ", ".join(f"{name} {mib:.0f} MiB" for name, mib in found["peak_rss_mib"].items())
+    print(f"peak memory: {memory} (a step of mmjax: {found['temporary_mib']:.0f} MiB temporary)")
     if arguments.out is not None:
-        content = {
-            **timing.environment(("jax", "jaxlib", "flax", "optax", "numpy")),
-            "torch": about,
-            "problem": {
-                "source": given.source,
-                "users": given.n_users,
-                "items": given.n_items,
-                "edges": len(given.pairs),
-                "widths": {k: v.shape[1] for k, v in given.features.items()},
-            },
-            "seconds": samples,
-            "median_ratio_to_mmjax": ratios,
-            "loss_of_last_epoch": {"mmjax": ours.loss, **losses},
-            "peak_rss_mib": {"mmjax": peak_rss_mib(), "torch": torch_rss},
-            "temporary_mib": ours.temporary_mib,
+        about = {
+            "source": given.source,
+            "users": given.n_users,
+            "items": given.n_items,
+            "edges": len(given.pairs),
+            "widths": {k: v.shape[1] for k, v in given.features.items()},
         }
-        timing.write_json(arguments.out, content)
+        environment = timing.environment(("jax", "jaxlib", "flax", "optax", "numpy"))
+        timing.write_json(arguments.out, {**environment, "problem": about, **found})
 
 
 def arguments_of_problem(description: str | None) -> argparse.ArgumentParser:
@@ -172,7 +185,7 @@ def arguments_of_problem(description: str | None) -> argparse.ArgumentParser:
 
 def _arguments() -> argparse.Namespace:
     parser = arguments_of_problem((__doc__ or "").splitlines()[0])
-    parser.add_argument("--torch-python", default=sys.executable, help="Python that has torch")
+    parser.add_argument("--torch-python", help="Python with PyTorch; default this one, if it has")
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--out", type=Path, help="JSON to write")
     return parser.parse_args()

@@ -42,6 +42,18 @@ def test_our_epochs_lower_the_loss():
     assert losses[-1] < losses[0]
 
 
+def test_without_pytorch_ours_is_measured_alone(tmp_path, monkeypatch, capsys):
+    out = tmp_path / "epoch.json"
+    monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
+    monkeypatch.setattr(
+        sys, "argv", ["mig_gt_epoch", "--smoke", "--rounds", "1", "--out", str(out)]
+    )
+    mig_gt_epoch.main()
+    written = json.loads(out.read_text())
+    assert written["seconds"].keys() == {"mmjax"} and written["median_ratio_to_mmjax"] == {}
+    assert "peak memory: mmjax" in capsys.readouterr().out
+
+
 @pytest.mark.process
 @pytest.mark.skipif(importlib.util.find_spec("torch") is None, reason="needs PyTorch")
 def test_the_whole_benchmark_writes_its_json(tmp_path, monkeypatch, capsys):
