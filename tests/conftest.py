@@ -1,5 +1,6 @@
 """Strict settings for the whole suite; none of them reaches a user of the library."""
 
+import importlib.metadata
 import os
 import shutil
 import tempfile
@@ -9,6 +10,11 @@ import tempfile
 os.environ.setdefault("PJRT_NPROC", "16")
 os.environ.setdefault("JAX_PLATFORMS", "cpu")
 os.environ.setdefault("MPLBACKEND", "agg")
+# A collective whose devices do not all arrive within 40 s aborts the process; on a busy machine
+# they may be late. JAX 0.7.2 has no such flag, and unknown flags are fatal.
+if tuple(map(int, importlib.metadata.version("jaxlib").split(".")[:3])) >= (0, 10, 2):
+    waiting = "--xla_cpu_collective_call_terminate_timeout_seconds=900"
+    os.environ["XLA_FLAGS"] = f"{os.environ.get('XLA_FLAGS', '')} {waiting}"
 
 import hypothesis
 import jax

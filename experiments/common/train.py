@@ -39,7 +39,10 @@ def train(run: Run, preset: Callable[..., Run]) -> int:
     print(f"\nTest, {data.name}, split {data.split}, mask {run.mask}\n{tables.to_text(table)}")
     if run.workdir is not None:
         shown = shrink(run) if run.smoke else run
-        path = write_page(run.workdir / "report.html", shown, data, outcomes[0], outcomes[1:], rows)
+        for record in heuristics:
+            record.save(run.workdir / "baselines" / record.method / "record.json")
+        page = run.workdir / "report.html"
+        path = write_page(page, shown, data, outcomes[0], outcomes[1:], heuristics)
         print(f"report: {path}")
     return 0
 

@@ -12,7 +12,7 @@ from mmjax.training.logs import Log
 from mmjax.training.naming import Arrays, named
 from mmjax.training.processes import arrays_of_first, on_first
 from mmjax.training.progress import Progress
-from mmjax.training.rundir import check_same, claim, identity
+from mmjax.training.rundir import check_same, claim
 
 
 class Restored(NamedTuple):
@@ -47,8 +47,7 @@ class Recorder:
             saved = restore(self._workdir / "checkpoints", set_aside=self._workdir / "damaged")
             if saved is None:
                 return None
-            old = identity(saved.meta["description"])
-            check_same(old, identity(self._description), self._workdir)
+            check_same(saved.meta["description"], self._description, self._workdir)
             found.append(saved)
             return saved.meta["progress"]
 

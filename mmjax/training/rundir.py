@@ -43,20 +43,20 @@ def describe(run_config: Any, config: FitConfig, seeds: Sequence[int]) -> dict[s
     return {**to_json(whole), "execution": sorted(execution_fields(whole))}
 
 
-def identity(description: Mapping[str, Any]) -> dict[str, Any]:
-    """What a run computes: the description by dotted names, without its execution fields."""
-    free = set(description["execution"])
-    kept = {k: v for k, v in description.items() if k != "execution"}
-    return {name: value for name, value in flatten(kept).items() if name not in free}
-
-
 def check_same(old: Mapping[str, Any], new: Mapping[str, Any], where: Path) -> None:
-    """Compare two identities.
+    """Compare two descriptions but for what either of them counts as execution.
 
     Raises:
         RunDirectoryError: they differ; the message lists the names and both values.
+        KeyError, TypeError: one of them is not a description.
     """
-    if lines := differences(old, new):
+    free = {*old["execution"], *new["execution"], "execution"}
+
+    def kept(description: Mapping[str, Any]) -> dict[str, Any]:
+        flat = flatten(dict(description))
+        return {name: value for name, value in flat.items() if name not in free}
+
+    if lines := differences(kept(old), kept(new)):
         listed = "\n  ".join(lines)
         raise RunDirectoryError(
             f"{where} belongs to a run with another configuration:\n  {listed}\n"
@@ -78,23 +78,21 @@ def claim(workdir: Path, description: Mapping[str, Any]) -> Iterator[None]:
         _lock(lock, workdir)
         path = workdir / "config.json"
         if path.exists():
-            check_same(identity(_read(path)), identity(description), workdir)
+            _check_file(path, description)
         atomic_write_text(path, json.dumps(description, indent=2) + "\n")
         yield
     finally:
         os.close(lock)
 
 
-def _read(path: Path) -> dict[str, Any]:
+def _check_file(path: Path, description: Mapping[str, Any]) -> None:
     try:
-        description = json.loads(path.read_text())
-        identity(description)
-    except (ValueError, KeyError, TypeError, AttributeError) as error:
+        check_same(json.loads(path.read_text()), description, path.parent)
+    except (ValueError, KeyError, TypeError) as error:
         raise RunDirectoryError(
             f"{path} cannot be read ({error}); if the directory holds a run of yours, remove "
             "this file alone: the checkpoints carry the configuration too"
         ) from error
-    return description
 
 
 def _lock(descriptor: int, workdir: Path) -> None:

@@ -222,7 +222,15 @@ def _term(calls):
     os.kill(os.getpid(), signal.SIGTERM)
 
 
-def test_the_first_interrupt_saves_and_the_second_one_raises(tmp_path):
+@pytest.fixture
+def interruptible():
+    """SIGINT raises, also where this process was started in the background, which ignores it."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
+def test_the_first_interrupt_saves_and_the_second_one_raises(tmp_path, interruptible):
     assert train(tmp_path / "one", evaluate=stop_at(1, signal.SIGINT)).stopped_because == "signal"
 
     def twice(params, extra, key):
@@ -310,6 +318,13 @@ def test_another_configuration_is_refused_and_named(tmp_path):
     assert "seeds: [0] -> [1]" in message
     assert "layers" not in message and str(tmp_path) in message
     assert (tmp_path / "config.json").read_text() == before
+
+
+@pytest.mark.parametrize("content", ["{", "[]", '{"run": 1}', "\x00"])
+def test_a_config_file_that_cannot_be_read(tmp_path, content):
+    (tmp_path / "config.json").write_text(content)
+    with pytest.raises(RunDirectoryError, match="config.json cannot be read"):
+        train(tmp_path)
 
 
 def test_the_checkpoint_remembers_the_configuration_too(tmp_path):
