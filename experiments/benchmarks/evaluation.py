@@ -16,6 +16,7 @@ import sys
 import time
 from collections.abc import Callable
 from contextlib import ExitStack
+from importlib import import_module
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -93,7 +94,7 @@ def torch_side(p: Problem, batch: int) -> Callable[[], dict[str, float]]:
     discount = 1 / torch.log2(rank + 1.0)
     ideal = discount.cumsum(0)
 
-    def best(start: int, mask: torch.Tensor) -> torch.Tensor:
+    def best(start: int, mask: Any) -> Any:
         scores = users[start : start + batch] @ items.T
         scores[mask[0], mask[1]] = -torch.inf
         return torch.topk(scores, max(KS), dim=1).indices

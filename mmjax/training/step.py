@@ -156,7 +156,7 @@ def per_seed(
 
     def single(*args: Any) -> Any:
         args = tuple(
-            a if axis is None else jax.tree.map(lambda x: x[0], a)
+            a if axis is None else jax.tree.map(lambda x: jnp.squeeze(x, 0), a)
             for a, axis in zip(args, in_axes, strict=True)
         )
         return jax.tree.map(lambda x: x[None], f(*args))
