@@ -34,25 +34,36 @@ def top_k(scores: Float[Array, "b i"], k: int) -> tuple[Float[Array, "b k"], Int
 
 def _select(scores: Array, k: int) -> tuple[Array, Array]:
     """`top_k` for k <= i, with arbitrary positions of -inf."""
-    rows, n = scores.shape
+    n = scores.shape[1]
     blocks = -(-n // _WIDTH)
-    if blocks <= 2 * k:
-        # `lax.top_k` orders -0 below +0, which are a tie.
-        values, index = lax.top_k(jnp.where(scores == 0, 0.0, scores), k)
-        return values, index
+    if blocks <= k:
+        return _plain(scores, k)
     window, ragged = (1, _WIDTH), ((0, 0), (0, blocks * _WIDTH - n))
-    maxima = lax.reduce_window(scores, -jnp.inf, lax.max, window, window, ragged)
+    maxima, block = _select(lax.reduce_window(scores, -jnp.inf, lax.max, window, window, ragged), k)
+    # The k maxima are k entries, so what is below all of them is not among the top k: dropped,
+    # it costs the selection next to nothing. A minimum instead of the last column, because XLA
+    # sorts whole rows when a column of a sort is read.
+    lowest = maxima.min(1, keepdims=True)
+    if blocks <= 2 * k:
+        return _plain(jnp.where(scores >= lowest, scores, -jnp.inf), k)
     # Of an entry x in a block that is not chosen, k blocks each hold an entry that goes before x:
     # a larger one, or an equal one in an earlier block. So x is not among the top k.
     # Ascending blocks keep the candidates in order of position, so ties still fall lowest first.
-    first = jnp.sort(_select(maxima, k)[1], axis=1) * _WIDTH
+    first = jnp.sort(block, axis=1) * _WIDTH
     # The last block reads backwards into the one before it, whose entries it then drops.
     start = jnp.minimum(first, n - _WIDTH)
     position = start[:, :, None] + jnp.arange(_WIDTH)[None, None, :]
     entries = jax.vmap(_windows)(scores, start)
-    entries = jnp.where(position >= first[:, :, None], entries, -jnp.inf)
-    values, place = _select(entries.reshape(rows, -1), k)
-    return values, jnp.take_along_axis(position.reshape(rows, -1), place, 1)
+    kept = (position >= first[:, :, None]) & (entries >= lowest[:, :, None])
+    flat = (scores.shape[0], k * _WIDTH)
+    values, place = _plain(jnp.where(kept, entries, -jnp.inf).reshape(flat), k)
+    return values, jnp.take_along_axis(position.reshape(flat), place, 1)
+
+
+def _plain(scores: Array, k: int) -> tuple[Array, Array]:
+    # `lax.top_k` orders -0 below +0, which are a tie.
+    values, index = lax.top_k(jnp.where(scores == 0, 0.0, scores), k)
+    return values, index
 
 
 def _windows(row: Array, start: Array) -> Array:
