@@ -1,6 +1,6 @@
 """`python -m experiments.benchmarks`: every benchmark, one after the other.
 
-    python -m experiments.benchmarks [--torch-python PATH] [--out FOLDER]
+    python -m experiments.benchmarks [--data FOLDER] [--torch-python PATH] [--out FOLDER]
 
 Ratios are measured in one run, with the peers in alternating rounds. PyTorch takes part when this
 Python has it, or through the one that --torch-python names.
@@ -12,18 +12,22 @@ import sys
 from pathlib import Path
 
 NAMES = ("propagation", "evaluation", "mig_gt_epoch")
+WITH_DATA = ("propagation", "mig_gt_epoch")
 
 
 def main() -> int:
     """Run all benchmarks; the status is that of the first one that fails, else 0."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("--torch-python", help="Python that has PyTorch")
+    parser.add_argument("--data", help="folder with interactions.npz of Baby, else one like it")
     parser.add_argument("--out", type=Path, help="folder for one JSON file a benchmark")
     flags = parser.parse_args()
     for name in NAMES:
         command = [sys.executable, "-m", f"experiments.benchmarks.{name}"]
         if flags.torch_python:
             command += ["--torch-python", flags.torch_python]
+        if flags.data and name in WITH_DATA:
+            command += ["--data", flags.data]
         if flags.out:
             command += ["--out", str(flags.out / f"{name}.json")]
         print(f"\n== {name}", flush=True)
