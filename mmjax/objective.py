@@ -1,4 +1,4 @@
-"""What a method hands to training: three pure functions, in the manner of `optax`."""
+"""What a method hands to training: pure functions, in the manner of `optax`."""
 
 from typing import Any, NamedTuple
 
@@ -35,8 +35,14 @@ class Objective(NamedTuple):
             mapped axis over which the caller averages the gradient, or is None in a global view.
         predict: ``predict(params, state, key) -> pytree``, the outputs that evaluation reads
             (recommenders: user vectors ``[u, d]`` and item vectors ``[i, d]``).
+        epoch: ``epoch(key) -> dict`` of arrays that are drawn once an epoch and join every batch
+            whole, such as the weights of a thinned graph; None draws nothing.
+        score: ``score(users [b, d], items [i, d]) -> [b, i]``, how `predict`'s vectors are
+            compared; None is the inner product.
     """
 
     init: Partial
     loss: Partial
     predict: Partial
+    epoch: Partial | None = None
+    score: Partial | None = None

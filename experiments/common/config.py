@@ -25,6 +25,8 @@ class Optim:
     """The step size stops decaying before it falls below this."""
     batch_size: int = 2048
     """Training pairs a step."""
+    weight_decay: float = 0.0
+    """Multiple of the parameters that is added to the gradient before Adam (coupled L2)."""
     negatives: int = 1
     """Negatives drawn for each pair."""
     sampler: Literal["unseen", "uniform"] = "unseen"

@@ -30,15 +30,18 @@ def predict(objective: Objective, variables: dict[str, Any]) -> tuple[jax.Array,
 
 
 def ranker(
-    run: Run, data: Interactions, split: str
+    run: Run, data: Interactions, split: str, score: ranking.Score | None = None
 ) -> Callable[[tuple[jax.Array, jax.Array]], Scores]:
-    """A function from user and item vectors to the metrics of `split` under the run's mask."""
+    """A function from user and item vectors to the metrics of `split` under the run's mask.
+
+    `score` is that of the objective: how the vectors are compared.
+    """
     task = ranking.ranking_task(
         data.pairs(split), data.seen(split, run.mask), data.n_users, data.n_items
     )
 
-    def score(vectors: tuple[jax.Array, jax.Array]) -> Scores:
-        result = ranking.evaluate(task, *vectors, ks=run.ks)
+    def evaluate(vectors: tuple[jax.Array, jax.Array]) -> Scores:
+        result = ranking.evaluate(task, *vectors, ks=run.ks, score=score)
         return Scores(ranking.summarise(result), result)
 
-    return score
+    return evaluate

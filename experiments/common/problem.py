@@ -1,6 +1,7 @@
 """From flags to the parts of a run: data, objective, source of batches, optimiser."""
 
 import dataclasses
+import functools
 import math
 from pathlib import Path
 from typing import Any
@@ -9,16 +10,13 @@ import jax.numpy as jnp
 import optax
 
 from experiments.common.config import Optim, Run
-from mmjax.blocks.graph import bipartite, normalise
+from experiments.common.methods import METHODS
 from mmjax.blocks.sampling import negative_index
-from mmjax.blocks.sparse import Operator, operator
 from mmjax.data.interactions import Interactions
 from mmjax.data.load import load
 from mmjax.data.mmrec import load_mmrec
 from mmjax.data.synthetic import communities
-from mmjax.models import light_gcn, mgdcf, mig_gt
-from mmjax.models.configs.baselines import BPRMFConfig, LightGCNConfig, MGDCFConfig
-from mmjax.models.configs.mig_gt import MIGGTConfig
+from mmjax.models.task import Task
 from mmjax.objective import Objective
 from mmjax.training.source import Source, pairs_source
 
@@ -66,9 +64,16 @@ def shrink(run: Run) -> Run:
     )
 
 
-def _graph(data: Interactions, *, self_loops: bool) -> Operator:
-    pairs = bipartite(data.train, data.n_users, data.n_items, self_loops=self_loops)
-    return operator(normalise(pairs))
+def build_task(run: Run, data: Interactions) -> Task:
+    """The training split of `data` as models read it, its features in the run's precision."""
+    return _task(data, run.dtype)
+
+
+# Runs on the same data share their task, and with it the graphs.
+@functools.lru_cache(maxsize=2)
+def _task(data: Interactions, dtype: str) -> Task:
+    features = {n: jnp.asarray(x, dtype) for n, x in data.features.items()}
+    return Task(data.train, data.n_users, data.n_items, features)
 
 
 def build_objective(run: Run, data: Interactions) -> Objective:
@@ -77,17 +82,7 @@ def build_objective(run: Run, data: Interactions) -> Objective:
     Raises:
         ValueError: the data lack a modality that the configuration names.
     """
-    model, sizes = run.model, (data.n_users, data.n_items)
-    if isinstance(model, MIGGTConfig):
-        features = {n: jnp.asarray(x, run.dtype) for n, x in data.features.items()}
-        return mig_gt.objective(model, features, _graph(data, self_loops=True), *sizes)
-    if isinstance(model, LightGCNConfig):
-        return light_gcn.objective(model, _graph(data, self_loops=False), *sizes)
-    if isinstance(model, MGDCFConfig):
-        return mgdcf.objective(model, _graph(data, self_loops=True), *sizes)
-    if isinstance(model, BPRMFConfig):
-        return light_gcn.bpr_mf(model, *sizes)
-    raise ValueError(f"no objective is known for {type(model).__name__}")
+    return METHODS[run.method].builder()(run.model, build_task(run, data))
 
 
 def build_source(run: Run, data: Interactions) -> Source:
@@ -105,9 +100,19 @@ def build_source(run: Run, data: Interactions) -> Source:
 
 
 def build_optimiser(optim: Optim, steps_per_epoch: int) -> optax.GradientTransformation:
-    """Adam whose step size is multiplied by `decay` after each epoch while it stays >= `floor`."""
+    """Adam whose step size is multiplied by `decay` after each epoch while it stays >= `floor`.
+
+    Weight decay is coupled: it joins the gradient before the moments, as in PyTorch's Adam.
+    """
+    adam = optax.adam(_step_size(optim, steps_per_epoch))
+    if optim.weight_decay == 0.0:
+        return adam
+    return optax.chain(optax.add_decayed_weights(optim.weight_decay), adam)
+
+
+def _step_size(optim: Optim, steps_per_epoch: int) -> optax.ScalarOrSchedule:
     if optim.decay == 1.0:
-        return optax.adam(optim.learning_rate)
+        return optim.learning_rate
     last = math.inf
     if optim.floor > 0:
         last = math.floor(math.log(optim.floor / optim.learning_rate) / math.log(optim.decay))
@@ -116,4 +121,4 @@ def build_optimiser(optim: Optim, steps_per_epoch: int) -> optax.GradientTransfo
     def schedule(step: Any) -> Any:
         return optim.learning_rate * optim.decay ** jnp.minimum(step // steps_per_epoch, last)
 
-    return optax.adam(schedule)
+    return schedule

@@ -73,14 +73,17 @@ def recommend(flags: Recommend) -> list[dict[str, Any]]:
     run = dataclasses.replace(run, data_dir=flags.data_dir, manual_dir=flags.manual_dir)
     data = load_data(run)
     run = shrink(run) if run.smoke else run
-    user_vectors, item_vectors = predict(build_objective(run, data), best.variables[0])
+    objective = build_objective(run, data)
+    user_vectors, item_vectors = predict(objective, best.variables[0])
 
     users = _choose(flags, data)
     rows = []
     for start in range(0, len(users), _CHUNK):
         chunk = users[start : start + _CHUNK]
         seen = None if flags.include_seen else _seen(data, chunk)
-        ids, scores = top_items(user_vectors[chunk], item_vectors, seen, k=flags.k)
+        ids, scores = top_items(
+            user_vectors[chunk], item_vectors, seen, k=flags.k, score=objective.score
+        )
         rows += _rows(data, chunk, np.asarray(ids), np.asarray(scores))
     return rows
 

@@ -9,6 +9,7 @@ import numpy as np
 from experiments.common.config import Run
 from experiments.common.evaluation import predict, ranker
 from experiments.common.heuristics import HEURISTICS, MAX_ENTRIES
+from experiments.common.methods import title as method_title
 from experiments.common.problem import build_objective
 from experiments.common.results import Record, environment
 from experiments.common.run import Outcome
@@ -18,14 +19,6 @@ from mmjax.viz import curves, report, tables
 from mmjax.viz.bars import bars
 
 METRICS = ("recall@10", "recall@20", "ndcg@10", "ndcg@20")
-NAMES = {
-    "mig_gt": "MIG-GT",
-    "light_gcn": "LightGCN",
-    "mgdcf": "MGDCF",
-    "bpr_mf": "BPR-MF",
-    "item_knn": "item-kNN",
-    "popularity": "popularity",
-}
 
 
 def heuristic_records(run: Run, data: Interactions) -> list[Record]:
@@ -62,7 +55,7 @@ def heuristic_records(run: Run, data: Interactions) -> list[Record]:
 def record_row(record: Record, paper: Mapping[str, float] | None = None) -> tables.Row:
     """A record's test figures as a row of a leaderboard."""
     values = {m: record.test[m] for m in METRICS if m in record.test}
-    name = NAMES.get(record.method, record.method)
+    name = method_title(record.method)
     note = "" if record.seeds else "no training"
     return tables.Row(name, values, seeds=tuple(record.seeds), paper=paper or {}, note=note)
 
@@ -106,7 +99,7 @@ def write_page(
     """`report.html`: result table, curves, recommendations, configuration, environment."""
     record = main.record
     table = result_table([record, *(o.record for o in others), *heuristics])
-    histories = {NAMES.get(o.record.method, o.record.method): o.history for o in (main, *others)}
+    histories = {method_title(o.record.method): o.history for o in (main, *others)}
     metric = run.fit.metric
     pictures = [
         report.Picture(curves.curves(main.history, "loss"), "Training loss"),
@@ -120,7 +113,7 @@ def write_page(
     ]
     page = [
         report.summary(
-            model=NAMES.get(record.method, record.method),
+            model=method_title(record.method),
             data=f"{data.name}: {data.n_users:,} users, {data.n_items:,} items, "
             f"{len(data.train):,} training pairs",
             split=record.split,
@@ -141,7 +134,7 @@ def write_page(
         report.configuration(record.config),
         report.environment(device=record.device),
     ]
-    title = f"{NAMES.get(record.method, record.method)} on {data.name}"
+    title = f"{method_title(record.method)} on {data.name}"
     return report.write_report(path, title, *page, subtitle=data.source)
 
 

@@ -52,8 +52,9 @@ def run(config: Run, *, data: Interactions | None = None, test: bool = True) -> 
         config = shrink(config)
     data = load_data(config) if data is None else data
     fits = _fit_all(config, data)
-    valid, tested = ranker(config, data, "valid"), ranker(config, data, "test") if test else None
     objective = build_objective(config, data)
+    valid = ranker(config, data, "valid", objective.score)
+    tested = ranker(config, data, "test", objective.score) if test else None
     scores: dict[str, dict[str, list[float]]] = {"valid": {}, "test": {}}
     variables = [v for f in fits for v in f.variables]
     for v in variables:
@@ -100,7 +101,8 @@ def _fit(
 ) -> FitResult:
     objective, source = build_objective(config, data), build_source(config, data)
     optimiser = build_optimiser(config.optim, source.steps_per_epoch)
-    valid = ranker(dataclasses.replace(config, ks=tuple(sorted({*config.ks, 20}))), data, "valid")
+    shown = dataclasses.replace(config, ks=tuple(sorted({*config.ks, 20})))
+    valid = ranker(shown, data, "valid", objective.score)
 
     def evaluate(params: Any, extra: Any, key: jax.Array) -> dict[str, float]:
         return valid(predict(objective, {"params": params, **extra})).mean

@@ -17,6 +17,17 @@ def gather(x: Num[Array, "b ..."], axis: str | None) -> Num[Array, "n ..."]:
     return x if axis is None else lax.all_gather(x, axis, tiled=True)
 
 
+def global_mean(
+    x: Num[Array, "b ..."], axis: str | None, *, where: Bool[Array, "b"]
+) -> Num[Array, ""]:
+    """Mean over the rows of the global batch that count: `global_sum` over their number.
+
+    Entries of a row are summed. Zero where no row counts.
+    """
+    count = global_sum(where.astype(jnp.float32), axis)
+    return global_sum(x, axis, where=where) / jnp.maximum(count, 1.0)
+
+
 def global_sum(
     x: Num[Array, "b ..."], axis: str | None, *, where: Bool[Array, "b"] | None = None
 ) -> Num[Array, ""]:

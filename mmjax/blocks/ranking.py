@@ -1,13 +1,14 @@
 """Exact full ranking: every item is scored for every user, a batch of users at a time.
 
-Scores are inner products of user and item vectors. Items a user has seen are left out. Equal
-scores are ordered by item id. Nothing of the size users x items ever exists.
+Scores are inner products of user and item vectors, or what the caller gives. Items a user has
+seen are left out. Equal scores are ordered by item id. Nothing of the size users x items ever
+exists.
 
 Axes: u users, i items, d features, e pairs, s steps, b users of a step, m seen pairs of a step,
 k recommended items.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from typing import Any
@@ -23,6 +24,7 @@ from mmjax.blocks.pairs import check_pairs, sorted_pairs
 from mmjax.blocks.search import count_at_most
 from mmjax.blocks.topk import top_k
 
+Score = Callable[[Array, Array], Array]
 _CACHE = 8 * 2**20
 _DEVICE = 256 * 2**20
 
@@ -157,6 +159,7 @@ def top_items(
     seen: Int[Array | np.ndarray, "m 2"] | None = None,
     *,
     k: int,
+    score: Score | None = None,
     precision: lax.PrecisionLike = lax.Precision.HIGHEST,
 ) -> tuple[Int[Array, "b k"], Float[Array, "b k"]]:
     """The k best items of each user and their scores, best first; equal scores by item id.
@@ -166,18 +169,23 @@ def top_items(
         item_vectors: finite; scores are inner products, accumulated in float32.
         seen: (row of `user_vectors`, item) pairs to leave out; row b or above marks padding.
         k: items per user, 1 or more. Where fewer are left, the rest is id -1, score -inf.
+        score: ``score(user_vectors, item_vectors) -> [b, i]``, in place of inner products; a
+            pytree, such as a `jax.tree_util.Partial`.
         precision: of the inner products; the default ranks exactly on every device.
 
     Raises:
         ValueError: k is below 1.
     """
-    scores = jnp.einsum(
-        "bd,id->bi",
-        user_vectors,
-        item_vectors,
-        precision=precision,
-        preferred_element_type=jnp.float32,
-    )
+    if score is None:
+        scores = jnp.einsum(
+            "bd,id->bi",
+            user_vectors,
+            item_vectors,
+            precision=precision,
+            preferred_element_type=jnp.float32,
+        )
+    else:
+        scores = score(user_vectors, item_vectors).astype(jnp.float32)
     if seen is not None:
         scores = scores.at[seen[:, 0], seen[:, 1]].set(-jnp.inf, mode="drop")
     values, ids = top_k(scores, k)
@@ -191,6 +199,7 @@ def rank(
     item_vectors: Float[Array, "i d"],
     *,
     k: int,
+    score: Score | None = None,
     precision: lax.PrecisionLike = lax.Precision.HIGHEST,
 ) -> Int[Array, "u k"]:
     """The k best unseen items of each user of the task, best first; -1 where fewer are left.
@@ -200,6 +209,7 @@ def rank(
         user_vectors: finite, of all users.
         item_vectors: finite, of all items.
         k: items per user.
+        score: see `top_items`.
         precision: see `top_items`.
 
     Raises:
@@ -216,7 +226,7 @@ def rank(
     def step(users_and_seen: tuple[Array, Array]) -> Array:
         users, seen = users_and_seen
         rows = user_vectors[users]
-        return top_items(rows, item_vectors, seen, k=k, precision=precision)[0]
+        return top_items(rows, item_vectors, seen, k=k, score=score, precision=precision)[0]
 
     ids = lax.map(step, (task.batches, task.seen))
     return ids.reshape(-1, k)[task.place]
@@ -238,9 +248,10 @@ def _evaluate(
     item_vectors: Array,
     *,
     ks: tuple[int, ...],
+    score: Score | None,
     precision: lax.PrecisionLike,
 ) -> dict[str, Array]:
-    ids = rank(task, user_vectors, item_vectors, k=max(ks), precision=precision)
+    ids = rank(task, user_vectors, item_vectors, k=max(ks), score=score, precision=precision)
     hits = _is_relevant(task, ids)
     relevant = task.start[1:] - task.start[:-1]
     finite = jnp.isfinite(user_vectors).all() & jnp.isfinite(item_vectors).all()
@@ -259,6 +270,7 @@ def evaluate(
     item_vectors: Float[Array, "i d"],
     *,
     ks: Sequence[int] = (5, 10, 20, 50),
+    score: Score | None = None,
     precision: lax.PrecisionLike = lax.Precision.HIGHEST,
 ) -> dict[str, Array]:
     """Every metric of `metrics.METRICS` at every K, one value per user of the task.
@@ -268,6 +280,7 @@ def evaluate(
         user_vectors: of all users.
         item_vectors: of all items.
         ks: values of K; a K above the number of items is allowed.
+        score: see `top_items`.
         precision: see `top_items`.
 
     Returns:
@@ -282,7 +295,7 @@ def evaluate(
     ks = tuple(ks)
     if not ks or len(set(ks)) != len(ks) or min(ks) < 1:
         raise ValueError(f"evaluate: ks = {ks}; give distinct numbers, each 1 or more")
-    return _evaluate(task, user_vectors, item_vectors, ks=ks, precision=precision)
+    return _evaluate(task, user_vectors, item_vectors, ks=ks, score=score, precision=precision)
 
 
 def summarise(per_user: Mapping[str, Array | np.ndarray]) -> dict[str, float]:

@@ -15,11 +15,12 @@ from jax import Array
 from jax.tree_util import Partial
 from jaxtyping import Float
 
-from mmjax.blocks.collectives import global_sum
+from mmjax.blocks.collectives import global_mean
 from mmjax.blocks.graph import lightgcn
-from mmjax.blocks.losses import info_bpr
+from mmjax.blocks.losses import emb_loss, info_bpr
 from mmjax.blocks.sparse import Operator
 from mmjax.models.configs.baselines import BPRMFConfig, LightGCNConfig
+from mmjax.models.task import Task
 from mmjax.objective import Aux, Objective
 
 
@@ -51,22 +52,16 @@ def bpr_with_norms(
     rows: Mapping[str, Array],
     axis: str | None,
 ) -> tuple[Float[Array, ""], Float[Array, ""]]:
-    """Mean BPR on `final` and MMRec's penalty on `initial`: the sum of the Frobenius norms of the
-    batch's user, positive and negative rows, over the batch size.
+    """Mean BPR on `final` and MMRec's penalty `emb_loss` on the batch's rows of `initial`.
 
     `rows` as in `mig_gt.loss_terms`; with k negatives the loss is InfoBPR.
     """
-    where = rows["where"]
-    size = global_sum(where.astype(jnp.float32), axis)
     user, item, negatives = rows["user"], n_users + rows["item"], n_users + rows["negatives"]
     u = final[user]
-    scores = info_bpr((u * final[item]).sum(-1), jnp.einsum("bd,bkd->bk", u, final[negatives]))
-
-    def norm(index: Array) -> Array:
-        return jnp.sqrt(global_sum(jnp.square(initial[index]), axis, where=where))
-
-    penalty = norm(user) + norm(item) + norm(negatives)
-    return global_sum(scores, axis, where=where) / size, penalty / size
+    ranks = info_bpr((u * final[item]).sum(-1), jnp.einsum("bd,bkd->bk", u, final[negatives]))
+    tables = (initial[user], initial[item], initial[negatives])
+    where = rows["where"]
+    return global_mean(ranks, axis, where=where), emb_loss(*tables, where=where, axis=axis)
 
 
 def _loss(
@@ -118,3 +113,13 @@ def objective(config: LightGCNConfig, graph: Operator, n_users: int, n_items: in
 def bpr_mf(config: BPRMFConfig, n_users: int, n_items: int) -> Objective:
     """Matrix factorisation with BPR: LightGCN with L = 0, from Xavier-normal vectors."""
     return _build(Embeddings(n_users, n_items, config.width, uniform=False), 0, config.reg, None)
+
+
+def build(config: LightGCNConfig, task: Task) -> Objective:
+    """LightGCN on the graph of a task."""
+    return objective(config, task.adjacency(), *task.sizes)
+
+
+def build_bpr_mf(config: BPRMFConfig, task: Task) -> Objective:
+    """BPR-MF for the users and items of a task."""
+    return bpr_mf(config, *task.sizes)

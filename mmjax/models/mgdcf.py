@@ -22,6 +22,7 @@ from mmjax.blocks.graph import mgdcf
 from mmjax.blocks.losses import half_square, info_bpr
 from mmjax.blocks.sparse import Operator
 from mmjax.models.configs.baselines import MGDCFConfig
+from mmjax.models.task import Task
 from mmjax.objective import Aux, Objective
 
 
@@ -89,3 +90,8 @@ def objective(config: MGDCFConfig, graph: Operator, n_users: int, n_items: int) 
         Partial(functools.partial(_loss, model, n_users), graph),
         Partial(functools.partial(_predict, model, n_users), graph),
     )
+
+
+def build(config: MGDCFConfig, task: Task) -> Objective:
+    """MGDCF on the graph of a task."""
+    return objective(config, task.adjacency(self_loops=True), *task.sizes)

@@ -28,6 +28,7 @@ from mmjax.blocks.projection import l2_normalise, random_projection
 from mmjax.blocks.sparse import Operator
 from mmjax.layers.modality_encoder import ModalityEncoder
 from mmjax.models.configs.mig_gt import MIGGTConfig
+from mmjax.models.task import Task
 from mmjax.objective import Aux, Objective
 
 Features = Mapping[str, Float[Array, "i _"]]
@@ -281,3 +282,8 @@ def objective(
     return Objective(
         *(Partial(functools.partial(f, model), *bound) for f in (_init, _loss, _predict))
     )
+
+
+def build(config: MIGGTConfig, task: Task) -> Objective:
+    """MIG-GT on the graph and the features of a task."""
+    return objective(config, task.features, task.adjacency(self_loops=True), *task.sizes)

@@ -16,7 +16,7 @@ from mmjax.training.progress import Record
 from mmjax.training.recorder import recording
 from mmjax.training.rundir import describe
 from mmjax.training.signals import StopRequest
-from mmjax.training.source import Source
+from mmjax.training.source import Source, with_draws
 from mmjax.training.state import TrainState
 
 
@@ -78,6 +78,7 @@ def fit(
         raise ValueError(f"seeds {seeds}: give at least one, and each once")
     devices = Devices(make_mesh(config.devices), config.mode)
     description = describe(run_config, config, seeds)
+    source = with_draws(source, objective.epoch)
     directory = None if workdir is None else Path(workdir)
     with recording(directory, config, description) as recorder, StopRequest() as stop:
         loop = Loop(objective, source, optimiser, evaluate, config, seeds, devices, recorder)

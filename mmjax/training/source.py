@@ -3,7 +3,7 @@
 Axes: e pairs, b rows, k negatives, s steps of an epoch.
 """
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import jax
@@ -50,6 +50,31 @@ class Source:
     shared: Partial = field(default_factory=lambda: Partial(nothing_shared))
     """``shared(plan) -> dict`` of entries that join every batch whole instead of being split by
     rows, such as edge weights drawn once an epoch."""
+
+
+def with_draws(source: Source, draw: Partial | None) -> Source:
+    """`source` with the entries that ``draw(key)`` makes once an epoch in every batch."""
+    if draw is None:
+        return source
+    return replace(
+        source,
+        epoch=Partial(_epoch_and_draws, source.epoch, draw),
+        batch=Partial(_batch_of_first, source.batch),
+        shared=Partial(_shared_and_draws, source.shared),
+    )
+
+
+def _epoch_and_draws(epoch: Partial, draw: Partial, key: Key[Array, ""]) -> Plan:
+    # The first key is the one of a source without draws, whose batches therefore stay the same.
+    return epoch(key), draw(jax.random.fold_in(key, 1))
+
+
+def _batch_of_first(batch: Partial, plan: Plan, i: Array | int, key: Key[Array, ""]) -> Batch:
+    return batch(plan[0], i, key)
+
+
+def _shared_and_draws(shared: Partial, plan: Plan) -> dict[str, Array]:
+    return {**shared(plan[0]), **plan[1]}
 
 
 def pairs_source(

@@ -7,7 +7,7 @@ import jax.numpy as jnp
 import pytest
 from numpy.testing import assert_allclose, assert_array_equal
 
-from mmjax.blocks.collectives import gather, global_sum
+from mmjax.blocks.collectives import gather, global_mean, global_sum
 
 ROWS = jnp.arange(16.0).reshape(16, 1) + jnp.array([[0.0, 0.5]])
 WHERE = jnp.arange(16) % 3 > 0
@@ -22,6 +22,14 @@ def test_gather():
     assert gather(ROWS, None) is ROWS
     got = _mapped(gather, ROWS)
     assert_array_equal(got, jnp.broadcast_to(ROWS, got.shape))
+
+
+def test_global_mean_divides_by_the_rows_that_count():
+    expected = ROWS[WHERE].sum() / WHERE.sum()
+    assert_allclose(global_mean(ROWS, None, where=WHERE), expected)
+    got = _mapped(lambda x, w, axis: global_mean(x, axis, where=w), ROWS, WHERE)
+    assert_allclose(got, jnp.full(8, expected))
+    assert global_mean(ROWS, None, where=jnp.zeros(16, bool)) == 0
 
 
 def test_global_sum_counts_only_the_rows_asked_for():

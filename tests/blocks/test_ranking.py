@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from jax.tree_util import Partial
 
 from mmjax.blocks import ranking
 from mmjax.blocks.metrics import METRICS
@@ -258,3 +259,20 @@ def test_bad_k_and_wrong_vectors_are_refused():
     )
     with pytest.raises(ValueError, match="no user has a held-out item"):
         ranking.summarise(ranking.evaluate(empty, u, i, ks=(2,)))
+
+
+def _negative_distance(users, items):
+    return -jnp.square(users[:, None] - items[None]).sum(-1)
+
+
+def test_a_score_of_the_callers_replaces_the_inner_product(case):
+    n_users, n_items, seen, held_out, u, i = case
+    task = ranking.ranking_task(held_out, seen, n_users, n_items)
+    # -|u - i|^2 ranks as the inner product of [2u, -1] and [i, |i|^2].
+    longer_u = np.concatenate([2 * u, -np.ones((n_users, 1))], 1).astype(np.float32)
+    longer_i = np.concatenate([i, np.square(i).sum(1, keepdims=True)], 1).astype(np.float32)
+    expected = ranking.evaluate(task, jnp.asarray(longer_u), jnp.asarray(longer_i))
+    score = Partial(_negative_distance)
+    found = ranking.evaluate(task, jnp.asarray(u), jnp.asarray(i), score=score)
+    for name, values in expected.items():
+        np.testing.assert_array_equal(found[name], values)

@@ -6,6 +6,7 @@ import pytest
 
 from mmjax.blocks.graph import bipartite, normalise
 from mmjax.blocks.sparse import operator
+from mmjax.models.task import Task
 
 N_USERS, N_ITEMS = 6, 5
 PAIRS = np.array([[0, 0], [0, 1], [1, 1], [1, 2], [2, 2], [3, 3], [3, 0], [4, 3], [4, 1]], np.int32)
@@ -18,6 +19,14 @@ def graphs():
         loops: operator(normalise(bipartite(PAIRS, N_USERS, N_ITEMS, self_loops=loops)))
         for loops in (False, True)
     }
+
+
+@pytest.fixture(scope="session")
+def task():
+    """The catalogue with two modalities; user 5 and item 4 have no pair."""
+    rng = np.random.default_rng(0)
+    features = {"text": rng.normal(size=(N_ITEMS, 7)), "image": rng.normal(size=(N_ITEMS, 9))}
+    return Task(PAIRS, N_USERS, N_ITEMS, {n: x.astype(np.float32) for n, x in features.items()})
 
 
 @pytest.fixture

@@ -3,6 +3,7 @@
 import math
 from functools import partial
 
+import chex
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -14,7 +15,9 @@ from jax.tree_util import Partial
 
 from mmjax.blocks.sampling import negative_index
 from mmjax.objective import Aux, Objective
-from mmjax.training.source import Source, pairs_source
+from mmjax.training.config import FitConfig
+from mmjax.training.fit import fit
+from mmjax.training.source import Source, pairs_source, with_draws
 from mmjax.training.state import BATCH, draw_key, init_state
 from mmjax.training.step import per_seed, run_epochs, run_steps, split_epoch, start_epoch, update
 from tests.training import toy
@@ -153,6 +156,32 @@ def test_entries_drawn_once_an_epoch_join_every_batch_whole():
     _, metrics = run_epochs(objective, optimiser, source, state, 2)
     per_epoch = np.asarray(metrics["loss"])
     assert (per_epoch == per_epoch[:, :1]).all() and per_epoch[0, 0] != per_epoch[1, 0]
+
+
+def test_an_objective_draws_for_every_epoch():
+    draw = Partial(lambda key: {"edges": jax.random.uniform(key, (50,))})
+    plain, drawn = toy.source(), with_draws(toy.source(), draw)
+    assert with_draws(plain, None) is plain
+    plans = [drawn.epoch(jax.random.key(n)) for n in (0, 0, 1)]
+    edges = [drawn.shared(plan)["edges"] for plan in plans]
+    assert (edges[0] == edges[1]).all() and (edges[0] != edges[2]).all()
+    batch = plain.batch(plain.epoch(jax.random.key(0)), 1, jax.random.key(5))
+    chex.assert_trees_all_equal(drawn.batch(plans[0], 1, jax.random.key(5)), batch)
+
+
+def test_fit_gives_the_draws_of_the_objective_to_its_loss():
+    def loss(params, state, batch, key, axis=None):
+        return params["w"] * batch["kept"].sum(), Aux(state, {})
+
+    objective = Objective(
+        Partial(lambda k: {"params": {"w": jnp.ones(())}}),
+        Partial(loss),
+        Partial(id),
+        epoch=Partial(lambda key: {"kept": jax.random.uniform(key, (5,))}),
+    )
+    config = FitConfig(epochs=2, eval_every=1, quiet=True)
+    history = fit(objective, toy.source(), optax.sgd(0.0), None, config).history
+    assert history[0]["loss"] != history[1]["loss"]
 
 
 def test_the_loss_reaches_optimisers_that_want_it():

@@ -1,0 +1,42 @@
+"""The recommenders that the experiments know; a new one is a file in mmjax/models and a line here.
+
+The file holds the method's config dataclass (or imports it) and
+``build(config, task: mmjax.models.task.Task) -> Objective``.  Imports no JAX by itself.
+"""
+
+import importlib
+from typing import Any, NamedTuple
+
+
+class Method(NamedTuple):
+    """Where a method lives."""
+
+    title: str
+    """Name in tables."""
+    module: str
+    """Module below mmjax.models."""
+    config: str
+    """Its config dataclass."""
+    build: str = "build"
+    """Function from config and task to the objective."""
+
+    def config_class(self) -> type[Any]:
+        """The dataclass of hyper-parameters."""
+        return getattr(importlib.import_module(f"mmjax.models.{self.module}"), self.config)
+
+    def builder(self) -> Any:
+        """The function from config and task to the objective."""
+        return getattr(importlib.import_module(f"mmjax.models.{self.module}"), self.build)
+
+
+METHODS = {
+    "mig_gt": Method("MIG-GT", "mig_gt", "MIGGTConfig"),
+    "light_gcn": Method("LightGCN", "light_gcn", "LightGCNConfig"),
+    "bpr_mf": Method("BPR-MF", "light_gcn", "BPRMFConfig", "build_bpr_mf"),
+    "mgdcf": Method("MGDCF", "mgdcf", "MGDCFConfig"),
+}
+
+
+def title(method: str) -> str:
+    """The name of a method, or of a ranking without training, as tables show it."""
+    return METHODS[method].title if method in METHODS else method.replace("item_knn", "item-kNN")
