@@ -1,5 +1,6 @@
 """`python -m experiments.benchmarks`: every benchmark, one after the other.
 
+    python -m experiments.benchmarks tables
     python -m experiments.benchmarks [--data FOLDER] [--torch-python PATH] [--out FOLDER]
 
 Ratios are measured in one run, with the peers in alternating rounds. PyTorch takes part when this
@@ -11,12 +12,17 @@ import subprocess
 import sys
 from pathlib import Path
 
+from experiments.benchmarks.tables import write_readme
+
 NAMES = ("propagation", "evaluation", "mig_gt_epoch")
 WITH_DATA = ("propagation", "mig_gt_epoch")
 
 
 def main() -> int:
     """Run all benchmarks; the status is that of the first one that fails, else 0."""
+    if sys.argv[1:] == ["tables"]:
+        print(f"wrote {write_readme()}")
+        return 0
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("--torch-python", help="Python that has PyTorch")
     parser.add_argument("--data", help="folder with interactions.npz of Baby, else one like it")

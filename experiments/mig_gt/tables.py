@@ -3,6 +3,7 @@
 import dataclasses
 from pathlib import Path
 
+from experiments.common import readme
 from experiments.common.report import METRICS, record_row
 from experiments.common.results import Record, load_record
 from mmjax.data.files import atomic_write_text
@@ -50,21 +51,13 @@ def _note(record: Record) -> str:
 
 
 def filled(text: str) -> str:
-    """`text` with everything between ``<!-- table:NAME -->`` and ``<!-- end -->`` made anew.
+    """`text` with its tables made anew.
 
     Raises:
         ValueError: a marker has no records or no end.
     """
-    parts, found = text.split("<!-- table:"), records()
-    out = [parts[0]]
-    for part in parts[1:]:
-        name, _, rest = part.partition(" -->")
-        _, end, tail = rest.partition("<!-- end -->")
-        if not end or name not in found:
-            raise ValueError(f"README.md: marker {name!r} has no end or no folder in results/")
-        body = tables.to_markdown(table(found[name]))
-        out.append(f"{name} -->\n{body}{end}{tail}")
-    return "<!-- table:".join(out)
+    bodies = {name: tables.to_markdown(table(rows)) for name, rows in records().items()}
+    return readme.filled(text, bodies)
 
 
 def write_readme() -> Path:

@@ -4,6 +4,8 @@ import json
 
 import pytest
 
+from experiments.benchmarks import tables as benchmarks
+from experiments.common import readme
 from experiments.mig_gt.tables import FOLDER, PUBLISHED, filled, records
 
 
@@ -11,6 +13,13 @@ def test_readme_tables_are_those_of_the_records():
     text = (FOLDER / "README.md").read_text()
     assert filled(text) == text
     assert all(f"table:{name} -->" in text for name in records())
+
+
+def test_figures_of_speed_are_those_of_the_records():
+    text = (benchmarks.FOLDER / "README.md").read_text()
+    bodies = benchmarks.bodies()
+    assert readme.filled(text, bodies) == text
+    assert all(f"table:{name} -->" in text for name in bodies)
 
 
 def test_a_changed_record_changes_the_table(tmp_path, monkeypatch):

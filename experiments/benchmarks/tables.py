@@ -1,0 +1,90 @@
+"""`python -m experiments.benchmarks tables`: the tables of README.md from the JSON in results/."""
+
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from statistics import median
+from typing import Any
+
+from experiments.common import readme
+from mmjax.data.files import atomic_write_text
+
+FOLDER = Path(__file__).resolve().parent
+
+
+def load(name: str) -> dict[str, Any]:
+    """One benchmark's record."""
+    return json.loads((FOLDER / "results" / f"{name}.json").read_text())
+
+
+def markdown(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+    """A table whose first column is text and whose others are numbers."""
+    lines = [head, ["---", *["---:"] * (len(head) - 1)], *rows]
+    return "".join(f"| {' | '.join(line)} |\n" for line in lines)
+
+
+def propagation(graph: str, task: str) -> str:
+    """Times and memory of one propagation on one graph."""
+    found = load("propagation")["graphs"][graph]["tasks"][task]
+    rows = [
+        (
+            row["name"],
+            f"{row['median_ms']:.1f}",
+            f"{row['speedup']:.2f}",
+            (row["temporary"] or "").removesuffix(" temporary"),
+        )
+        for row in found["rows"]
+    ]
+    return markdown(("", "median ms", f"times {found['baseline']}", "temporary"), rows)
+
+
+def evaluation() -> str:
+    """Full ranking at the size of Sports."""
+    found = load("evaluation")
+    rows = [
+        (
+            name,
+            f"{1000 * median(seconds):.0f}",
+            f"{found['speed_up'][name]:.2f}",
+            f"{found['peak_mib_over_data'][name]:.0f}",
+        )
+        for name, seconds in found["seconds"].items()
+    ]
+    return markdown(("", "median ms", f"times {found['baseline']}", "peak MiB over the data"), rows)
+
+
+def epoch() -> str:
+    """A training epoch of MIG-GT at the size of Baby."""
+    found = load("mig_gt_epoch")
+    ratio = {"mmjax": 1.0, **found["median_ratio_to_mmjax"]}
+    rows = [
+        (
+            name,
+            f"{median(seconds):.2f}",
+            f"{ratio[name]:.2f}",
+            f"{found['peak_rss_mib'][name.partition(' ')[0]]:.0f}",
+            f"{found['loss_of_last_epoch'][name]:.4f}",
+        )
+        for name, seconds in found["seconds"].items()
+    ]
+    return markdown(("", "median s", "mmjax is times as fast", "peak MiB", "loss at the end"), rows)
+
+
+def bodies() -> dict[str, str]:
+    """Every table by its name in README.md."""
+    return {
+        **{
+            f"propagation-{graph}-{task}": propagation(graph, task)
+            for graph in ("baby", "large")
+            for task in ("constant", "learned")
+        },
+        "evaluation": evaluation(),
+        "mig_gt_epoch": epoch(),
+    }
+
+
+def write_readme() -> Path:
+    """Fill README.md."""
+    path = FOLDER / "README.md"
+    atomic_write_text(path, readme.filled(path.read_text(), bodies()))
+    return path
