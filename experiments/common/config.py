@@ -3,6 +3,7 @@
 import dataclasses
 import hashlib
 import json
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Generic, Literal, TypeVar
@@ -96,7 +97,7 @@ class Run(Generic[ModelT]):
         return tuple(range(self.seed, self.seed + self.seeds))
 
 
-def override(run: Run, assignments: dict[str, Any]) -> Run:
+def override(run: Run, assignments: Mapping[str, Any]) -> Run:
     """`run` with dotted fields replaced, such as ``{"model.hops": (2, 1), "seed": 3}``.
 
     Raises:

@@ -41,7 +41,7 @@ def read_run(description: dict[str, Any], where: Path) -> Run:
     Raises:
         ValueError: it is not that of a recommender run.
     """
-    from experiments.mig_gt.presets import preset
+    from experiments.bench.presets import preset
 
     try:
         saved = {k: v for k, v in description["run"].items() if k != "data_digest"}

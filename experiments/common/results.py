@@ -38,6 +38,11 @@ class Record:
     commit: str
     device: str
     versions: dict[str, str]
+    seconds_per_epoch: float = 0.0
+    """Median, without compilation, evaluation and saving; of a seed, or of all that were trained
+    together."""
+    step_mib: float = 0.0
+    """Memory of the compiled training program beside its arguments and results."""
 
     def mean(self, metric: str, split: str = "test") -> float:
         """Mean over the seeds."""

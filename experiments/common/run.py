@@ -76,6 +76,8 @@ def run(config: Run, *, data: Interactions | None = None, test: bool = True) -> 
         seconds=round(sum(f.history[-1]["elapsed"] for f in fits), 1),
         parameters=sum(np.size(x) for x in jax.tree.leaves(variables[0]["params"])),
         config=config.identity() | {"data_digest": data.digest},
+        seconds_per_epoch=round(max(f.seconds_per_epoch for f in fits), 4),
+        step_mib=round(max(f.temporary_bytes for f in fits) / 2**20, 1),
         **environment(),
     )
     history = [line for f in fits for line in f.history]

@@ -7,10 +7,13 @@ import random
 import shutil
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from experiments.common.config import Run, override, parse_assignment
 from mmjax.data.files import atomic_write_text
+
+if TYPE_CHECKING:
+    from mmjax.data.interactions import Interactions
 
 
 @dataclass(frozen=True)
@@ -65,7 +68,7 @@ def base_run(flags: Sweep) -> Run:
     Raises:
         ValueError: unknown method or field.
     """
-    from experiments.mig_gt.presets import preset
+    from experiments.bench.presets import preset
 
     start = dataclasses.replace(
         preset(flags.method, flags.data),
@@ -88,36 +91,50 @@ def sweep(flags: Sweep) -> list[dict[str, Any]]:
     command. `sweep.json` in the workdir holds the rows.
     """
     from experiments.common.problem import load_data
-    from experiments.common.results import load_record
-    from experiments.common.run import run
 
     start, points = base_run(flags), assignments(flags)
     data = load_data(start)
     rows = []
     for n, point in enumerate(points):
-        trial = override(start, point)
-        folder = flags.workdir / "trials" / trial.digest()
-        path = folder / "record.json"
-        if not path.exists():
-            trial = dataclasses.replace(trial, workdir=folder)
-            run(trial, data=data, test=False).record.save(path)
-            if not flags.keep_checkpoints:
-                for checkpoints in folder.rglob("checkpoints"):
-                    shutil.rmtree(checkpoints)
-        record = load_record(path)
-        rows.append(
-            {
-                "set": point,
-                flags.metric: round(record.mean(flags.metric, "valid"), 5),
-                "std": round(record.std(flags.metric, "valid"), 5),
-                "best_epoch": record.best_epoch,
-                "seconds": record.seconds,
-                "trial": folder.name,
-            }
+        row = trial(
+            override(start, point), data, flags.workdir, flags.metric, keep=flags.keep_checkpoints
         )
+        rows.append({"set": point, **row})
         print(f"trial {n + 1} of {len(points)}: {rows[-1]}", flush=True)
         _write(flags, rows, len(points))
     return _write(flags, rows, len(points))
+
+
+def trial(
+    run: Run, data: "Interactions", workdir: Path, metric: str, *, keep: bool = False
+) -> dict[str, Any]:
+    """Train `run` in a folder of its own below `workdir`, unless that was done; its row.
+
+    The test split is not touched. Checkpoints are removed afterwards unless `keep` is set.
+    """
+    from experiments.common.results import load_record
+    from experiments.common.run import run as run_one
+
+    folder = workdir / "trials" / run.digest()
+    path = folder / "record.json"
+    if not path.exists():
+        run_one(dataclasses.replace(run, workdir=folder), data=data, test=False).record.save(path)
+        if not keep:
+            remove_checkpoints(folder)
+    record = load_record(path)
+    return {
+        metric: round(record.mean(metric, "valid"), 5),
+        "std": round(record.std(metric, "valid"), 5),
+        "best_epoch": record.best_epoch,
+        "seconds": record.seconds,
+        "trial": folder.name,
+    }
+
+
+def remove_checkpoints(folder: Path) -> None:
+    """Free the disk of what a finished run needs no more."""
+    for checkpoints in folder.rglob("checkpoints"):
+        shutil.rmtree(checkpoints)
 
 
 def _write(flags: Sweep, rows: list[dict[str, Any]], total: int) -> list[dict[str, Any]]:

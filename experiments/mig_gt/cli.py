@@ -8,6 +8,7 @@ import tyro
 
 from experiments.common.config import Run
 from experiments.common.hops import Hops
+from experiments.common.messages import meant
 from experiments.common.recommend import Recommend
 from experiments.common.sweep import Sweep
 from experiments.mig_gt.presets import DATA, METHODS, preset
@@ -44,19 +45,10 @@ def main(arguments: Sequence[str]) -> int:
     try:
         return command(rest)
     except (OSError, ValueError, LookupError, RuntimeError) as error:
-        if not _meant(error):
+        if not meant(error):
             raise
         print(f"error: {error}", file=sys.stderr)
         return 2
-
-
-def _meant(error: BaseException) -> bool:
-    """Whether mmjax or an experiment raised the error, as a message for the user."""
-    trace = error.__traceback__
-    while trace is not None and trace.tb_next is not None:
-        trace = trace.tb_next
-    where = trace.tb_frame.f_globals.get("__name__", "") if trace is not None else ""
-    return where.startswith(("mmjax.", "experiments."))
 
 
 def parse_run(arguments: Sequence[str]) -> Run:

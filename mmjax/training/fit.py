@@ -38,6 +38,9 @@ class FitResult:
     """Median over the epochs, without compilation, evaluation and saving; for all seeds."""
     state: TrainState
     """State after the last step, with a leading axis of seeds."""
+    temporary_bytes: int = 0
+    """Memory of the training program on each device beside its arguments and results; 0 if
+    unknown or if there was nothing left to train."""
 
 
 def fit(
@@ -93,4 +96,5 @@ def fit(
         stopped_because=why,
         seconds_per_epoch=statistics.median([r["seconds"] for r in progress.history] or [0.0]),
         state=loop.final_state(),
+        temporary_bytes=loop.temporary_bytes,
     )

@@ -74,6 +74,7 @@ class Loop:
         self.source: Source = devices.replicate(source)
         self.state: TrainState = devices.replicate(state)
         self.best: Variables = devices.replicate(best)
+        self.temporary_bytes = 0
         self._plan: Plan = None
         self._pending: deque[tuple[int, int, dict[str, Array]]] = deque()
         self._mark = self._began = time.perf_counter()
@@ -127,6 +128,7 @@ class Loop:
         self._call, cost = program.compile(
             self.objective, self.source, self.state, self._plan, np.int32(0)
         )
+        self.temporary_bytes = cost.temporary_bytes
         self.recorder.line(self._describe(cost))
 
     def _describe(self, cost: Cost) -> str:

@@ -1,0 +1,1 @@
+"""The recommender bench; every method under one protocol."""
