@@ -32,6 +32,18 @@ def ndcg(hits: Bool[Array, "u r"], relevant: Int[Array, "u"], k: int) -> Float[A
     return jnp.where(hits[:, :k], discount[None, :], 0.0).sum(1) / ideal
 
 
+def ndcg_list(hits: Bool[Array, "u r"], relevant: Int[Array, "u"], k: int) -> Float[Array, "u"]:
+    """Discounted gain over that of the same hits moved to the top; without a hit, zero.
+
+    Relevant items that were not found do not lower it, so it is at least `ndcg`. The evaluators of
+    DMRL and AD-DRL (arXiv 2312.14433) report this one; it is here to compare with them.
+    """
+    discount = 1.0 / jnp.log2(jnp.arange(k) + 2.0)
+    found = _found(hits, k)
+    ideal = jnp.cumsum(discount)[jnp.maximum(found, 1) - 1]
+    return jnp.where(hits[:, :k], discount[None, :], 0.0).sum(1) / ideal
+
+
 def average_precision(
     hits: Bool[Array, "u r"], relevant: Int[Array, "u"], k: int
 ) -> Float[Array, "u"]:
@@ -60,3 +72,8 @@ METRICS: Mapping[str, Callable[[Array, Array, int], Array]] = MappingProxyType(
     }
 )
 """Metric by the name that results carry before "@k"."""
+
+NDCG: Mapping[str, Callable[[Array, Array, int], Array]] = MappingProxyType(
+    {"standard": ndcg, "list": ndcg_list}
+)
+"""Ideal gains that "ndcg@k" can be measured by."""

@@ -19,7 +19,7 @@ import numpy as np
 from jax import Array, lax
 from jaxtyping import Float, Int, Integer
 
-from mmjax.blocks.metrics import METRICS
+from mmjax.blocks.metrics import METRICS, NDCG
 from mmjax.blocks.pairs import check_pairs, sorted_pairs
 from mmjax.blocks.search import count_at_most
 from mmjax.blocks.topk import top_k
@@ -241,13 +241,14 @@ def _is_relevant(task: RankingTask, ids: Array) -> Array:
     return (count > 0) & (largest_at_most == ids)
 
 
-@partial(jax.jit, static_argnames=("ks", "precision"))
+@partial(jax.jit, static_argnames=("ks", "ndcg", "precision"))
 def _evaluate(
     task: RankingTask,
     user_vectors: Array,
     item_vectors: Array,
     *,
     ks: tuple[int, ...],
+    ndcg: str,
     score: Score | None,
     precision: lax.PrecisionLike,
 ) -> dict[str, Array]:
@@ -258,7 +259,7 @@ def _evaluate(
     result = {"relevant": relevant}
     for k in ks:
         result[f"hits@{k}"] = hits[:, :k].sum(1, dtype=jnp.int32)
-        for name, metric in METRICS.items():
+        for name, metric in {**METRICS, "ndcg": NDCG[ndcg]}.items():
             value = metric(hits, jnp.maximum(relevant, 1), k)
             result[f"{name}@{k}"] = jnp.where(finite, value, jnp.nan)
     return result
@@ -270,6 +271,7 @@ def evaluate(
     item_vectors: Float[Array, "i d"],
     *,
     ks: Sequence[int] = (5, 10, 20, 50),
+    ndcg: str = "standard",
     score: Score | None = None,
     precision: lax.PrecisionLike = lax.Precision.HIGHEST,
 ) -> dict[str, Array]:
@@ -280,6 +282,7 @@ def evaluate(
         user_vectors: of all users.
         item_vectors: of all items.
         ks: values of K; a K above the number of items is allowed.
+        ndcg: "standard", or "list" as in the code of DMRL and AD-DRL; see `metrics.ndcg_list`.
         score: see `top_items`.
         precision: see `top_items`.
 
@@ -289,13 +292,17 @@ def evaluate(
         finite.
 
     Raises:
-        ValueError: `ks` is empty, repeats or holds a number below 1, or there are not as many
-            vectors as the task has users and items.
+        ValueError: `ks` is empty, repeats or holds a number below 1, there is no such `ndcg`, or
+            there are not as many vectors as the task has users and items.
     """
     ks = tuple(ks)
     if not ks or len(set(ks)) != len(ks) or min(ks) < 1:
         raise ValueError(f"evaluate: ks = {ks}; give distinct numbers, each 1 or more")
-    return _evaluate(task, user_vectors, item_vectors, ks=ks, score=score, precision=precision)
+    if ndcg not in NDCG:
+        raise ValueError(f"evaluate: ndcg {ndcg!r} is none of {', '.join(NDCG)}")
+    return _evaluate(
+        task, user_vectors, item_vectors, ks=ks, ndcg=ndcg, score=score, precision=precision
+    )
 
 
 def summarise(per_user: Mapping[str, Array | np.ndarray]) -> dict[str, float]:

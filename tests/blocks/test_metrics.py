@@ -28,6 +28,14 @@ def test_numbers_of_the_protocol():
     assert one(metrics.hit, hits, 3, 5) == 1.0
 
 
+def test_list_ndcg_ignores_what_was_not_found():
+    hits = [0, 1, 0, 0, 1]
+    assert one(metrics.ndcg_list, hits, 3, 5) == pytest.approx(0.624051, abs=1e-6)
+    assert one(metrics.ndcg_list, hits, 9, 5) == one(metrics.ndcg_list, hits, 2, 5)
+    assert one(metrics.ndcg_list, [1, 1, 0], 5, 3) == 1.0
+    assert one(metrics.ndcg_list, [0, 0, 0], 5, 3) == 0.0
+
+
 def test_more_relevant_items_than_ranks():
     hits = [1, 1]
     assert one(metrics.recall, hits, 8, 2) == pytest.approx(0.25)

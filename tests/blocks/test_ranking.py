@@ -276,3 +276,15 @@ def test_a_score_of_the_callers_replaces_the_inner_product(case):
     found = ranking.evaluate(task, jnp.asarray(u), jnp.asarray(i), score=score)
     for name, values in expected.items():
         np.testing.assert_array_equal(found[name], values)
+
+
+def test_ndcg_has_two_ideals(case):
+    n_users, n_items, seen, held_out, u, i = case
+    task = ranking.ranking_task(held_out, seen, n_users, n_items)
+    usual = ranking.evaluate(task, *as_jax(u, i), ks=(300,))
+    other = ranking.evaluate(task, *as_jax(u, i), ks=(300,), ndcg="list")
+    assert (other["ndcg@300"] >= usual["ndcg@300"]).all()
+    assert (other["ndcg@300"] > usual["ndcg@300"]).any()
+    np.testing.assert_array_equal(other["recall@300"], usual["recall@300"])
+    with pytest.raises(ValueError, match="'lists' is none of standard, list"):
+        ranking.evaluate(task, *as_jax(u, i), ndcg="lists")
