@@ -15,13 +15,13 @@ import numpy as np
 import tensorflow_datasets as tfds
 
 from mmjax.data.checks import DataError
-from mmjax.data.interactions import SPLITS, Interactions
+from mmjax.data.interactions import SPLITS, Attribute, Interactions
 from mmjax.data.source import Source, locate, package_directory, sorted_by_user
 
 _TABLES = {
     "interactions": "Per split and user the items, in order.",
     "users": "Raw id of each user.",
-    "items": "Raw id, title, tags and features of each item.",
+    "items": "Raw id, title, tags, features and attributes of each item.",
 }
 
 
@@ -50,13 +50,17 @@ class InteractionsBuilder(tfds.core.GeneratorBasedBuilder, skip_registration=Tru
         else:
             features = dict.fromkeys(("raw_id", "title", "tags"), tfds.features.Text())
             features |= {name: _vector(np.float32) for name in self.SOURCE.modalities}
-        return self.dataset_info_from_configs(
+            features |= {_label(name): np.int32 for name in self.SOURCE.attributes}
+        info = self.dataset_info_from_configs(
             features=tfds.features.FeaturesDict(features),
             homepage=self.SOURCE.homepage,
             license=self.SOURCE.licence,
             disable_shuffling=True,
             metadata=tfds.core.MetadataDict(),
         )
+        # It would ask the public bucket for a description and leave an empty folder behind.
+        info.initialize_from_bucket = lambda: None
+        return info
 
     def _split_generators(self, dl_manager):
         data = self.loaded
@@ -77,13 +81,14 @@ class InteractionsBuilder(tfds.core.GeneratorBasedBuilder, skip_registration=Tru
             rows=[len(data.pairs(split)) for split in SPLITS],
             **{name: _kind(getattr(data, name)) for name in ("user_ids", "item_ids", "titles")},
             item_tags=_kind(data.item_tags),
+            attributes={name: list(a.classes) for name, a in data.attributes.items()},
         )
         table = self.builder_config_name
         if table == "interactions":
             # TFDS cannot write a split without records.
             parts = {split: data.pairs(split) for split in SPLITS}
             return {split: _histories(pairs) for split, pairs in parts.items() if len(pairs)}
-        return {table: _users(data) if table == "users" else _items(data, self.SOURCE.modalities)}
+        return {table: _users(data) if table == "users" else _items(data, self.SOURCE)}
 
     def _generate_examples(self, examples):
         return examples
@@ -123,7 +128,10 @@ def read_prepared(builder: type[InteractionsBuilder], directory: Path) -> Intera
             for split, rows in zip(SPLITS, about["rows"], strict=True)
         ]
         users = [_text(record["raw_id"]) for record in tables["users"].as_data_source("users")]
-        items, features = _read_items(tables["items"], about["widths"], about["n_items"])
+        classes = about.get("attributes", {})
+        items, features, labels = _read_items(
+            tables["items"], about["widths"], list(classes), about["n_items"]
+        )
         data = Interactions(
             name=builder.SOURCE.name,
             split=about["split"],
@@ -137,6 +145,7 @@ def read_prepared(builder: type[InteractionsBuilder], directory: Path) -> Intera
             item_ids=_column(items["raw_id"], about["item_ids"]),
             titles=_column(items["title"], about["titles"]),
             item_tags=None if about["item_tags"] is None else items["tags"],
+            attributes={name: Attribute(labels[name], tuple(classes[name])) for name in classes},
             source=about["source"],
         )
     # array_record, protobuf, TFDS and JSON each have their own errors for a damaged file.
@@ -154,6 +163,10 @@ def _instance(builder: type[InteractionsBuilder], table: str, directory: Path) -
 def _vector(dtype: type) -> tfds.features.Tensor:
     # Raw bytes: the default encoding stores every number on its own, ten times slower.
     return tfds.features.Tensor(shape=(None,), dtype=dtype, encoding="bytes")
+
+
+def _label(attribute: str) -> str:
+    return f"{attribute}_label"
 
 
 def _histories(pairs: np.ndarray) -> Iterator[tuple[int, dict[str, Any]]]:
@@ -177,7 +190,7 @@ def _users(data: Interactions) -> Iterator[tuple[int, dict[str, Any]]]:
         yield user, {"raw_id": data.user_id(user)}
 
 
-def _items(data: Interactions, modalities: tuple[str, ...]) -> Iterator[tuple[int, dict[str, Any]]]:
+def _items(data: Interactions, source: Source) -> Iterator[tuple[int, dict[str, Any]]]:
     absent = np.zeros(0, np.float32)
     for item in range(data.n_items):
         record: dict[str, Any] = {
@@ -185,8 +198,10 @@ def _items(data: Interactions, modalities: tuple[str, ...]) -> Iterator[tuple[in
             "title": "" if data.titles is None else str(data.titles[item]),
             "tags": "" if data.item_tags is None else data.item_tags[item],
         }
-        for name in modalities:
+        for name in source.modalities:
             record[name] = data.features[name][item] if name in data.features else absent
+        for name in source.attributes:
+            record[_label(name)] = data.attributes[name].labels[item]
         yield item, record
 
 
@@ -204,17 +219,20 @@ def _column(texts: list[str], kind: str | None) -> np.ndarray | None:
 
 
 def _read_items(
-    table: Any, widths: dict[str, int], n_items: int
-) -> tuple[dict[str, list[str]], dict[str, np.ndarray]]:
+    table: Any, widths: dict[str, int], attributes: list[str], n_items: int
+) -> tuple[dict[str, list[str]], dict[str, np.ndarray], dict[str, np.ndarray]]:
     columns: dict[str, list[str]] = {"raw_id": [], "title": [], "tags": []}
     # Filled in place, because the features of a large set fill the memory once already.
     features = {name: np.empty((n_items, width), np.float32) for name, width in widths.items()}
+    labels = {name: np.empty(n_items, np.int32) for name in attributes}
     for item, record in enumerate(table.as_data_source("items")):
         for name, column in columns.items():
             column.append(_text(record[name]))
         for name, array in features.items():
             array[item] = record[name]
-    return columns, features
+        for name, array in labels.items():
+            array[item] = record[_label(name)]
+    return columns, features, labels
 
 
 def _text(value: bytes) -> str:
