@@ -73,7 +73,8 @@ def build_task(run: Run, data: Interactions) -> Task:
 @functools.lru_cache(maxsize=2)
 def _task(data: Interactions, dtype: str) -> Task:
     features = {n: jnp.asarray(x, dtype) for n, x in data.features.items()}
-    return Task(data.train, data.n_users, data.n_items, features)
+    labels = {n: a.labels for n, a in data.attributes.items()}
+    return Task(data.train, data.n_users, data.n_items, features, labels)
 
 
 def build_objective(run: Run, data: Interactions) -> Objective:

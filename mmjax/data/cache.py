@@ -8,7 +8,7 @@ import numpy as np
 
 from mmjax.data.checks import DataError
 from mmjax.data.files import atomic_directory
-from mmjax.data.interactions import SPLITS, Interactions
+from mmjax.data.interactions import SPLITS, Attribute, Interactions
 
 _FORMAT = 1
 _MANIFEST, _NAMES = "manifest.json", "names.json"
@@ -28,6 +28,7 @@ def save_arrays(data: Interactions, directory: Path) -> None:
             "item_ids": _list(data.item_ids),
             "titles": _list(data.titles),
             "item_tags": data.item_tags,
+            "attributes": {name: a.classes for name, a in data.attributes.items()},
         }
         (temporary / _NAMES).write_text(json.dumps(names), encoding="utf-8")
         manifest = {
@@ -73,6 +74,11 @@ def open_arrays(directory: Path) -> Interactions:
             item_ids=_column(names["item_ids"]),
             titles=_column(names["titles"]),
             item_tags=names["item_tags"],
+            # Absent in what was cached before items had attributes.
+            attributes={
+                name: Attribute(_map(directory, _labels(name)), tuple(classes))
+                for name, classes in names.get("attributes", {}).items()
+            },
             source=manifest["source"],
         )
     except (OSError, KeyError, TypeError, AttributeError, ValueError) as error:
@@ -89,11 +95,16 @@ def file_sha256(path: Path) -> str:
 
 def _arrays(data: Interactions) -> dict[str, np.ndarray]:
     arrays = {split: data.pairs(split) for split in SPLITS}
-    return arrays | {_file(name): array for name, array in data.features.items()}
+    arrays |= {_file(name): array for name, array in data.features.items()}
+    return arrays | {_labels(name): a.labels for name, a in data.attributes.items()}
 
 
 def _file(modality: str) -> str:
     return f"features-{modality}"
+
+
+def _labels(attribute: str) -> str:
+    return f"labels-{attribute}"
 
 
 def _map(directory: Path, name: str) -> np.ndarray:

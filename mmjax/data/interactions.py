@@ -10,6 +10,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from types import MappingProxyType
+from typing import NamedTuple
 
 import numpy as np
 from jaxtyping import Int32
@@ -20,6 +21,15 @@ SPLITS = ("train", "valid", "test")
 MASKS = ("mmrec", "mig_gt")
 
 Pairs = Int32[np.ndarray, "e 2"]
+
+
+class Attribute(NamedTuple):
+    """A categorical attribute of the items, such as their brand."""
+
+    labels: np.ndarray
+    """Class of each item, int32 ``[i]``, from 0; what is not known is a class of its own."""
+    classes: tuple[str, ...]
+    """Names of the classes by label; a class may have no item."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -37,6 +47,7 @@ class Interactions:
         user_ids, item_ids: raw ids by index, ``[u]`` and ``[i]``, strings or integers, or None.
         titles: names of the items to show, strings ``[i]``, or None.
         item_tags: per item its tags, separated by commas, or None.
+        attributes: name -> `Attribute`, classes of the items.
         source: where the data came from, for people.
     """
 
@@ -53,6 +64,7 @@ class Interactions:
     titles: np.ndarray | None = None
     source: str = ""
     item_tags: tuple[str, ...] | list[str] | None = None
+    attributes: Mapping[str, Attribute] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         for name in (*SPLITS, "user_ids", "item_ids", "titles"):
@@ -62,6 +74,11 @@ class Interactions:
         object.__setattr__(self, "features", MappingProxyType(features))
         if self.item_tags is not None:
             object.__setattr__(self, "item_tags", tuple(self.item_tags))
+        attributes = {
+            name: Attribute(_read_only(labels), tuple(classes))
+            for name, (labels, classes) in sorted(self.attributes.items())
+        }
+        object.__setattr__(self, "attributes", MappingProxyType(attributes))
 
     def __repr__(self) -> str:
         sizes = "/".join(f"{len(getattr(self, split)):,}" for split in SPLITS)
@@ -128,7 +145,7 @@ class Interactions:
 
     @cached_property
     def digest(self) -> str:
-        """SHA-256 over all content (split, sizes, pairs, features, ids, titles, tags).
+        """SHA-256 over all content (split, sizes, pairs, features, ids, titles, tags, attributes).
 
         The names of the data set and its source are left out: the same content under another
         name is the same data.
@@ -137,6 +154,8 @@ class Interactions:
         arrays: dict[str, np.ndarray | None] = {split: getattr(self, split) for split in SPLITS}
         arrays |= {f"features/{name}": array for name, array in self.features.items()}
         arrays |= {name: getattr(self, name) for name in ("user_ids", "item_ids", "titles")}
+        for name, (labels, classes) in self.attributes.items():
+            arrays |= {f"attributes/{name}": labels, f"classes/{name}": np.array(classes, str)}
         for name, array in arrays.items():
             digest.update(f"{name} {None if array is None else array.shape}\n".encode())
             if array is None:
@@ -214,7 +233,8 @@ def validate(data: Interactions, *, names: Mapping[str, str] | None = None) -> I
     Raises:
         DataError: a dtype or shape is wrong, train is empty, an id is out of range, a (user,
             item) pair occurs twice inside or across splits, a feature is NaN or infinite, or the
-            number of feature rows, raw ids, titles or tags is not the number of items or users.
+            number of feature rows, raw ids, titles, tags or labels is not the number of items or
+            users, or a label has no class.
     """
     called = dict(names or {})
     for split in SPLITS:
@@ -239,6 +259,9 @@ def validate(data: Interactions, *, names: Mapping[str, str] | None = None) -> I
         ("item_tags", data.n_items),
     ):
         _check_column(getattr(data, name), count, called.get(name, name), name.endswith("_ids"))
+    for name, attribute in data.attributes.items():
+        where = called.get(f"attributes/{name}", f"attributes[{name!r}]")
+        _check_attribute(name, attribute, data.n_items, where)
     return data
 
 
@@ -272,6 +295,22 @@ def _check_column(column: Sequence | np.ndarray | None, count: int, where: str, 
         values, repeats = np.unique(np.asarray(column), return_counts=True)
         value = values[np.argmax(repeats)]
         raise DataError(f"{where}: raw id {value!s} stands for more than one index")
+
+
+def _check_attribute(name: str, attribute: Attribute, n_items: int, where: str) -> None:
+    labels, classes = attribute
+    if not name.isidentifier():
+        raise DataError(f"attribute {name!r}: choose a name of letters, digits and underscores")
+    if labels.dtype != np.int32 or labels.ndim != 1:
+        raise DataError(
+            f"{where}: {labels.dtype}{list(labels.shape)}; give the class of each item as a flat "
+            "int32 array"
+        )
+    if len(labels) != n_items:
+        raise DataError(f"{where}: {len(labels)} labels for {n_items} items; give one per item")
+    if repeated := {c for c in classes if classes.count(c) > 1}:
+        raise DataError(f"{where}: class {min(repeated)!r} occurs twice; name each class once")
+    check_ids(labels, where=where, what="label", count=len(classes))
 
 
 def _read_only(array: np.ndarray) -> np.ndarray:

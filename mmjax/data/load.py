@@ -36,8 +36,8 @@ def load(
     directly, with a warning.
 
     Args:
-        name: "lastfm_2k" and "tiktok" ship with mmjax; "amazon_baby", "amazon_sports" and
-            "amazon_clothing" are read from `manual_dir`.
+        name: "lastfm_2k", "tiktok" and "ml_small_mm" ship with mmjax; "amazon_baby",
+            "amazon_sports" and "amazon_clothing" are read from `manual_dir`.
         data_dir: where to cache; default the environment variable MMJAX_DATA, or else
             ``~/.cache/mmjax``.
         manual_dir: the folder with a data set's own files, or the one above it; default

@@ -12,7 +12,14 @@ from mmjax.data.cache import file_sha256
 from mmjax.data.checks import DataError
 from mmjax.data.interactions import SPLITS, Interactions
 
-NAMES = ("lastfm_2k", "tiktok", "amazon_baby", "amazon_sports", "amazon_clothing")
+NAMES = (
+    "lastfm_2k",
+    "tiktok",
+    "amazon_baby",
+    "amazon_sports",
+    "amazon_clothing",
+    "ml_small_mm",
+)
 """The data sets with a builder; each is a package `mmjax.data.<name>`."""
 
 
@@ -26,6 +33,7 @@ class Source:
         homepage: where it is published.
         licence: terms of use, for people.
         modalities: of the items.
+        attributes: of the items.
         read: ``read(directory) -> Interactions``, validated.
         shipped: file -> SHA-256 of the files inside its package; empty if the user has to get it.
         folder: for those, the name that the family of MMRec gives it.
@@ -39,6 +47,7 @@ class Source:
     licence: str
     modalities: tuple[str, ...]
     read: Callable[[Path], Interactions]
+    attributes: tuple[str, ...] = ()
     shipped: Mapping[str, str] = field(default_factory=dict)
     folder: str = ""
     interactions: tuple[str, ...] = ()

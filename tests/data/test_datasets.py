@@ -10,8 +10,10 @@ from mmjax.data.amazon import OTHER_DRAW
 from mmjax.data.checks import DataError
 from mmjax.data.interactions import validate
 from mmjax.data.load import load
-from mmjax.data.source import NAMES, get_source
+from mmjax.data.source import NAMES, get_source, package_directory
 from mmjax.data.splits import partition, split_labels
+
+ML_SMALL = "3ab517ae61d3ca8a2dd42ff2eb55d3b4e9ffefe431f98287643ed58560b27fc1"
 
 
 @pytest.fixture(scope="module")
@@ -79,12 +81,96 @@ def test_tiktok(tiktok):
     assert tiktok.titles is None and tiktok.user_ids is None
 
 
+def test_ml_small_mm(root):
+    data = load("ml_small_mm", data_dir=root)
+    validate(data)
+    assert (data.n_users, data.n_items) == (577, 926)
+    assert sum(len(data.pairs(split)) for split in ("train", "valid", "test")) == 34784
+    assert data.split == "random-8:1:1@0"
+    assert all(users_without(data, split) == 0 for split in ("train", "valid", "test"))
+    everything = np.concatenate([data.train, data.valid, data.test])
+    for column in everything.T:
+        assert np.bincount(column).min() >= 5, "the 5-core"
+    assert {name: array.shape[1] for name, array in data.features.items()} == {
+        "image": 102,
+        "text": 128,
+    }
+    np.testing.assert_allclose(data.features["image"].std(0), 1, atol=5e-3)
+    film = data.title_index("Casablanca (1942)")
+    assert data.item_id(film) == "912" and data.item_tags[film] == "Drama,Romance"
+    of_film = {name: a.classes[a.labels[film]] for name, a in data.attributes.items()}
+    assert of_film["decade"] == "before 1950" and of_film["genre"] == "Romance"
+    assert of_film["popularity"] == "super popular" and of_film["acclaim"] == "high"
+    assert {name: len(a.classes) for name, a in data.attributes.items()} == {
+        "acclaim": 4,
+        "certificate": 7,
+        "decade": 6,
+        "genre": 18,
+        "language": 3,
+        "popularity": 4,
+        "studio": 18,
+    }
+    for labels, classes in data.attributes.values():
+        assert labels.dtype == np.int32 and set(labels) == set(range(len(classes)))
+    again = load("ml_small_mm", data_dir=root)
+    direct = get_source("ml_small_mm").read(package_directory(get_source("ml_small_mm")))
+    assert again.digest == data.digest == direct.digest == ML_SMALL
+
+
+def test_films_are_of_their_decade(root):
+    data = load("ml_small_mm", data_dir=root)
+    labels, classes = data.attributes["decade"]
+    for title, label in zip(data.titles, labels, strict=True):
+        year = int(title.strip()[-5:-1])
+        known = {**{f"{d}s": range(d, d + 10) for d in range(1950, 1990, 10)}}
+        known |= {"before 1950": range(1950), "1990 and later": range(1990, 2019)}
+        assert year in known[classes[label]]
+
+
+def test_text_and_votes_become_features_and_classes():
+    from mmjax.data.ml_small_mm import prepare
+
+    levels = ("a", "b", "c", "d")
+    assert prepare.quarters(range(8), levels) == ["a", "a", "b", "b", "c", "c", "d", "d"]
+    assert prepare.frequent(["x", "y", "", "x"], least=2) == ["x", "other", "other", "x"]
+    animals = ["cat dog"] * 4 + ["cat bird"] * 4
+    x = prepare.tfidf_svd([*animals, *["sun moon"] * 4, *["rain snow"] * 20], width=3)
+    assert x.shape == (32, 3)
+    unit = x / np.linalg.norm(x, axis=1, keepdims=True).clip(1e-9)
+    cosine = unit @ unit.T
+    assert cosine[0, 1] > 0.999 and abs(cosine[0, 9]) < 1e-6
+
+
+def test_poster_features_tell_colour_and_direction():
+    import io
+
+    from PIL import Image
+
+    from mmjax.data.ml_small_mm import prepare
+
+    def features(pixels):
+        file = io.BytesIO()
+        Image.fromarray(pixels.astype(np.uint8)).save(file, "PNG")
+        return prepare.poster_features(file.getvalue())
+
+    red = np.zeros((138, 92, 3))
+    red[..., 0] = 255
+    stripes = np.repeat((np.arange(92) // 4 % 2)[None, :, None], 138, 0) * np.full(3, 255)
+    one, two = features(red), features(stripes)
+    assert one.shape == two.shape == (102,)
+    assert one[0] == 1 and one[:12].sum() == 1, "the first hue is red"
+    np.testing.assert_allclose(one[18:36].reshape(6, 3), np.tile([1.0, 0, 0], (6, 1)))
+    edges = two[54:].reshape(6, 8)
+    assert (edges[:, 0] > 0.1).all() and np.abs(edges[:, 1:]).max() < 1e-6
+    assert np.isfinite(features(np.zeros((10, 10, 3)))).all()
+
+
 @pytest.mark.parametrize("name", NAMES)
 def test_builders_say_what_they_are(name, tmp_path, builder_of):
     source, info = get_source(name), builder_of(name)(data_dir=tmp_path).info
     assert info.full_name == f"{name}/interactions/{source.version}"
     assert info.homepage == source.homepage
-    assert info.citation.startswith("@inproceedings{")
+    assert info.citation.startswith(("@inproceedings{", "@article{"))
     assert len(info.description) > 200
     assert info.redistribution_info.license == source.licence
     assert builder_of(name).get_metadata().tags

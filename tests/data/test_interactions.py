@@ -6,13 +6,17 @@ import numpy as np
 import pytest
 
 from mmjax.data.checks import DataError
-from mmjax.data.interactions import validate
+from mmjax.data.interactions import Attribute, validate
 
 
 def changed(data, field, row, column, value):
     array = getattr(data, field).copy()
     array[row, column] = value
     return dataclasses.replace(data, **{field: array})
+
+
+def labelled(labels, classes=("red", "blue"), name="colour", dtype=np.int32):
+    return {"attributes": {name: Attribute(np.array(labels, dtype), classes)}}
 
 
 def test_a_sound_data_set_passes_unchanged(tiny):
@@ -84,6 +88,13 @@ def test_the_largest_numbers_of_float32_are_no_fault(tiny):
         ({"item_ids": np.arange(5.0)}, "item_ids: dtype float64"),
         ({"titles": np.array(["a"])}, "titles: 1 entries, expected 5"),
         ({"item_tags": ("a",)}, "item_tags: 1 entries, expected 5"),
+        (labelled([0, 1, 0, 0]), r"attributes\['colour'\]: 4 labels for 5 items"),
+        (labelled([0, 1, 0, 2, 0]), r"\['colour'\], row 3: label 2 is out of range \(0..1\)"),
+        (labelled([0, -1, 0, 0, 0]), r"\['colour'\], row 1: label -1 is out of range"),
+        (labelled([0.0] * 5, dtype=np.float32), r"float32\[5\]; give .* int32"),
+        (labelled([[0]] * 5), r"int32\[5, 1\]"),
+        (labelled([0] * 5, ("red", "red")), "class 'red' occurs twice"),
+        (labelled([0] * 5, name="a b"), "attribute 'a b': choose a name of letters"),
     ],
 )
 def test_bad_fields_are_named(tiny, changes, says):
@@ -122,6 +133,19 @@ def test_cold_users_lose_their_held_out_rows_only(tiny):
     assert tiny.filter_cold_users().digest == tiny.digest
 
 
+def test_attributes_are_kept_by_name_and_read_only(tiny):
+    labels = np.array([0, 1, 1, 0, 1], np.int32)
+    both = {"hue": Attribute(labels, ["red", "blue"]), "age": Attribute(labels, ("old", "new"))}
+    data = validate(dataclasses.replace(tiny, attributes=both))
+    assert list(data.attributes) == ["age", "hue"]
+    assert data.attributes["hue"].classes == ("red", "blue")
+    with pytest.raises(ValueError, match="read-only"):
+        data.attributes["hue"].labels[0] = 1
+    labels[0] = 0
+    assert tiny.attributes == {}
+    assert data.filter_cold_users().attributes["age"].labels.tolist() == [0, 1, 1, 0, 1]
+
+
 def test_features_are_added_replaced_and_taken_away(tiny):
     audio = np.ones((5, 2), np.float32)
     more = tiny.with_features(audio=audio, image=None)
@@ -145,6 +169,10 @@ def test_the_digest_tells_contents_apart(tiny):
         dataclasses.replace(tiny, split="mmrec@0"),
         dataclasses.replace(tiny, user_ids=None),
         dataclasses.replace(tiny, item_tags=None),
+        dataclasses.replace(tiny, **labelled([0, 1, 0, 0, 0])),
+        dataclasses.replace(tiny, **labelled([1, 1, 0, 0, 0])),
+        dataclasses.replace(tiny, **labelled([0, 1, 0, 0, 0], ("red", "green"))),
+        dataclasses.replace(tiny, **labelled([0, 1, 0, 0, 0], name="hue")),
         dataclasses.replace(tiny, titles=np.array(["Alpha", "Beta", "Gamma", "alpha", "Zeta"])),
     ]
     assert len({tiny.digest, *(other.digest for other in others)}) == len(others) + 1

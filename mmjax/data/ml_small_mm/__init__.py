@@ -1,0 +1,1 @@
+"""MovieLens latest-small for films with a poster: text, poster features and attributes; shipped."""
