@@ -38,7 +38,7 @@ class FitConfig:
     """Spelling of the data-parallel step; all three compute the same."""
     steps_per_call: int = field(default=16, metadata=_HOW)
     """Most steps that run on the device before the host looks at their metrics."""
-    save_seconds: float = field(default=60.0, metadata=_HOW)
+    save_seconds: float = field(default=20.0, metadata=_HOW)
     """Least seconds between two checkpoints; one is also written at the end and on SIGTERM."""
     keep: int = field(default=2, metadata=_HOW)
     """Checkpoints kept: the newest one and earlier ones to fall back on."""
