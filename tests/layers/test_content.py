@@ -1,5 +1,7 @@
 """Projections of item features, with constant and with trained tables."""
 
+from typing import Any
+
 import chex
 import jax
 import jax.numpy as jnp
@@ -19,7 +21,7 @@ FEATURES = {
 def test_is_a_linear_map_of_each_table(trainable, getkey):
     layer = Content(2, trainable)
     variables = layer.init(getkey(), FEATURES)
-    out = layer.apply(variables, FEATURES)
+    out: Any = layer.apply(variables, FEATURES)
     for name, x in FEATURES.items():
         w = variables["params"][f"project_{name}"]
         assert_allclose(out[name], x @ w["kernel"] + w["bias"][None], rtol=1e-5)
@@ -31,7 +33,12 @@ def test_trained_tables_start_at_the_features_and_then_replace_them(getkey):
     assert_array_equal(variables["params"]["table_text"], FEATURES["text"])
     other = jax.tree.map(jnp.zeros_like, FEATURES)
     chex.assert_trees_all_equal(layer.apply(variables, other), layer.apply(variables, FEATURES))
-    grads = jax.grad(lambda v: layer.apply(v, FEATURES)["image"].sum())(variables)["params"]
+
+    def image(variables) -> Any:
+        out: Any = layer.apply(variables, FEATURES)
+        return out["image"].sum()
+
+    grads = jax.grad(image)(variables)["params"]
     assert np.abs(grads["table_image"]).min() > 0
     assert not np.asarray(grads["table_text"]).any()
 
