@@ -5,10 +5,10 @@ Axes: b rows of this device's share of the batch, n rows of the whole batch.
 
 import jax.numpy as jnp
 from jax import Array, lax
-from jaxtyping import Bool, Num
+from jaxtyping import Bool, Num, Shaped
 
 
-def gather(x: Num[Array, "b ..."], axis: str | None) -> Num[Array, "n ..."]:
+def gather(x: Shaped[Array, "b ..."], axis: str | None) -> Shaped[Array, "n ..."]:
     """All rows of the global batch: `x` itself, or an all-gather over the mapped `axis`.
 
     In-batch losses (InfoNCE) read their negatives through this, so that they see the same

@@ -112,6 +112,34 @@ def mix(graphs: Sequence[jraph.GraphsTuple], weights: Sequence[float]) -> jraph.
     """
     if len(graphs) != len(weights) or not graphs:
         raise ValueError(f"got {len(graphs)} graphs and {len(weights)} weights")
+    n, cells, place = _cells(graphs)
+    scaled = [
+        np.asarray(graph.edges).astype(np.float64) * weight
+        for graph, weight in zip(graphs, weights, strict=True)
+    ]
+    summed = np.bincount(place, weights=np.concatenate(scaled), minlength=len(cells))
+    return weighted_graph(cells % n, cells // n, summed, n)
+
+
+def max_pool(graphs: Sequence[jraph.GraphsTuple]) -> jraph.GraphsTuple:
+    """The edges that any of the graphs has, each with the largest weight it has in one of them.
+
+    A graph without the edge has no say in it, also where the other's weight is negative (SMORE,
+    arXiv 2412.14978: the graph of the fused view).
+
+    Raises:
+        ValueError: no graphs, or unequal numbers of nodes.
+    """
+    if not graphs:
+        raise ValueError("max_pool needs at least one graph")
+    n, cells, place = _cells(graphs)
+    largest = np.full(len(cells), -np.inf)
+    np.maximum.at(largest, place, np.concatenate([np.asarray(graph.edges) for graph in graphs]))
+    return weighted_graph(cells % n, cells // n, largest, n)
+
+
+def _cells(graphs: Sequence[jraph.GraphsTuple]) -> tuple[int, np.ndarray, np.ndarray]:
+    """Number of nodes, cells ``receiver * n + sender`` in use, and each edge's place in them."""
     sizes = [int(np.sum(graph.n_node)) for graph in graphs]
     if len(set(sizes)) > 1:
         raise ValueError(f"graphs must be on the same nodes, got {sizes} nodes")
@@ -120,13 +148,8 @@ def mix(graphs: Sequence[jraph.GraphsTuple], weights: Sequence[float]) -> jraph.
         np.asarray(graph.receivers).astype(np.int64) * n + np.asarray(graph.senders)
         for graph in graphs
     ]
-    scaled = [
-        np.asarray(graph.edges).astype(np.float64) * weight
-        for graph, weight in zip(graphs, weights, strict=True)
-    ]
     cells, place = np.unique(np.concatenate(flat), return_inverse=True)
-    summed = np.bincount(place.ravel(), weights=np.concatenate(scaled), minlength=len(cells))
-    return weighted_graph(cells % n, cells // n, summed, n)
+    return n, cells, place.ravel()
 
 
 def content_key(features: Float[np.ndarray, "i d"], **settings: str | int | float) -> str:

@@ -49,6 +49,7 @@ def info_nce(
     temperature: float | Float[Array, ""] = 0.2,
     positive: Int[Array, "b"] | None = None,
     where: Bool[Array, "n"] | None = None,
+    cosine: bool = True,
 ) -> Float[Array, "b"]:
     """InfoNCE in one direction: ``-log softmax(cos(a_r, b_q) / temperature)`` at r's positive.
 
@@ -62,6 +63,8 @@ def info_nce(
         positive: each anchor's candidate, in [0, n); None pairs row r with row r (then n = b).
         where: candidates that count; False ones, such as the padding of a last batch, are left
             out of every denominator. An anchor whose positive is left out gets infinity.
+        cosine: compare by cosine; False compares by inner product, the cross-entropy of a
+            softmax over the candidates.
 
     Raises:
         ValueError: `positive` is None and the numbers of rows differ.
@@ -73,9 +76,10 @@ def info_nce(
                 "by row; pass positive=, the index of each anchor's candidate"
             )
         positive = jnp.arange(a.shape[0])
-    unit_a = l2_normalise(a.astype(jnp.float32))
-    unit_b = l2_normalise(b.astype(jnp.float32))
-    logits = unit_a @ unit_b.T / temperature
+    a, b = a.astype(jnp.float32), b.astype(jnp.float32)
+    if cosine:
+        a, b = l2_normalise(a), l2_normalise(b)
+    logits = a @ b.T / temperature
     if where is not None:
         logits = jnp.where(where[None, :], logits, -jnp.inf)
     # A masked sum instead of a gather: its gradient is a select instead of a scatter.

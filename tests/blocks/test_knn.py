@@ -6,7 +6,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from mmjax.blocks.knn import _search, content_key, cosine_neighbours, knn_graph, mix
+from mmjax.blocks.graph import weighted_graph
+from mmjax.blocks.knn import _search, content_key, cosine_neighbours, knn_graph, max_pool, mix
 
 
 def features(seed=0, items=23, width=6):
@@ -83,6 +84,22 @@ def test_mix_is_the_weighted_sum():
 def test_mixed_binary_rows_sum_to_one():
     mixed = mix([knn_graph(features(1)), knn_graph(features(2))], [0.1, 0.9])
     np.testing.assert_allclose(dense(mixed).sum(1), 1, rtol=1e-6)
+
+
+def test_max_pool_takes_the_largest_weight_of_those_that_have_the_edge():
+    a = weighted_graph(np.array([0, 1]), np.array([0, 0]), np.array([0.5, -0.2]), 3)
+    b = weighted_graph(np.array([0, 2]), np.array([0, 0]), np.array([0.1, 0.3]), 3)
+    pooled = max_pool([a, b])
+    np.testing.assert_allclose(dense(pooled)[0], [0.5, -0.2, 0.3], rtol=1e-6)
+    np.testing.assert_array_equal(pooled.senders, [0, 1, 2])
+    graphs = [knn_graph(features(n), k=4, kind="cos") for n in range(3)]
+    expected = np.max([np.where((d := dense(g)) != 0, d, -np.inf) for g in graphs], axis=0)
+    np.testing.assert_array_equal(dense(max_pool(graphs)), np.where(expected > -9, expected, 0))
+    np.testing.assert_array_equal(dense(max_pool(graphs[:1])), dense(graphs[0]))
+    with pytest.raises(ValueError, match="at least one graph"):
+        max_pool([])
+    with pytest.raises(ValueError, match="same nodes"):
+        max_pool([a, knn_graph(features(), k=2)])
 
 
 def test_all_pairs_never_exist():
