@@ -34,6 +34,11 @@ METHODS = {
     "light_gcn": Method("LightGCN", "light_gcn", "LightGCNConfig"),
     "bpr_mf": Method("BPR-MF", "light_gcn", "BPRMFConfig", "build_bpr_mf"),
     "mgdcf": Method("MGDCF", "mgdcf", "MGDCFConfig"),
+    "meta_mmf": Method("MetaMMF", "meta_mmf", "MetaMMFConfig"),
+    "vbpr": Method("VBPR", "vbpr", "VBPRConfig"),
+    "freedom": Method("FREEDOM", "freedom", "FREEDOMConfig"),
+    "bm3": Method("BM3", "bm3", "BM3Config"),
+    "lattice": Method("LATTICE", "lattice", "LATTICEConfig"),
 }
 
 
