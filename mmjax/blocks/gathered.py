@@ -74,6 +74,7 @@ def _take(table: Array, index: Array) -> Array:
     return table.at[index].get(mode="promise_in_bounds")
 
 
+@partial(jax.custom_vjp, nondiff_argnums=(3,))
 def _spread(weights: Array, rows: Array, p: Pattern, size: int) -> Array:
     """Sum over the reads of table row j of weight * row, for every j."""
     s = p.index.shape[1]
@@ -135,6 +136,11 @@ def _gather_dot_bwd(res: tuple, g: Array) -> tuple:
     return gather_sum(g, table, p), _spread(g, rows, p, table.shape[0]), None
 
 
+def _spread_bwd(size: int, res: tuple, g: Array) -> tuple:
+    weights, rows, p = res
+    return gather_dot(rows, g, p), gather_sum(weights, g, p), None
+
+
 def _gather_rows_bwd(size: int, p: Pattern, g: Array) -> tuple:
     flat = g.reshape(-1, g.shape[-1])
     out = jnp.zeros((size, flat.shape[1]), flat.dtype)
@@ -143,6 +149,8 @@ def _gather_rows_bwd(size: int, p: Pattern, g: Array) -> tuple:
     return out, None
 
 
+# The three products are each other's gradients, hence differentiable to any order.
+_spread.defvjp(lambda w, r, p, size: (_spread(w, r, p, size), (w, r, p)), _spread_bwd)
 gather_sum.defvjp(lambda w, x, p: (gather_sum(w, x, p), (w, x, p)), _gather_sum_bwd)
 gather_dot.defvjp(lambda r, x, p: (gather_dot(r, x, p), (r, x, p)), _gather_dot_bwd)
 _gather_rows.defvjp(lambda x, p, size: (_take(x, p.index), p), _gather_rows_bwd)

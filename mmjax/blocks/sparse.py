@@ -201,6 +201,17 @@ def spmm(
     return _product(*_aligned((op.structure, weights, x)))
 
 
+def edge_dots(
+    op: Operator, left: Float[Array, "n d"], right: Float[Array, "n d"]
+) -> Float[Array, "e"]:
+    """``left[receiver(e)] . right[sender(e)]`` for every edge, in the order of the edges.
+
+    Differentiable in reverse mode, to any order, without a scatter; summed in float32 at least.
+    With a column of ones on one side it reads the other side's node for every edge.
+    """
+    return _edge_dots(*_aligned((op.structure, left, right)))
+
+
 def _aligned(tree: Any) -> Any:
     """Inside a `shard_map` that tracks which values differ between devices, let all leaves differ.
 

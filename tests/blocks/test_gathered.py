@@ -106,3 +106,34 @@ def test_no_scatter_in_the_gradient():
 
     text = jax.jit(jax.grad(loss, argnums=(0, 1, 2))).lower(w, table, rows).compile().as_text()
     assert " scatter(" not in text
+
+
+def test_second_derivatives_are_those_of_plain_indexing(getkey):
+    index, weights, table, rows = _draw((8, 5, 6, 4))
+    p = pattern(index, 6)
+
+    def ours(w, t, r):
+        return jnp.tanh(gather_dot(r, t, p)).sum() + jnp.square(gather_sum(w, t, p)).sum()
+
+    def plain(w, t, r):
+        read = t[index]
+        dots = jnp.einsum("nd,nsd->ns", r, read)
+        return jnp.tanh(dots).sum() + jnp.square(jnp.einsum("ns,nsd->nd", w, read)).sum()
+
+    def of_gradient(f):
+        norm = lambda *args: sum(  # noqa: E731
+            jnp.square(g).sum() for g in jax.grad(f, argnums=(0, 1, 2))(*args)
+        )
+        return jax.jit(jax.grad(norm, argnums=(0, 1, 2)))(weights, table, rows)
+
+    chex.assert_trees_all_close(of_gradient(ours), of_gradient(plain), rtol=1e-4, atol=1e-4)
+
+
+def test_second_derivatives_scatter_nothing(getkey):
+    index, _, table, rows = _draw((8, 5, 6, 4))
+    p = pattern(index, 6)
+
+    def norm(t):
+        return jnp.square(jax.grad(lambda t: jnp.tanh(gather_dot(rows, t, p)).sum())(t)).sum()
+
+    assert "stablehlo.scatter" not in jax.jit(jax.grad(norm)).lower(table).as_text()

@@ -16,7 +16,7 @@ from jax.test_util import check_grads
 
 from mmjax.blocks import ell
 from mmjax.blocks import graph as graphs
-from mmjax.blocks.sparse import csr_product, operator, spmm
+from mmjax.blocks.sparse import csr_product, edge_dots, operator, spmm
 
 LAYOUTS = ["csr", "ell", "dense", "segment"]
 GATHER_ONLY = ["csr", "ell"]
@@ -300,3 +300,22 @@ def test_other_devices_only_gather(platform):
     assert ("stablehlo.while" in forward) == (platform == "tpu")
     both = lowered(jax.grad(lambda x, w, op: spmm(op, x, w).sum(), (0, 1)), x, op.weights, op)
     assert "stablehlo.gather" in both and "stablehlo.scatter" not in both
+
+
+@pytest.mark.parametrize("layout", LAYOUTS)
+def test_dots_along_edges(layout, getkey):
+    graph = random_graph(3, 6, 30)
+    op = operator(graph, layout=layout)
+    left, right = jax.random.normal(getkey(), (6, 3)), jax.random.normal(getkey(), (6, 3))
+    expected = [left[r] @ right[s] for s, r in zip(graph.senders, graph.receivers, strict=True)]
+    np.testing.assert_allclose(edge_dots(op, left, right), np.array(expected), rtol=1e-4, atol=1e-6)
+    f = lambda a, b: jnp.sin(edge_dots(op, jnp.asarray(a), jnp.asarray(b))).sum()  # noqa: E731
+    check_grads(f, (left, right), order=2, modes=["rev"], rtol=2e-2, atol=2e-2)
+
+
+def test_a_column_of_ones_reads_the_other_end(getkey):
+    graph = random_graph(4, 6, 30)
+    x, ones = jax.random.normal(getkey(), (6, 1)), jnp.ones((6, 1))
+    op = operator(graph)
+    np.testing.assert_array_equal(edge_dots(op, x, ones), x[graph.receivers, 0])
+    np.testing.assert_array_equal(edge_dots(op, ones, x), x[graph.senders, 0])
