@@ -161,3 +161,25 @@ def unseen_negatives(
     users = jnp.broadcast_to(users[:, None], (users.shape[0], n))
     rank = jax.random.randint(key, users.shape, 0, unseen_count(index, users), jnp.int32)
     return nth_unseen(index, users, rank)
+
+
+def distinct_unseen(
+    key: Key[Array, ""], users: Int[Array, "b"], index: NegativeIndex, n: int
+) -> Int[Array, "b k"]:
+    """Draw n different items per row: every set of n unseen items of the pool is equally likely.
+
+    By Floyd's algorithm on ranks (J. Bentley and B. Floyd, CACM 1987), n steps without rejection;
+    the order within a row is not uniform. Each user must have n unseen items or more
+    (`unseen_count`), otherwise items repeat or are ones the user has.
+    """
+    count = unseen_count(index, users)
+    columns: list[Array] = []
+    for j, k in enumerate(jax.random.split(key, n)):
+        last = count - n + j
+        rank = jax.random.randint(k, users.shape, 0, last + 1, jnp.int32)
+        # The last rank is new to this step, so that it cannot have been taken before.
+        for taken in columns:
+            rank = jnp.where(taken == rank, -1, rank)
+        columns.append(jnp.where(rank < 0, last, rank))
+    ranks = jnp.stack(columns, 1) if columns else jnp.zeros((users.shape[0], 0), jnp.int32)
+    return nth_unseen(index, jnp.broadcast_to(users[:, None], ranks.shape), ranks)

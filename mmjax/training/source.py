@@ -15,8 +15,10 @@ from jaxtyping import Int, Integer, Key
 
 from mmjax.blocks.sampling import (
     NegativeIndex,
+    distinct_unseen,
     epoch_batches,
     uniform_negatives,
+    unseen_count,
     unseen_negatives,
 )
 from mmjax.objective import Batch
@@ -147,3 +149,63 @@ class _Rows:
         user, item = pairs[index[i]].T
         drawn = negatives(key, user, self.n_negatives)
         return {"user": user, "item": item, "negatives": drawn, "where": where[i]}
+
+
+def triples_source(
+    pairs: Integer[np.ndarray, "e 2"],
+    batch_size: int,
+    *,
+    unseen: NegativeIndex,
+    n_negatives: int = 5,
+    seed: int = 0,
+) -> Source:
+    """Triples whose negatives are drawn once, before training, and shuffled as rows of their own.
+
+    An epoch has ``e * n_negatives`` rows (user, item, one negative); the negatives of a pair
+    differ from each other. MetaMMF trains so (arXiv 2501.07110); `pairs_source` draws anew at
+    every step instead. Batches are those of `pairs_source` with one negative. Beside the pairs,
+    one int32 is kept a triple.
+
+    Args:
+        pairs: user and item ids, in range (`mmjax.data` validates them).
+        batch_size: triples of a batch; at most all are used.
+        unseen: negatives are uniform over its pool minus the positives of the row's user.
+        n_negatives: triples k of a pair.
+        seed: of the negatives; they are the same for all seeds of a run.
+
+    Raises:
+        ValueError: there are no pairs, a size is below 1, or a user has fewer than `n_negatives`
+            unseen items.
+    """
+    pairs = np.asarray(pairs)
+    if len(pairs) == 0 or batch_size < 1 or n_negatives < 1:
+        raise ValueError(
+            f"triples_source: {len(pairs)} pairs, batch_size {batch_size}, n_negatives "
+            f"{n_negatives}; give at least one of each"
+        )
+    rows = jnp.asarray(pairs, jnp.int32)
+    left = np.asarray(unseen_count(unseen, rows[:, 0]))
+    if left.min() < n_negatives:
+        raise ValueError(
+            f"triples_source: user {pairs[left.argmin(), 0]} has {left.min()} unseen items, fewer "
+            f"than n_negatives {n_negatives}; ask for fewer or widen the pool"
+        )
+    draw = jax.jit(distinct_unseen, static_argnums=3)
+    negatives = draw(jax.random.key(seed), rows[:, 0], unseen, n_negatives)
+    n = len(pairs) * n_negatives
+    batch_size = min(batch_size, n)
+    return Source(
+        epoch=Partial(_Shuffle(n, batch_size)),
+        batch=Partial(_triples, rows, negatives),
+        steps_per_epoch=-(-n // batch_size),
+    )
+
+
+def _triples(
+    pairs: Array, negatives: Array, plan: Plan, i: Array | int, key: Key[Array, ""]
+) -> Batch:
+    index, where = plan
+    pair, column = jnp.divmod(index[i], negatives.shape[1])
+    user, item = pairs[pair].T
+    drawn = negatives[pair, column][:, None]
+    return {"user": user, "item": item, "negatives": drawn, "where": where[i]}

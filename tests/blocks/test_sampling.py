@@ -145,3 +145,23 @@ def test_nothing_left_to_draw_is_an_error_at_build_time():
 def test_ids_out_of_range_are_named(bad):
     with pytest.raises(ValueError, match=f"row 1: user {bad[0]}, item {bad[1]}"):
         sampling.negative_index(np.array([[0, 0], bad]), 2, 3)
+
+
+def test_every_set_of_distinct_unseen_items_is_equally_likely(getkey):
+    """User 0 has 5 of 9 items left, so 10 pairs of them; user 1 has 2 left and gets both."""
+    seen = [(0, i) for i in (1, 3, 4, 8)] + [(1, i) for i in range(9) if i not in (2, 6)]
+    index = sampling.negative_index(np.array(seen), 2, 9)
+    users = jnp.repeat(jnp.arange(2), 10_000)
+    draws = np.sort(sampling.distinct_unseen(getkey(), users, index, 2), 1)
+    counts = np.unique(draws[:10_000] @ [10, 1], return_counts=True)
+    assert set(counts[0]) == {10 * a + b for a in (0, 2, 5, 6, 7) for b in (2, 5, 6, 7) if a < b}
+    assert stats.chisquare(counts[1]).pvalue > 1e-3
+    assert (draws[10_000:] == [2, 6]).all()
+
+
+def test_distinct_draws_of_nothing_and_of_everything(getkey):
+    index = sampling.negative_index(np.array([[0, 1]]), 1, 5)
+    users = jnp.zeros(40, jnp.int32)
+    assert sampling.distinct_unseen(getkey(), users, index, 0).shape == (40, 0)
+    whole = np.sort(sampling.distinct_unseen(getkey(), users, index, 4), 1)
+    assert (whole == [0, 2, 3, 4]).all()
