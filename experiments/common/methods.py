@@ -37,6 +37,7 @@ METHODS = {
     "meta_mmf": Method("MetaMMF", "meta_mmf", "MetaMMFConfig"),
     "vbpr": Method("VBPR", "vbpr", "VBPRConfig"),
     "freedom": Method("FREEDOM", "freedom", "FREEDOMConfig"),
+    "ad_drl": Method("AD-DRL", "ad_drl", "ADDRLConfig"),
     "bm3": Method("BM3", "bm3", "BM3Config"),
     "lattice": Method("LATTICE", "lattice", "LATTICEConfig"),
 }

@@ -60,9 +60,12 @@ def fuse(
 
 
 def factor_scores(
-    user: Float[Array, "*n a c"], fused: Float[Array, "*n a c"]
-) -> Float[Array, "*n a"]:
-    """``softplus(unit(user) . fused)`` of each factor, in [softplus(-1), softplus(1)]."""
+    user: Float[Array, "*u a c"], fused: Float[Array, "*i a c"]
+) -> Float[Array, "... a"]:
+    """``softplus(unit(user) . fused)`` of each factor, in [softplus(-1), softplus(1)].
+
+    The leading axes of the two broadcast.
+    """
     return jax.nn.softplus((l2_normalise(user) * fused).sum(-1))
 
 

@@ -98,7 +98,7 @@ def test_scores_of_all_pairs_equal_the_pairs_one_by_one(views, attention, users,
     omega = None if weights is None else jnp.array(weights)
     flat = l2_normalise(users).reshape(6, -1), fused.reshape(6, -1)
     everything = dis.score(*flat, omega, factors=FACTORS)
-    pairs = dis.factor_scores(users[:, None] + 0 * fused[None], fused[None] + 0 * users[:, None])
+    pairs = dis.factor_scores(users[:, None], fused[None])
     say = jnp.ones(FACTORS) if omega is None else omega
     assert_allclose(everything, (pairs * say[None, None]).sum(-1), atol=1e-6)
     if omega is None:
