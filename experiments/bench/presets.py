@@ -18,7 +18,27 @@ DATA = ("lastfm_2k", "tiktok", "communities")
 FIT = FitConfig(epochs=200, eval_every=5, patience=30)
 
 Point = Mapping[str, Any]
-GRIDS: dict[str, Sequence[Point]] = {}
+
+
+def _points(*changes: Point, negatives: int = 16, rate: float = 5e-3) -> tuple[Point, ...]:
+    """Points that share a learning rate and a number of negatives unless they say otherwise."""
+    shared = {"optim.learning_rate": rate, "optim.negatives": negatives}
+    return tuple({**shared, **change} for change in changes)
+
+
+_SLOWER = {"optim.learning_rate": 1e-3}
+GRIDS: dict[str, Sequence[Point]] = {
+    "vbpr": _points({"model.reg": 0.1}, {"model.reg": 0.01}, {"model.reg": 0.1, **_SLOWER}),
+    "mmgcn": _points({}, _SLOWER, {"model.reg": 0.0}),
+    "grcn": _points({}, _SLOWER, {"model.reg": 1e-2}),
+    "lattice": _points({}, _SLOWER, {"model.reg": 1e-3}),
+    "slmrec": _points({}, _SLOWER, {"model.alpha": 0.01}, negatives=0),
+    "bm3": _points({}, _SLOWER, {"model.dropout": 0.3}, negatives=0),
+    "freedom": _points({}, _SLOWER, {"model.dropout": 0.5}, {"optim.negatives": 1}),
+    "mgcn": _points({}, _SLOWER, {"optim.negatives": 1}),
+    "lgmrec": _points({}, _SLOWER, {"optim.negatives": 1}),
+    "smore": _points({}, _SLOWER, {"optim.negatives": 1}),
+}
 """Points of each method's grid; a method without one has its preset alone."""
 
 

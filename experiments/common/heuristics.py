@@ -1,5 +1,7 @@
 """Rankings without training, written as inner products so that one evaluation serves all."""
 
+from collections.abc import Callable
+
 import jax.numpy as jnp
 import numpy as np
 from jax import Array
@@ -85,7 +87,17 @@ def item_knn_content(
     return jnp.asarray(_seen(data).toarray()), jnp.asarray(similarity.T)
 
 
-HEURISTICS = {"popularity": popularity, "item_knn": item_knn}
-
+HEURISTICS: dict[str, Callable[[Interactions], Vectors]] = {
+    "popularity": popularity,
+    "item_knn": item_knn,
+    "item_knn_content": item_knn_content,
+}
 MAX_ENTRIES = 2e8
-"""Entries of the user-by-item matrix above which `item_knn` is left out of a table."""
+"""Entries of the user-by-item matrix above which neighbours are left out of a table."""
+
+
+def applicable(data: Interactions) -> dict[str, Callable[[Interactions], Vectors]]:
+    """Those that the data allow: neighbours need memory, content needs features."""
+    small = data.n_users * data.n_items <= MAX_ENTRIES
+    allowed = {"popularity": True, "item_knn": small, "item_knn_content": small and data.features}
+    return {name: build for name, build in HEURISTICS.items() if allowed[name]}

@@ -37,12 +37,18 @@ METHODS = {
     "meta_mmf": Method("MetaMMF", "meta_mmf", "MetaMMFConfig"),
     "vbpr": Method("VBPR", "vbpr", "VBPRConfig"),
     "freedom": Method("FREEDOM", "freedom", "FREEDOMConfig"),
-    "ad_drl": Method("AD-DRL", "ad_drl", "ADDRLConfig"),
     "bm3": Method("BM3", "bm3", "BM3Config"),
     "lattice": Method("LATTICE", "lattice", "LATTICEConfig"),
+    "mmgcn": Method("MMGCN", "mmgcn", "MMGCNConfig"),
+    "grcn": Method("GRCN", "grcn", "GRCNConfig"),
+    "ad_drl": Method("AD-DRL", "ad_drl", "ADDRLConfig"),
+    "invrl": Method("InvRL", "invrl", "InvRLConfig"),
 }
+
+
+_OTHERS = {"item_knn": "item-kNN", "item_knn_content": "content-kNN"}
 
 
 def title(method: str) -> str:
     """The name of a method, or of a ranking without training, as tables show it."""
-    return METHODS[method].title if method in METHODS else method.replace("item_knn", "item-kNN")
+    return METHODS[method].title if method in METHODS else _OTHERS.get(method, method)

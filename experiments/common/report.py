@@ -8,7 +8,7 @@ import numpy as np
 
 from experiments.common.config import Run
 from experiments.common.evaluation import predict, ranker
-from experiments.common.heuristics import HEURISTICS, MAX_ENTRIES
+from experiments.common.heuristics import applicable
 from experiments.common.methods import title as method_title
 from experiments.common.problem import build_objective
 from experiments.common.results import Record, environment
@@ -22,12 +22,10 @@ METRICS = ("recall@10", "recall@20", "ndcg@10", "ndcg@20")
 
 
 def heuristic_records(run: Run, data: Interactions) -> list[Record]:
-    """Popularity and item-kNN on both splits; item-kNN only where its tables fit in memory."""
+    """The rankings without training on both splits."""
     score = {split: ranker(run, data, split) for split in ("valid", "test")}
     found = []
-    for name, build in HEURISTICS.items():
-        if name == "item_knn" and data.n_users * data.n_items > MAX_ENTRIES:
-            continue
+    for name, build in applicable(data).items():
         vectors = build(data)
         figures = {
             split: {metric: [round(value, 6)] for metric, value in rank(vectors).mean.items()}
