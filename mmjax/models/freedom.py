@@ -83,16 +83,12 @@ class FREEDOM(nn.Module):
         c = self.config
         initial = Embeddings(self.n_users, self.n_items, c.width, name="ids")()
         x = lightgcn(graph, initial, layers=c.layers, weights=weights)
-        items = x[self.n_users :]
-        if c.item_layers:
-            h = initial[self.n_users :]
-            for _ in range(c.item_layers):
-                h = spmm(item_graph, h)
-            items = items + h
-        content = {}
-        if c.reg > 0:
-            content = Content(c.width, c.trainable_features, name="content")(features)
-        return Nodes(x[: self.n_users], items, content)
+        items, h = x[self.n_users :], initial[self.n_users :]
+        for _ in range(c.item_layers):
+            h = spmm(item_graph, h)
+        items = items + h if c.item_layers else items
+        project = Content(c.width, c.trainable_features, name="content")
+        return Nodes(x[: self.n_users], items, project(features) if c.reg > 0 else {})
 
 
 def _loss(

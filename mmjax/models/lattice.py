@@ -87,23 +87,23 @@ class LATTICE(nn.Module):
         index, weights = mix([mixed, *given], [1 - skip, *(skip * share)])
         return pattern(index, self.n_items), weights
 
-    def __call__(self, graph: Operator, item_graph: ItemGraph) -> Float[Array, "n d"]:
-        """Propagate on both graphs; an item adds its unit vector from the item graph."""
-        initial, (reads, weights) = self.ids(), item_graph
+    def __call__(
+        self, features: Any, raw: Any, graph: Operator, item_graph: ItemGraph | None = None
+    ) -> tuple[Float[Array, "n d"], ItemGraph]:
+        """Propagate on both graphs; None builds the item graph of the parameters as they are."""
+        initial = self.ids()
+        reads, weights = item_graph = item_graph or self.graph(features, raw)
         h = initial[self.n_users :]
         for _ in range(self.config.item_layers):
             h = gather_sum(weights, h, reads)
         x = lightgcn(graph, initial, layers=self.config.layers)
-        return jnp.concatenate([x[: self.n_users], x[self.n_users :] + l2_normalise(h)])
-
-    def whole(self, features: Any, raw: Any, graph: Operator) -> tuple[Array, ItemGraph]:
-        """Vectors by the item graph of the parameters as they are, and that graph."""
-        item_graph = self.graph(features, raw)
-        return self(graph, item_graph), item_graph
+        # An item adds its unit vector from the item graph.
+        items = x[self.n_users :] + l2_normalise(h)
+        return jnp.concatenate([x[: self.n_users], items]), item_graph
 
 
 def _init(model: LATTICE, given: Any, key: Array) -> dict[str, Any]:
-    (_, kept), variables = model.init_with_output(key, *given, method="whole")
+    (_, kept), variables = model.init_with_output(key, *given)
     return {**variables, "item_graph": {"epoch": jnp.zeros((), jnp.uint32), "kept": kept}}
 
 
@@ -116,15 +116,14 @@ def _loss(
     key: Array,
     axis: str | None = None,
 ) -> tuple[Array, Aux]:
-    *content, graph = given
     kept, variables = state["item_graph"], {"params": params}
 
     def rebuilt() -> Any:
-        return model.apply(variables, *content, method="graph")
+        return model.apply(variables, *given[:2], method="graph")
 
     first = batch["epoch"] != kept["epoch"]
     item_graph = lax.cond(first, rebuilt, lambda: kept["kept"])
-    x: Any = model.apply(variables, graph, item_graph)
+    x: Any = model.apply(variables, *given, item_graph)[0]
     u, i = x[batch["user"]], x[model.n_users + batch["item"]]
     j, where = x[model.n_users + batch["negatives"]], batch["where"]
     rank = info_bpr((u * i).sum(-1), jnp.einsum("bd,bkd->bk", u, j))
@@ -139,8 +138,8 @@ def _loss(
 def _predict(
     model: LATTICE, given: Any, params: Any, state: Any, key: Array
 ) -> tuple[Array, Array]:
-    x: Any = model.apply({"params": params}, *given, method="whole")
-    return x[0][: model.n_users], x[0][model.n_users :]
+    x: Any = model.apply({"params": params}, *given)[0]
+    return x[: model.n_users], x[model.n_users :]
 
 
 def _epoch(key: Array) -> dict[str, Array]:
@@ -152,8 +151,9 @@ def build(config: LATTICEConfig, task: Task) -> Objective:
     """LATTICE on the graph and the features of a task.
 
     The item graph is rebuilt, with its gradient, in the first batch of each epoch and at
-    evaluation; other batches read the one that the state keeps. Batches carry `epoch`, a number
-    of their epoch that `Objective.epoch` draws.
+    evaluation; other batches read the one that the state keeps, and give the content a gradient
+    of zero (the authors' optimiser skips it then; one with momentum still moves it). Batches carry
+    `epoch`, a number of their epoch that `Objective.epoch` draws.
 
     Raises:
         ValueError: a modality is missing.
