@@ -2,13 +2,16 @@
 
 `mmrec`                  MMRec's rule, per user at random: below 10 interactions one to validation
                          and one to test, otherwise a fifth held out, half of it to each.
+`meta_mmf`               MetaMMF's rule, per user at random: four fifths, rounded, to training, the
+                         larger half of the rest to test (as its released code does).
 `random-8:1:1`           per user at random, in any whole-number ratio, rounded in favour of
                          training, but one for test from two and one for validation from three.
 `leave-one-out`          per user by time: the last to test, the one before to validation.
 `global-time`            by time over all users, 8:1:1; `global-time-7:1:2` for another ratio.
 
 The per-user splits leave every user at least one training interaction: a user with one has only
-that, a user with two has one for training and one for test. A random split carries its seed in
+that, a user with two has one for training and one for test (but `meta_mmf` tests from three on
+and validates from eight on). A random split carries its seed in
 its name (`mmrec@0`), because it is another split than the published one (`mmrec`).
 
 Axes: e interactions, u users.
@@ -65,10 +68,14 @@ def split_labels(
     draw = np.random.PCG64(seed).random_raw(len(user))
     if name == "mmrec":
         return _per_user(user, draw, mmrec_sizes)
+    if name == "meta_mmf":
+        return _per_user(user, draw, meta_mmf_sizes)
     if name.startswith(_RANDOM):
         ratio = _ratio(name, name.removeprefix(_RANDOM))
         return _per_user(user, draw, lambda n: _ratio_sizes(n, ratio))
-    raise ValueError(f"no split {name!r}; choose mmrec, random-8:1:1, leave-one-out or global-time")
+    raise ValueError(
+        f"no split {name!r}; choose mmrec, meta_mmf, random-8:1:1, leave-one-out or global-time"
+    )
 
 
 def needs_time(name: str) -> bool:
@@ -78,7 +85,8 @@ def needs_time(name: str) -> bool:
 
 def split_name(name: str, seed: int) -> str:
     """The name to report: random splits carry their seed, `mmrec@0`."""
-    return f"{name}@{seed}" if name == "mmrec" or name.startswith(_RANDOM) else name
+    drawn = name in ("mmrec", "meta_mmf") or name.startswith(_RANDOM)
+    return f"{name}@{seed}" if drawn else name
 
 
 def partition(
@@ -116,6 +124,14 @@ def mmrec_sizes(n: Int[np.ndarray, "u"]) -> Sizes:
     valid = np.where(n < 10, 1, hold // 2) * (n > 2)
     test = np.where(n < 10, 1, hold - hold // 2) * (n > 1)
     return n - valid - test, valid, test
+
+
+def meta_mmf_sizes(n: Int[np.ndarray, "u"]) -> Sizes:
+    """Train, validation and test sizes ``[u]`` by MetaMMF's rule: train = round(0.8 n), test the
+    larger half of the rest. A user needs 3 interactions for one of test, 8 for validation too.
+    """
+    train = (8 * n + 5) // 10
+    return train, (n - train) // 2, (n - train + 1) // 2
 
 
 def follows_mmrec(train: np.ndarray, valid: np.ndarray, test: np.ndarray, n_users: int) -> bool:

@@ -11,6 +11,7 @@ from mmjax.data.checks import DataError
 from mmjax.data.interactions import SPLITS, validate
 from mmjax.data.splits import (
     follows_mmrec,
+    meta_mmf_sizes,
     mmrec_sizes,
     partition,
     resplit,
@@ -24,6 +25,14 @@ PER_USER = ["mmrec", "random-8:1:1", "random-1:1:1", "random-1:9:90", "leave-one
 def table(user, labels):
     """Sizes of train, validation and test per user."""
     return [np.bincount(user[labels == k], minlength=user.max() + 1).tolist() for k in range(3)]
+
+
+def test_the_rule_of_meta_mmf_by_hand():
+    n = np.array([1, 2, 3, 5, 8, 10, 12, 13, 100])
+    train, valid, test = meta_mmf_sizes(n)
+    assert train.tolist() == [round(0.8 * k) for k in n.tolist()] == [1, 2, 2, 4, 6, 8, 10, 10, 80]
+    assert test.tolist() == [0, 0, 1, 1, 1, 1, 1, 2, 10]
+    assert valid.tolist() == [0, 0, 0, 0, 1, 1, 1, 1, 10]
 
 
 def test_the_rule_of_mmrec_by_hand():
