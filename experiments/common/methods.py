@@ -43,6 +43,10 @@ METHODS = {
     "grcn": Method("GRCN", "grcn", "GRCNConfig"),
     "ad_drl": Method("AD-DRL", "ad_drl", "ADDRLConfig"),
     "invrl": Method("InvRL", "invrl", "InvRLConfig"),
+    "mgcn": Method("MGCN", "mgcn", "MGCNConfig"),
+    "smore": Method("SMORE", "smore", "SMOREConfig"),
+    "lgmrec": Method("LGMRec", "lgmrec", "LGMRecConfig"),
+    "slmrec": Method("SLMRec", "slmrec", "SLMRecConfig"),
 }
 
 
