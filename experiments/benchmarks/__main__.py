@@ -14,8 +14,10 @@ from pathlib import Path
 
 from experiments.benchmarks.tables import write_readme
 
-NAMES = ("propagation", "evaluation", "mig_gt_epoch")
+NAMES = ("propagation", "evaluation", "mig_gt_epoch", "fusion")
 WITH_DATA = ("propagation", "mig_gt_epoch")
+ALONE = ("fusion",)
+"""Without a peer."""
 
 
 def main() -> int:
@@ -30,7 +32,7 @@ def main() -> int:
     flags = parser.parse_args()
     for name in NAMES:
         command = [sys.executable, "-m", f"experiments.benchmarks.{name}"]
-        if flags.torch_python:
+        if flags.torch_python and name not in ALONE:
             command += ["--torch-python", flags.torch_python]
         if flags.data and name in WITH_DATA:
             command += ["--data", flags.data]
