@@ -51,7 +51,7 @@ def read_user_items(path: PathLike) -> Int[np.ndarray, "e 2"]:
     """
     with open(path, "rb") as file:
         _object_header(file, path)
-        content = read_plain(file, where=str(path))
+        content = read_plain(file.read(), where=str(path))
     if not isinstance(content, dict) or not content:
         raise DataError(
             f"{path}: {type(content).__name__}; give a dictionary from user to items with at "

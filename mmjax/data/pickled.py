@@ -10,7 +10,6 @@ imported or called on behalf of the file.
 import pickletools
 import struct
 from collections.abc import Callable
-from io import BufferedIOBase
 from typing import Any, cast
 
 import numpy as np
@@ -54,11 +53,11 @@ class _Refused(Exception):
 _MARK = object()
 
 
-def read_plain(file: BufferedIOBase, *, where: str) -> Any:
+def read_plain(pickled: bytes, *, where: str) -> Any:
     """The value that a pickle describes, made of plain values alone.
 
     Args:
-        file: open at the first byte of the pickle; read up to its end.
+        pickled: the pickle; what follows its end is not looked at.
         where: name of the file for errors.
 
     Returns:
@@ -70,7 +69,7 @@ def read_plain(file: BufferedIOBase, *, where: str) -> Any:
         DataError: the pickle holds or does anything else, or is truncated or damaged.
     """
     try:
-        return _plain(_run(file), {}, 0)
+        return _plain(_run(pickled), {}, 0)
     except _Refused as error:
         raise DataError(
             f"{where}: the pickle holds {error}; only numbers, strings, lists, tuples, sets, "
@@ -82,10 +81,10 @@ def read_plain(file: BufferedIOBase, *, where: str) -> Any:
         raise DataError(f"{where}: truncated or damaged ({error})") from error
 
 
-def _run(file: BufferedIOBase) -> Any:
+def _run(pickled: bytes) -> Any:
     stack: list[Any] = []
     memo: dict[int, Any] = {}
-    for opcode, given, _ in pickletools.genops(file):
+    for opcode, given, _ in pickletools.genops(pickled):
         name, argument = opcode.name, cast(Any, given)
         if name in ("PROTO", "FRAME"):
             continue
