@@ -1,6 +1,7 @@
 """Top-K recommendations with names from a finished or interrupted run."""
 
 import json
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -76,11 +77,11 @@ def recommend(flags: Recommend) -> list[dict[str, Any]]:
     objective = build_objective(run, data)
     user_vectors, item_vectors = predict(objective, best.variables[0])
 
-    users = _choose(flags, data)
+    users = np.arange(data.n_users) if flags.all_users else choose_users(flags.users, data)
     rows = []
     for start in range(0, len(users), _CHUNK):
         chunk = users[start : start + _CHUNK]
-        seen = None if flags.include_seen else _seen(data, chunk)
+        seen = None if flags.include_seen else seen_rows(data, chunk)
         ids, scores = top_items(
             user_vectors[chunk], item_vectors, seen, k=flags.k, score=objective.score
         )
@@ -91,15 +92,18 @@ def recommend(flags: Recommend) -> list[dict[str, Any]]:
 _CHUNK = 1024
 
 
-def _choose(flags: Recommend, data: Interactions) -> np.ndarray:
-    if flags.all_users:
-        return np.arange(data.n_users)
-    if not flags.users:
+def choose_users(users: Sequence[str], data: Interactions) -> np.ndarray:
+    """Indices of the users with these raw ids, each once; without any, of the first five.
+
+    Raises:
+        LookupError: no such user.
+    """
+    if not users:
         return np.arange(min(5, data.n_users))
-    return np.array([data.user_index(u) for u in dict.fromkeys(flags.users)])
+    return np.array([data.user_index(u) for u in dict.fromkeys(users)])
 
 
-def _seen(data: Interactions, users: np.ndarray) -> np.ndarray:
+def seen_rows(data: Interactions, users: np.ndarray) -> np.ndarray:
     """(row of `users`, item) of every training pair of these distinct users."""
     row = np.full(data.n_users, -1)
     row[users] = np.arange(len(users))
@@ -122,6 +126,18 @@ def _rows(
         for rank, (item, score) in enumerate(zip(items, values, strict=True))
         if item >= 0
     ]
+
+
+def finish(
+    rows: list[dict[str, Any]], out: Path | None, text: Callable[[list[dict[str, Any]]], str]
+) -> int:
+    """Print `rows` as `text` gives them, or write them to `out`; returns the exit status."""
+    if out is None:
+        print(text(rows))
+    else:
+        write(rows, out)
+        print(f"{len(rows):,} rows in {out}")
+    return 0
 
 
 def write(rows: list[dict[str, Any]], path: Path) -> None:

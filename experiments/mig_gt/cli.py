@@ -7,6 +7,7 @@ from pathlib import Path
 import tyro
 
 from experiments.common.config import Run
+from experiments.common.flags import peek
 from experiments.common.hops import Hops
 from experiments.common.messages import meant
 from experiments.common.recommend import Recommend
@@ -53,13 +54,13 @@ def main(arguments: Sequence[str]) -> int:
 
 def parse_run(arguments: Sequence[str]) -> Run:
     """Flags of the training command over the preset that --method, --data and --preset name."""
-    method = _peek(arguments, "--method", "mig_gt")
+    method = peek(arguments, "--method", "mig_gt")
     if method not in METHODS:
         raise ValueError(f"--method {method}: choose one of {', '.join(METHODS)}")
-    data = _peek(arguments, "--data", "lastfm_2k")
+    data = peek(arguments, "--data", "lastfm_2k")
     if data not in DATA and not Path(data).is_dir():
         raise ValueError(f"--data {data}: choose one of {', '.join(DATA)}, or give a folder")
-    start = preset(method, data, _peek(arguments, "--preset", "tuned"))
+    start = preset(method, data, peek(arguments, "--preset", "tuned"))
     return tyro.cli(
         Run[type(start.model)],
         args=arguments,
@@ -67,15 +68,6 @@ def parse_run(arguments: Sequence[str]) -> Run:
         prog="python -m experiments.mig_gt",
         description=f"Train MIG-GT or a baseline.\n\n{COMMANDS}",
     )
-
-
-def _peek(arguments: Sequence[str], flag: str, default: str) -> str:
-    for n, word in enumerate(arguments):
-        if word == flag and n + 1 < len(arguments):
-            return arguments[n + 1]
-        if word.startswith(f"{flag}="):
-            return word.partition("=")[2]
-    return default
 
 
 def _train(arguments: Sequence[str]) -> int:
@@ -89,13 +81,7 @@ def _recommend(arguments: Sequence[str]) -> int:
     flags = tyro.cli(Recommend, args=arguments, prog="python -m experiments.mig_gt recommend")
     from experiments.common import recommend
 
-    rows = recommend.recommend(flags)
-    if flags.out is None:
-        print(recommend.show(rows))
-    else:
-        recommend.write(rows, flags.out)
-        print(f"{len(rows):,} rows in {flags.out}")
-    return 0
+    return recommend.finish(recommend.recommend(flags), flags.out, recommend.show)
 
 
 def _sweep(arguments: Sequence[str]) -> int:

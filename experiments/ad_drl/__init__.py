@@ -1,0 +1,1 @@
+"""AD-DRL (arXiv 2312.14433), what drives its scores and how to steer it; see README.md."""

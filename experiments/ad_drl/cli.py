@@ -1,0 +1,92 @@
+"""Command line of the AD-DRL experiment.  `--help` of every command imports no JAX."""
+
+import sys
+from collections.abc import Callable, Sequence
+
+import tyro
+
+from experiments.ad_drl.control import Control
+from experiments.ad_drl.explain import Explain
+from experiments.ad_drl.presets import preset
+from experiments.common.config import Run
+from experiments.common.flags import peek
+from experiments.common.messages import meant
+from experiments.common.recommend import Recommend
+
+PROGRAM = "python -m experiments.ad_drl"
+COMMANDS = """\
+commands (each has its own --help):
+  (none)      train on a data set whose items have attributes
+  recommend   top-K with names from a run's folder
+  explain     the same with what drives each recommendation
+  control     turn the factor of an attribute up and down and draw what changes
+"""
+
+
+def main(arguments: Sequence[str]) -> int:
+    """Run the command that `arguments` name; returns the exit status.
+
+    What the user can mend is printed without a traceback and gives status 2.
+    """
+    name, rest = (arguments[0], arguments[1:]) if arguments else ("", [])
+    commands: dict[str, Callable[[Sequence[str]], int]] = {
+        "recommend": _recommend,
+        "explain": _explain,
+        "control": _control,
+    }
+    command = commands.get(name)
+    if command is None:
+        if name and not name.startswith("-"):
+            print(f"no command {name!r}\n{COMMANDS}", file=sys.stderr)
+            return 2
+        command, rest = _train, arguments
+    try:
+        return command(rest)
+    except (OSError, ValueError, LookupError, RuntimeError) as error:
+        if not meant(error):
+            raise
+        print(f"error: {error}", file=sys.stderr)
+        return 2
+
+
+def parse_run(arguments: Sequence[str]) -> Run:
+    """Flags of the training command over the preset that --data and --preset name."""
+    kind = peek(arguments, "--preset", "tuned")
+    start = preset("ad_drl", peek(arguments, "--data", "ml_small_mm"), kind)
+    return tyro.cli(
+        Run[type(start.model)],
+        args=arguments,
+        default=start,
+        prog=PROGRAM,
+        description=f"Train AD-DRL.\n\n{COMMANDS}",
+    )
+
+
+def _train(arguments: Sequence[str]) -> int:
+    run = parse_run(arguments)
+    from experiments.common.train import train
+
+    return train(run, preset)
+
+
+def _recommend(arguments: Sequence[str]) -> int:
+    flags = tyro.cli(Recommend, args=arguments, prog=f"{PROGRAM} recommend")
+    from experiments.common import recommend
+
+    return recommend.finish(recommend.recommend(flags), flags.out, recommend.show)
+
+
+def _explain(arguments: Sequence[str]) -> int:
+    flags = tyro.cli(Explain, args=arguments, prog=f"{PROGRAM} explain")
+    from experiments.ad_drl import explain
+    from experiments.common import recommend
+
+    return recommend.finish(explain.explain(flags), flags.out, explain.show)
+
+
+def _control(arguments: Sequence[str]) -> int:
+    flags = tyro.cli(Control, args=arguments, prog=f"{PROGRAM} control")
+    from experiments.ad_drl.control import control
+
+    print(f"picture: {control(flags)}")
+    return 0
