@@ -79,15 +79,10 @@ class LGMRec(nn.Module):
         train: bool = False,
         noise: bool = True,
     ) -> tuple[Float[Array, "n d"], dict[str, Float[Array, "n d"]]]:
-        """One forward pass.
+        """One forward pass; over `adjacency`, and `mean`, in which users read their items' mean.
 
-        Args:
-            features: item features by modality.
-            adjacency: the user-item graph, symmetric normalised.
-            mean: users read the mean of their items.
-            counts: number of each user's items; one for items.
-            train: dropout of the memberships (stream "dropout").
-            noise: memberships with Gumbel noise (stream "gumbel").
+        `counts` is the number of each user's items, one for items; `train` drops memberships
+        (stream "dropout"), `noise` draws them (stream "gumbel").
         """
         c, init, n_users = self.config, nn.initializers.xavier_uniform(), self.n_users
         ids = Embeddings(n_users, self.n_items, c.width, name="ids")()
@@ -102,11 +97,8 @@ class LGMRec(nn.Module):
                 z = spmm(adjacency, z)
             local = local + l2_normalise(z)
             # A user's memberships follow the sum over items, where vectors follow the mean.
-            member = gumbel_softmax(
-                self.make_rng("gumbel") if noise else None,
-                logits * counts,
-                temperature=c.temperature,
-            )
+            key = self.make_rng("gumbel") if noise else None
+            member = gumbel_softmax(key, logits * counts, temperature=c.temperature)
             if train:
                 member = dropout(self.make_rng("dropout"), member, c.dropout)
             users, items = jnp.split(member, [n_users])
@@ -125,10 +117,9 @@ def _loss(
     axis: str | None = None,
 ) -> tuple[Array, Aux]:
     c, n_users, where = model.config, model.n_users, batch["where"]
-    k_dropout, k_gumbel = jax.random.split(key)
-    streams = {"dropout": k_dropout, "gumbel": k_gumbel}
-    out: Any = model.apply({"params": params}, *bound, train=True, rngs=streams)
-    final, hyper = out
+    streams: Any = dict(zip(("dropout", "gumbel"), jax.random.split(key), strict=True))
+    both: Any = model.apply({"params": params}, *bound, train=True, rngs=streams)
+    final, hyper = both
     rank, norms = bpr_with_norms(final, final, n_users, batch, axis)
     contrast = functools.partial(between_tables, temperature=c.temperature, where=where, axis=axis)
     users = contrast([x[:n_users] for x in hyper.values()], batch["user"])
@@ -138,10 +129,9 @@ def _loss(
 
 
 def _predict(model: LGMRec, bound: Any, params: Any, state: Any, key: Array) -> Any:
-    noise = model.config.eval_noise
-    out: Any = model.apply({"params": params}, *bound, noise=noise, rngs={"gumbel": key})
-    final, _ = out
-    return final[: model.n_users], final[model.n_users :]
+    options = {"noise": model.config.eval_noise, "rngs": {"gumbel": key}}
+    both: Any = model.apply({"params": params}, *bound, **options)
+    return tuple(jnp.split(both[0], [model.n_users]))
 
 
 def build(config: LGMRecConfig, task: Task) -> Objective:
@@ -149,9 +139,8 @@ def build(config: LGMRecConfig, task: Task) -> Objective:
     model = LGMRec(config, *task.sizes)
     counts = np.ones((task.n_nodes, 1), np.float32)
     counts[: task.n_users, 0] = np.bincount(task.train[:, 0], minlength=task.n_users)
-    features = task.content(config.modalities, unit=config.unit)
-    mean = task.one_way("users", kind="left")
-    bound = (features, task.adjacency(), mean, jnp.asarray(counts))
+    graphs = (task.adjacency(), task.one_way("users", kind="left"))
+    bound = (task.content(config.modalities, unit=config.unit), *graphs, jnp.asarray(counts))
     return Objective(
         Partial(lambda bound, key: dict(model.init(key, *bound, noise=False)), bound),
         Partial(functools.partial(_loss, model), bound),

@@ -117,14 +117,13 @@ def _loss(
 ) -> tuple[Array, Aux]:
     nodes = model.apply({"params": params}, inputs, train=True, rngs={"dropout": key})
     c = model.config
-    weights = {"reg": c.reg, "contrast": c.contrast, "temperature": c.temperature}
+    weights = {name: getattr(c, name) for name in ("reg", "contrast", "temperature")}
     terms = loss_terms(nodes, model.n_users, batch, axis, **weights)
     return sum(terms.values(), jnp.zeros(())), Aux(state, terms)
 
 
 def _predict(model: Any, inputs: Inputs, params: Any, state: Any, key: Array) -> Any:
-    final = model.apply({"params": params}, inputs).final
-    return final[: model.n_users], final[model.n_users :]
+    return tuple(jnp.split(model.apply({"params": params}, inputs).final, [model.n_users]))
 
 
 def objective(model: nn.Module, inputs: Inputs) -> Objective:
@@ -133,7 +132,7 @@ def objective(model: nn.Module, inputs: Inputs) -> Objective:
     Args:
         model: ``model(inputs, train=) -> BehaviourAndSide``, with `n_users` and a `config` that
             has `reg`, `contrast` and `temperature`.
-        inputs: graphs and features.
+        inputs: bound to it.
     """
     return Objective(
         Partial(lambda inputs, key: dict(model.init(key, inputs)), inputs),
@@ -146,5 +145,5 @@ def build(config: MGCNConfig, task: Task) -> Objective:
     """MGCN on the graphs and the features of a task; item graphs weigh by cosine."""
     features = task.content(config.modalities, unit=config.unit)
     graphs = {n: operator(task.item_graph(n, k=config.neighbours, kind="cos")) for n in features}
-    inputs = Inputs(features, graphs, task.adjacency(), task.one_way("users"))
-    return objective(MGCN(config, *task.sizes), inputs)
+    halves = (task.adjacency(), task.one_way("users"))
+    return objective(MGCN(config, *task.sizes), Inputs(features, graphs, *halves))

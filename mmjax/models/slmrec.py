@@ -33,8 +33,7 @@ class SLMRecConfig:
     """Hyper-parameters of SLMRec; MMRec gives grids for the two of the self-supervision."""
 
     modalities: tuple[str, ...] = ()
-    """Content modalities that are read; none named means all. Their order is that in which the
-    self-supervision meets them (the paper: image, audio, text)."""
+    """Content modalities, in the order of the self-supervision; none named means all."""
     unit: bool = True
     """Scale the rows of the raw features to length one."""
     width: int = 64
@@ -55,7 +54,7 @@ class FineAndCoarse(nn.Module):
     A chain of affine maps leads from the id vectors through a space for each modality in turn,
     ``g_1 id, g_3 g_1 id, ..``, the last of half the width; each modality maps into its own space.
     The chain has three maps at least, the paper's three modalities: of two modalities the second
-    meets ``g_5 g_3 g_1 id``. A single modality meets ``g_1 id``.
+    meets ``g_5 g_3 g_1 id``. A single one meets ``g_1 id``. The paper's order: image, audio, text.
     """
 
     @nn.compact
@@ -107,9 +106,8 @@ class SLMRec(nn.Module):
         self, features: Features, graph: Operator, rows: Mapping[str, Array], axis: Any = None
     ) -> dict[str, Float[Array, ""]]:
         """The weighted terms of the loss; `rows` (no negatives are read) as in `mig_gt`."""
-        c = self.config
+        c, item = self.config, rows["item"]
         users, items, branches = self(features, graph)
-        item = rows["item"]
         contrast = functools.partial(in_batch, where=rows["where"], axis=axis)
         rank = contrast(users[rows["user"]], items[item], temperature=c.temperature)
         ssl = jnp.zeros(())
@@ -145,8 +143,8 @@ def _predict(model: SLMRec, features: Any, graph: Any, params: Any, state: Any, 
 
 def build(config: SLMRecConfig, task: Task) -> Objective:
     """SLMRec on the graph and the features of a task."""
-    model = SLMRec(config, *task.sizes)
     bound = (task.content(config.modalities, unit=config.unit), task.adjacency())
-    return Objective(
-        *(Partial(functools.partial(f, model), *bound) for f in (_init, _loss, _predict))
+    functions = (
+        functools.partial(f, SLMRec(config, *task.sizes)) for f in (_init, _loss, _predict)
     )
+    return Objective(*(Partial(f, *bound) for f in functions))

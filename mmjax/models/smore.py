@@ -80,13 +80,11 @@ class Spectra(nn.Module):
 
 
 class Preferences(nn.Module):
-    """Side vectors: the mean over views, each gated by behaviour, modalities first by the fused.
+    """Side vectors: the mean over views gated by behaviour, modalities first by the fused view.
 
     ``side = mean of (F_m * softmax(W' tanh(W F_f + b))) * sigmoid(C W_m + b_m)`` over modalities
     and ``F_f * sigmoid(C W_f + b_f)``; the softmax runs over the d entries of a vector.
-
-    Attributes:
-        rate: dropout rate of the preference gates.
+    `rate` is the dropout rate of the preference gates.
     """
 
     rate: float
