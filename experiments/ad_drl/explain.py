@@ -52,14 +52,14 @@ def explain(flags: Explain) -> list[dict[str, Any]]:
     from mmjax.models.ad_drl import steer
 
     trained = load_trained(flags.workdir, flags.data_dir, flags.manual_dir)
-    users = choose_users(flags.users, trained.data)
+    told, users = trained.told, choose_users(flags.users, trained.data)
     mine, items = trained.vectors
-    score = steer(jnp.ones(len(trained.told.factors)))
+    score = steer(jnp.ones(len(told.factors)))
     seen = seen_rows(trained.data, users)
     ids, scores = top_items(mine[users], items, seen, k=flags.k, score=score)
     rows = []
     for user, best, values in zip(users, np.asarray(ids), np.asarray(scores), strict=True):
-        parts = np.asarray(factor_scores(trained.told.users[user], trained.told.items.fused))
+        parts = np.asarray(factor_scores(told.users[user][None], told.items.fused))
         lifts = parts - parts.mean(0)
         for rank, (item, value) in enumerate(zip(best, values, strict=True)):
             if item >= 0:
