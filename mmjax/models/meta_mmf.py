@@ -1,7 +1,8 @@
 """MetaMMF: dynamic multimodal fusion by a network that makes each item's fusion weights.
 
 H. Liu, Y. Wei, F. Liu, W. Wang, L. Nie, T.-S. Chua, TOIS 2024, arXiv 2501.07110. "Meta-learning"
-is a hyper-network here, trained with everything else; there is no inner loop.
+is a hyper-network here, trained with everything else; there is no inner loop. The loss is exact
+where the authors' code adds 1e-10 inside the logarithm.
 
 Axes: u users, i items, n = u + i nodes, m all features of an item, k entries of its meta
 information, d = width, b rows.

@@ -1,5 +1,7 @@
 """MetaMMF: the acceptance checks that concern the whole model."""
 
+import functools
+
 import chex
 import jax
 import jax.numpy as jnp
@@ -34,9 +36,11 @@ def _config(**changes):
     return MetaMMFConfig(**{**SMALL.__dict__, **changes})
 
 
-def _made(task, key=0, **changes):
+@functools.cache
+def _made(task, **changes):
+    """Objective and first parameters; the same ones wherever the same are asked for."""
     objective = meta_mmf.build(_config(**changes), task)
-    return objective, INIT(objective, jax.random.key(key))["params"]
+    return objective, INIT(objective, jax.random.key(0))["params"]
 
 
 def _vectors(objective, params):
@@ -198,6 +202,7 @@ def test_modalities_by_name_and_in_their_order(task):
 
 
 def test_features_are_raw_unless_asked(task):
+    """Raw features times 7 are other features."""
     scaled = Task(PAIRS, N_USERS, N_ITEMS, {n: 7 * x for n, x in task.features.items()})
     for unit in (False, True):
         objective, params = _made(task, unit=unit)

@@ -11,7 +11,9 @@ class MetaMMFConfig:
     modalities: tuple[str, ...] = ()
     """Content modalities that are read, in this order; none named means all."""
     unit: bool = False
-    """Scale every modality's rows to length one; the paper reads them as published."""
+    """Scale every modality's rows to length one; the paper reads them as published. Every dynamic
+    layer multiplies by the features once more, so that raw features much larger than one (such as
+    VGGish's bytes) explode: scale those."""
     head: Literal["mf", "gcn"] = "gcn"
     """What scores the vectors: mf, their inner product; gcn, two GraphSAGE layers before it."""
     widths: tuple[int, ...] = (1024, 512, 256, 32)
