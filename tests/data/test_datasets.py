@@ -131,7 +131,16 @@ def test_text_and_votes_become_features_and_classes():
     from mmjax.data.ml_small_mm import prepare
 
     levels = ("a", "b", "c", "d")
-    assert prepare.quarters([1.0, 2, 3, 4, 5, 6, 7, 8], levels) == ["a", "a", "b", "b", "c", "c", "d", "d"]
+    assert prepare.quarters([float(n) for n in range(8)], levels) == [
+        "a",
+        "a",
+        "b",
+        "b",
+        "c",
+        "c",
+        "d",
+        "d",
+    ]
     assert prepare.frequent(["x", "y", "", "x"], least=2) == ["x", "other", "other", "x"]
     animals = ["cat dog"] * 4 + ["cat bird"] * 4
     x = prepare.tfidf_svd([*animals, *["sun moon"] * 4, *["rain snow"] * 20], width=3)

@@ -96,9 +96,10 @@ def _probes(fused, labels, seed):
 @pytest.mark.parametrize("seed", [0, 1, 2])
 def test_factors_hold_their_attributes_and_help(seed):
     recall, share, controlled, probes = figures(WITH, seed)
-    plain_recall, _, plain_controlled, plain_probes = figures(WITHOUT, seed)
-    print(f"seed {seed}: with {recall:.3f} {share:.3f} {controlled:.3f}\n{probes.round(2)}")
-    print(f"without {plain_recall:.3f} {_:.3f} {plain_controlled:.3f}\n{plain_probes.round(2)}")
+    plain_recall, plain_share, plain_controlled, plain_probes = figures(WITHOUT, seed)
+    print(f"seed {seed}: with {recall:.3f} {share:.3f} {controlled:.3f}", probes.round(2).tolist())
+    print(f"without {plain_recall:.3f} {plain_share:.3f} {plain_controlled:.3f}")
+    print(plain_probes.round(2).tolist())
     own = probes[np.arange(3), np.arange(3)]
     others = np.where(np.eye(3, 4, dtype=bool), 0, probes).max(1)
     assert (own >= 0.95).all() and (own >= others + 0.2).all()

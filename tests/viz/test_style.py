@@ -144,3 +144,13 @@ def test_matplotlib_and_jax_wait_for_the_first_picture():
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"
+
+
+def test_end_labels_that_do_not_overlap_stay_at_their_lines():
+    """Also where the limits are far from 0..1 and still to be computed."""
+    _, (ax,) = style.canvas()
+    ends = [0.36, 0.37, 0.38]
+    for y in ends:
+        ax.plot([0, 1], [0.4, y])
+    style.end_labels(ax, [(1.0, y, "name", "black") for y in ends])
+    assert [text.xyann[1] for text in ax.texts] == pytest.approx([0, 0, 0], abs=1e-6)

@@ -34,5 +34,6 @@ class ADDRLConfig:
     rank_rows: int = 1024
     """The mean ranking loss counts this often beside the other means, which keeps the balance of
     the authors' batches of 1024 at any size; 0 takes its sum over the batch, as their code does."""
-    double_softmax: bool = False
-    """Apply the softmax of the modality attention twice, as the released code does."""
+    double_softmax: bool = True
+    """Apply the softmax of the modality attention twice, as the released code does. With a single
+    one the attention may settle on the ids alone, and then the content no longer helps."""
