@@ -8,10 +8,10 @@ from typing import Any
 from experiments.bench.config import Bench
 from experiments.bench.presets import grid, preset
 from experiments.common.config import Run, override, parse_assignment
+from experiments.common.methods import METHODS
 from experiments.common.problem import load_data
 from experiments.common.report import METRICS, heuristic_records, record_row
 from experiments.common.results import Record, load_record
-from experiments.common.run import run as run_one
 from experiments.common.sweep import remove_checkpoints, trial
 from mmjax.data.files import atomic_write_text
 from mmjax.data.interactions import Interactions
@@ -70,7 +70,8 @@ def run_method(flags: Bench, method: str, data: Interactions, name: str, folder:
     place = folder / run.digest()
     path = place / "record.json"
     if not path.exists():
-        run_one(dataclasses.replace(run, workdir=place), data=data).record.save(path)
+        placed = dataclasses.replace(run, workdir=place)
+        METHODS[method].run(placed, data=data).record.save(path)
         remove_checkpoints(place)
     return load_record(path)
 

@@ -1,10 +1,8 @@
 """All stages of InvRL for every seed, and the record of the last one.
 
-The bench and the sweeps train a method by ``experiments.common.run.run(config, data=, test=)``.
-For the method "invrl" that function trains the recommender on all content, which is the first
-stage alone (UltraGCN with content). `run` here has the same signature and return value and does
-the whole procedure; call it instead wherever the method is "invrl" (it saves what it needs below
-the run's workdir, and the same call goes on from there).
+`run` has the signature and the result of `experiments.common.run.run`, which for this method would
+train the recommender on all content, the first stage alone (UltraGCN with content). It saves what
+it needs below the run's workdir, and the same call goes on from there.
 """
 
 import dataclasses

@@ -20,24 +20,42 @@ FIT = FitConfig(epochs=200, eval_every=5, patience=30)
 Point = Mapping[str, Any]
 
 
-def _points(*changes: Point, negatives: int = 16, rate: float = 5e-3) -> tuple[Point, ...]:
-    """Points that share a learning rate and a number of negatives unless they say otherwise."""
+def _points(
+    *changes: Point, negatives: int = 16, rate: float = 5e-3, **optim: float
+) -> tuple[Point, ...]:
+    """Points that share the settings of the optimiser unless they say otherwise."""
     shared = {"optim.learning_rate": rate, "optim.negatives": negatives}
+    shared |= {f"optim.{name}": value for name, value in optim.items()}
     return tuple({**shared, **change} for change in changes)
 
 
 _SLOWER = {"optim.learning_rate": 1e-3}
+# A tenth of the authors' environment and mask epochs, which would take hours on a CPU.
+_SHORT_INVRL = {
+    "model.rounds": 2,
+    "model.environment_epochs": 5,
+    "model.repetitions": 3,
+    "model.mask_epochs": 20,
+}
 GRIDS: dict[str, Sequence[Point]] = {
     "vbpr": _points({"model.reg": 0.1}, {"model.reg": 0.01}, {"model.reg": 0.1, **_SLOWER}),
-    "mmgcn": _points({}, _SLOWER, {"model.reg": 0.0}),
-    "grcn": _points({}, _SLOWER, {"model.reg": 1e-2}),
-    "lattice": _points({}, _SLOWER, {"model.reg": 1e-3}),
-    "slmrec": _points({}, _SLOWER, {"model.alpha": 0.01}, negatives=0),
-    "bm3": _points({}, _SLOWER, {"model.dropout": 0.3}, negatives=0),
+    "mmgcn": _points({}, _SLOWER),
+    "grcn": _points({}, _SLOWER),
+    "lattice": _points({}, _SLOWER),
+    "slmrec": _points({}, _SLOWER, negatives=0, weight_decay=1e-4),
+    "bm3": _points({}, _SLOWER, negatives=0),
     "freedom": _points({}, _SLOWER, {"model.dropout": 0.5}, {"optim.negatives": 1}),
-    "mgcn": _points({}, _SLOWER, {"optim.negatives": 1}),
-    "lgmrec": _points({}, _SLOWER, {"optim.negatives": 1}),
-    "smore": _points({}, _SLOWER, {"optim.negatives": 1}),
+    "mgcn": _points({}, {"model.contrast": 0.1}, decay=0.9992),
+    "lgmrec": _points({}, {"model.alpha": 0.6}),
+    "smore": _points({}, {"model.neighbours": (20,)}, decay=0.9992),
+    "invrl": _points(_SHORT_INVRL, negatives=50, rate=3e-3, batch_size=512),
+    "meta_mmf": _points(
+        {"model.unit": True, "model.head": "gcn", "model.widths": (128, 32)},
+        {"model.unit": True, "model.head": "mf", "model.widths": (128, 32)},
+        negatives=5,
+        weight_decay=1e-6,
+        batch_size=3000,
+    ),
 }
 """Points of each method's grid; a method without one has its preset alone."""
 

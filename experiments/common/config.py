@@ -30,9 +30,10 @@ class Optim:
     """Multiple of the parameters that is added to the gradient before Adam (coupled L2)."""
     negatives: int = 1
     """Negatives drawn for each pair."""
-    sampler: Literal["unseen", "uniform"] = "unseen"
+    sampler: Literal["unseen", "uniform", "fixed"] = "unseen"
     """unseen: uniform over the items of the training split that the user has not; uniform: over
-    all items, positives included."""
+    all items, positives included; fixed: unseen, drawn once for the whole run, each in a row of
+    its own (MetaMMF)."""
 
 
 @dataclass(frozen=True)

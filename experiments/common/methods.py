@@ -19,6 +19,12 @@ class Method(NamedTuple):
     """Its config dataclass."""
     build: str = "build"
     """Function from config and task to the objective."""
+    runner: str = "experiments.common.run"
+    """Module whose `run` trains it; methods of several stages have their own."""
+
+    def run(self, *args: Any, **kwargs: Any) -> Any:
+        """Train and evaluate; arguments and result as those of `experiments.common.run.run`."""
+        return importlib.import_module(self.runner).run(*args, **kwargs)
 
     def config_class(self) -> type[Any]:
         """The dataclass of hyper-parameters."""
@@ -42,7 +48,7 @@ METHODS = {
     "mmgcn": Method("MMGCN", "mmgcn", "MMGCNConfig"),
     "grcn": Method("GRCN", "grcn", "GRCNConfig"),
     "ad_drl": Method("AD-DRL", "ad_drl", "ADDRLConfig"),
-    "invrl": Method("InvRL", "invrl", "InvRLConfig"),
+    "invrl": Method("InvRL", "invrl", "InvRLConfig", runner="experiments.bench.invrl"),
     "mgcn": Method("MGCN", "mgcn", "MGCNConfig"),
     "smore": Method("SMORE", "smore", "SMOREConfig"),
     "lgmrec": Method("LGMRec", "lgmrec", "LGMRecConfig"),

@@ -18,7 +18,7 @@ from mmjax.data.mmrec import load_mmrec
 from mmjax.data.synthetic import communities
 from mmjax.models.task import Task
 from mmjax.objective import Objective
-from mmjax.training.source import Source, pairs_source
+from mmjax.training.source import Source, pairs_source, triples_source
 
 _SMOKE: dict[str, Any] = {"width": 8, "hidden": 16, "samples": 2}
 
@@ -89,8 +89,11 @@ def build_objective(run: Run, data: Interactions) -> Objective:
 def build_source(run: Run, data: Interactions) -> Source:
     """Batches of training pairs with negatives, drawn on the device."""
     unseen = None
-    if run.optim.sampler == "unseen":
+    if run.optim.sampler != "uniform":
         unseen = negative_index(data.train, data.n_users, data.n_items, "train")
+    if run.optim.sampler == "fixed" and unseen is not None:
+        size, negatives = run.optim.batch_size, run.optim.negatives
+        return triples_source(data.train, size, unseen=unseen, n_negatives=negatives)
     return pairs_source(
         data.train,
         data.n_items,

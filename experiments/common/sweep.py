@@ -112,13 +112,14 @@ def trial(
 
     The test split is not touched. Checkpoints are removed afterwards unless `keep` is set.
     """
+    from experiments.common.methods import METHODS
     from experiments.common.results import load_record
-    from experiments.common.run import run as run_one
 
     folder = workdir / "trials" / run.digest()
     path = folder / "record.json"
     if not path.exists():
-        run_one(dataclasses.replace(run, workdir=folder), data=data, test=False).record.save(path)
+        placed = dataclasses.replace(run, workdir=folder)
+        METHODS[run.method].run(placed, data=data, test=False).record.save(path)
         if not keep:
             remove_checkpoints(folder)
     record = load_record(path)

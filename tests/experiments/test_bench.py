@@ -4,12 +4,11 @@ import json
 
 import pytest
 
-from experiments.bench import bench as module
 from experiments.bench.bench import leaderboard
 from experiments.bench.cli import main
 from experiments.bench.presets import GRIDS, grid, preset
 from experiments.common.config import override
-from experiments.common.methods import METHODS
+from experiments.common.methods import METHODS, Method
 from experiments.common.results import load_record
 
 QUICK = ["--data", "communities", "--smoke", "--devices", "1", "--seeds", "2"]
@@ -56,7 +55,7 @@ def test_the_grid_is_decided_on_validation_alone(finished):
 def test_the_same_command_again_trains_nothing(finished, monkeypatch):
     flags, _, folder = finished
     before = {p: p.stat().st_mtime_ns for p in _records(folder)}
-    monkeypatch.setattr(module, "run_one", lambda *a, **k: pytest.fail("trained again"))
+    monkeypatch.setattr(Method, "run", lambda *a, **k: pytest.fail("trained again"))
     assert main(flags) == 0
     assert {p: p.stat().st_mtime_ns for p in _records(folder)} == before
 
