@@ -1,49 +1,61 @@
 """Synthetic experiment E0 of MetaMMF: weights of its own let one layer read every kind of item."""
 
-import jax
-import jax.numpy as jnp
+import json
+
 import numpy as np
-import optax
 import pytest
 from numpy.testing import assert_allclose, assert_array_equal
 
-from mmjax.blocks.sampling import negative_index
+from experiments.meta_mmf import depth as module
+from experiments.meta_mmf.depth import EPOCHS, WIDTHS, Depth, cold_recall, depth, widths_of
+from experiments.meta_mmf.tables import depth_table
 from mmjax.data.interactions import validate
 from mmjax.data.synthetic import mixed_modalities
-from mmjax.models import meta_mmf
-from mmjax.models.configs.meta_mmf import MetaMMFConfig
-from mmjax.models.task import Task
-from mmjax.training.config import FitConfig
-from mmjax.training.fit import fit
-from mmjax.training.source import pairs_source
-
-EPOCHS = 94
-"""1,504 steps of 2,000 triples."""
-
-
-def _cold_recall(dynamic, widths=(32,), seed=0):
-    """Recall@10 among the cold items; what chance gives is 0.042."""
-    data, cold = mixed_modalities(seed)
-    task = Task(data.train, data.n_users, data.n_items, data.features)
-    config = MetaMMFConfig(head="mf", widths=widths, id_width=0, dynamic=dynamic)
-    objective = meta_mmf.build(config, task)
-    unseen = negative_index(data.train, data.n_users, data.n_items, "train")
-    source = pairs_source(data.train, data.n_items, 2000, unseen=unseen)
-    length = FitConfig(epochs=EPOCHS, quiet=True, tensorboard=False, devices=1)
-    result = fit(objective, source, optax.adam(3e-3), None, length, seeds=(seed,))
-    users, items = objective.predict(result.variables[0]["params"], {}, jax.random.key(0))
-    best = cold[np.asarray(jax.lax.top_k(users @ items[jnp.asarray(cold)].T, 10)[1])]
-    wanted = data.test[:, 1].reshape(data.n_users, 10)
-    return np.mean((best[:, :, None] == wanted[:, None]).any(2))
 
 
 @pytest.mark.slow
 def test_item_specific_weights_beat_static_ones_in_one_layer():
-    recall = {form: _cold_recall(form) for form in ("none", "cp", "full")}
-    print(recall)
-    assert recall["none"] > 0.1
-    assert recall["cp"] >= 1.4 * recall["none"], recall
-    assert recall["full"] >= recall["cp"], recall
+    recall = {
+        form: cold_recall(form, depth=1, rate=3e-3, seed=0, epochs=EPOCHS)
+        for form in ("static", "CP", "full tensor")
+    }
+    assert recall["static"] > 0.1
+    assert recall["CP"] >= 1.4 * recall["static"], recall
+    assert recall["full tensor"] >= recall["CP"], recall
+
+
+def test_widened_static_nets_have_as_many_weights():
+    for n, widths in WIDTHS.items():
+        wide = widths_of("static, as many weights", n)
+        assert len(wide) == n and wide[-1] == 32
+        assert widths_of("CP", n) == widths
+        sizes = [(52, *widths), (52, *wide)]
+        plain, more = (sum(p * q for p, q in zip(s, s[1:], strict=False)) for s in sizes)
+        assert more >= plain + (n > 1) * 3000
+
+
+def test_the_curve_goes_on_where_it_stopped(tmp_path, monkeypatch):
+    calls = []
+
+    def stand_in(form, depth, rate, seed, epochs):
+        calls.append((form, depth, rate, seed))
+        if len(calls) == 7:
+            raise KeyboardInterrupt
+        return 0.1 * depth + rate + (0.01 * seed if seed < 10 else 0) + 0.2 * (form == "CP")
+
+    monkeypatch.setattr(module, "cold_recall", stand_in)
+    flags = Depth(tmp_path, seeds=2, depths=(1, 2), epochs=1)
+    with pytest.raises(KeyboardInterrupt):
+        depth(flags)
+    assert depth(flags).exists()
+    # A single static layer has nothing to widen and is trained once.
+    assert len(calls) == (3 + 4) * (3 + 2) + 1
+    curve = json.loads((tmp_path / "depth.json").read_text())["curve"]
+    assert [p["form"] for p in curve[::2]] == list(module.FORMS)
+    assert all(p["rate"] == 1e-2 for p in curve)
+    assert curve[4]["recall@10"] == pytest.approx([0.31, 0.32])
+    table = depth_table(curve)
+    assert "| CP | **0.315 ± 0.007** | **0.415 ± 0.007** |" in table
 
 
 def test_made_as_described():

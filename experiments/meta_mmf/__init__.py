@@ -1,0 +1,1 @@
+"""MetaMMF (arXiv 2501.07110); item-specific fusion against static fusion."""

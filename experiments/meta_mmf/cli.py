@@ -1,0 +1,103 @@
+"""Command line of the MetaMMF experiment.  `--help` of every command imports no JAX."""
+
+import sys
+from collections.abc import Callable, Sequence
+
+import tyro
+
+from experiments.common.config import Run
+from experiments.common.flags import peek
+from experiments.common.messages import meant
+from experiments.common.recommend import Recommend
+from experiments.meta_mmf.claim import Claim
+from experiments.meta_mmf.depth import Depth
+from experiments.meta_mmf.presets import preset
+
+PROGRAM = "python -m experiments.meta_mmf"
+COMMANDS = """\
+commands (each has its own --help):
+  (none)      train
+  recommend   top-K with names from a run's folder
+  claim       item-specific against static fusion on real data, paired over seeds
+  depth       the same on synthetic items, over 1 to 4 fusion layers
+  tables      write the tables of README.md from results/
+"""
+
+
+def main(arguments: Sequence[str]) -> int:
+    """Run the command that `arguments` name; returns the exit status.
+
+    What the user can mend is printed without a traceback and gives status 2.
+    """
+    name, rest = (arguments[0], arguments[1:]) if arguments else ("", [])
+    commands: dict[str, Callable[[Sequence[str]], int]] = {
+        "recommend": _recommend,
+        "claim": _claim,
+        "depth": _depth,
+        "tables": _tables,
+    }
+    command = commands.get(name)
+    if command is None:
+        if name and not name.startswith("-"):
+            print(f"no command {name!r}\n{COMMANDS}", file=sys.stderr)
+            return 2
+        command, rest = _train, arguments
+    try:
+        return command(rest)
+    except (OSError, ValueError, LookupError, RuntimeError) as error:
+        if not meant(error):
+            raise
+        print(f"error: {error}", file=sys.stderr)
+        return 2
+
+
+def parse_run(arguments: Sequence[str]) -> Run:
+    """Flags of the training command over the preset that --data and --preset name."""
+    kind = peek(arguments, "--preset", "tuned")
+    start = preset("meta_mmf", peek(arguments, "--data", "lastfm_2k"), kind)
+    return tyro.cli(
+        Run[type(start.model)],
+        args=arguments,
+        default=start,
+        prog=PROGRAM,
+        description=f"Train MetaMMF.\n\n{COMMANDS}",
+    )
+
+
+def _train(arguments: Sequence[str]) -> int:
+    run = parse_run(arguments)
+    from experiments.common.train import train
+
+    return train(run, preset)
+
+
+def _recommend(arguments: Sequence[str]) -> int:
+    flags = tyro.cli(Recommend, args=arguments, prog=f"{PROGRAM} recommend")
+    from experiments.common import recommend
+
+    return recommend.finish(recommend.recommend(flags), flags.out, recommend.show)
+
+
+def _claim(arguments: Sequence[str]) -> int:
+    flags = tyro.cli(Claim, args=arguments, prog=f"{PROGRAM} claim")
+    from experiments.meta_mmf.claim import claim
+
+    print(claim(flags))
+    return 0
+
+
+def _depth(arguments: Sequence[str]) -> int:
+    flags = tyro.cli(Depth, args=arguments, prog=f"{PROGRAM} depth")
+    from experiments.meta_mmf.depth import depth
+
+    print(f"picture: {depth(flags)}")
+    return 0
+
+
+def _tables(arguments: Sequence[str]) -> int:
+    if arguments:
+        raise ValueError("tables takes no flags")
+    from experiments.meta_mmf.tables import write_readme
+
+    print(f"wrote {write_readme()}")
+    return 0
