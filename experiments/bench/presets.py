@@ -9,12 +9,13 @@ import dataclasses
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from experiments.ad_drl import presets as ad_drl
 from experiments.common.config import Optim, Run, override
 from experiments.common.methods import METHODS
 from experiments.mig_gt import presets as mig_gt
 from mmjax.training.config import FitConfig
 
-DATA = ("lastfm_2k", "tiktok", "communities")
+DATA = ("lastfm_2k", "tiktok", "ml_small_mm", "communities")
 FIT = FitConfig(epochs=200, eval_every=5, patience=30)
 
 Point = Mapping[str, Any]
@@ -49,6 +50,7 @@ GRIDS: dict[str, Sequence[Point]] = {
     "lgmrec": _points({}, {"model.alpha": 0.6}),
     "smore": _points({}, {"model.neighbours": (20,)}, decay=0.9992),
     "invrl": _points(_SHORT_INVRL, negatives=50, rate=3e-3, batch_size=512),
+    "ad_drl": ({}, {"optim.learning_rate": 3e-3}),
     "meta_mmf": _points(
         {"model.unit": True, "model.head": "gcn", "model.widths": (128, 32)},
         {"model.unit": True, "model.head": "mf", "model.widths": (128, 32)},
@@ -75,5 +77,9 @@ def preset(method: str, data: str, kind: str = "tuned") -> Run:
         raise ValueError(f"method {method!r} is none of {', '.join(METHODS)}")
     if method in mig_gt.METHODS:
         return mig_gt.preset(method, data, kind)
+    if method == "ad_drl":
+        named = data in ad_drl.DATA
+        changes = {} if named else {"model.attributes": (), "model.rest": 4}
+        return override(ad_drl.preset(method, data, kind), changes)
     run = Run(METHODS[method].config_class()(), data=data, method=method, optim=Optim(), fit=FIT)
     return dataclasses.replace(override(run, grid(method)[0]), preset=kind)

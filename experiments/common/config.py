@@ -43,10 +43,10 @@ class Run(Generic[ModelT]):
     model: ModelT
     """Hyper-parameters of the method."""
     data: str = "lastfm_2k"
-    """Data set: lastfm_2k, tiktok, amazon_baby, amazon_sports, amazon_clothing, communities
-    (synthetic), or a folder in MMRec's format."""
+    """Data set: lastfm_2k, tiktok, ml_small_mm, amazon_baby, amazon_sports, amazon_clothing,
+    communities (synthetic), or a folder in MMRec's format."""
     method: str = "mig_gt"
-    """Method: mig_gt, light_gcn, mgdcf or bpr_mf; presets exist for each data set."""
+    """Method, a key of `experiments.common.methods.METHODS`; presets exist for each data set."""
     optim: Optim = field(default_factory=Optim)
     """Optimiser and sampling."""
     fit: FitConfig = field(default_factory=FitConfig)
