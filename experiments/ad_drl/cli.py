@@ -52,7 +52,7 @@ def main(arguments: Sequence[str]) -> int:
 def parse_run(arguments: Sequence[str]) -> Run:
     """Flags of the training command over the preset that --data and --preset name."""
     kind = peek(arguments, "--preset", "tuned")
-    start = preset("ad_drl", peek(arguments, "--data", "ml_small_mm"), kind)
+    start = preset(peek(arguments, "--data", "ml_small_mm"), kind)
     return tyro.cli(
         Run[type(start.model)],
         args=arguments,
@@ -64,9 +64,10 @@ def parse_run(arguments: Sequence[str]) -> Run:
 
 def _train(arguments: Sequence[str]) -> int:
     run = parse_run(arguments)
+    from experiments.bench.presets import preset as any_preset
     from experiments.common.train import train
 
-    return train(run, preset)
+    return train(run, any_preset)
 
 
 def _recommend(arguments: Sequence[str]) -> int:

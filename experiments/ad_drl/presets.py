@@ -28,18 +28,11 @@ _FILMS = Run(
 _TUNED = {"optim.learning_rate": 1e-3, "optim.negatives": 4, "fit.epochs": 300, "fit.patience": 30}
 
 
-def preset(method: str, data: str, kind: str = "tuned") -> Run:
-    """The settings of AD-DRL on `data`; other methods take those of the bench.
+def preset(data: str, kind: str = "tuned") -> Run:
+    """The settings of AD-DRL on `data`.
 
     "paper": the authors' for ToysGames; "tuned": with a larger step and fewer negatives, which the
     bench's grid compares on validation with one other step.
-
-    Raises:
-        ValueError: no such method.
     """
-    if method != "ad_drl":
-        from experiments.bench.presets import preset as bench
-
-        return bench(method, data, kind)
     start = override(_FILMS, _TUNED if kind == "tuned" else {})
     return dataclasses.replace(start, data=data, preset=kind)

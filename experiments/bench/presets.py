@@ -1,8 +1,8 @@
 """Every method's settings and its grid under the bench's protocol.
 
 The protocol is that of MMRec, with selection on validation: width 64, Adam, batches of 2,048 pairs
-with one unseen negative each. MIG-GT, MGDCF, LightGCN and BPR-MF keep the settings that their own
-experiment tuned. A grid's first point is the preset; the others are tried on validation.
+with unseen negatives. MIG-GT, MGDCF, LightGCN and BPR-MF keep the settings that their own experiment
+tuned, MetaMMF and AD-DRL start from those of theirs. A grid's first point is the preset; the others are tried on validation.
 """
 
 import dataclasses
@@ -12,6 +12,7 @@ from typing import Any
 from experiments.ad_drl import presets as ad_drl
 from experiments.common.config import Optim, Run, override
 from experiments.common.methods import METHODS
+from experiments.meta_mmf import presets as meta_mmf
 from experiments.mig_gt import presets as mig_gt
 from mmjax.training.config import FitConfig
 
@@ -51,13 +52,7 @@ GRIDS: dict[str, Sequence[Point]] = {
     "smore": _points({}, {"model.neighbours": (20,)}, decay=0.9992),
     "invrl": _points(_SHORT_INVRL, negatives=50, rate=3e-3, batch_size=512),
     "ad_drl": ({}, {"optim.learning_rate": 3e-3}),
-    "meta_mmf": _points(
-        {"model.unit": True, "model.head": "gcn", "model.widths": (128, 32)},
-        {"model.unit": True, "model.head": "mf", "model.widths": (128, 32)},
-        negatives=5,
-        weight_decay=1e-6,
-        batch_size=3000,
-    ),
+    "meta_mmf": ({}, {"model.head": "mf"}),
 }
 """Points of each method's grid; a method without one has its preset alone."""
 
@@ -80,6 +75,8 @@ def preset(method: str, data: str, kind: str = "tuned") -> Run:
     if method == "ad_drl":
         named = data in ad_drl.DATA
         changes = {} if named else {"model.attributes": (), "model.rest": 4}
-        return override(ad_drl.preset(method, data, kind), changes)
+        return override(ad_drl.preset(data, kind), changes)
+    if method == "meta_mmf":
+        return meta_mmf.preset(data, kind)
     run = Run(METHODS[method].config_class()(), data=data, method=method, optim=Optim(), fit=FIT)
     return dataclasses.replace(override(run, grid(method)[0]), preset=kind)

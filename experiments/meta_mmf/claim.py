@@ -41,7 +41,7 @@ def claim(flags: Claim) -> str:
     from experiments.common.sweep import remove_checkpoints, trial
     from mmjax.viz import tables
 
-    start = preset("meta_mmf", flags.data)
+    start = preset(flags.data)
     quiet = dataclasses.replace(start.fit, quiet=True, tensorboard=False)
     start = dataclasses.replace(start, fit=quiet, data_dir=flags.data_dir)
     data = load_data(start)

@@ -54,7 +54,7 @@ def main(arguments: Sequence[str]) -> int:
 def parse_run(arguments: Sequence[str]) -> Run:
     """Flags of the training command over the preset that --data and --preset name."""
     kind = peek(arguments, "--preset", "tuned")
-    start = preset("meta_mmf", peek(arguments, "--data", "lastfm_2k"), kind)
+    start = preset(peek(arguments, "--data", "lastfm_2k"), kind)
     return tyro.cli(
         Run[type(start.model)],
         args=arguments,
@@ -66,9 +66,10 @@ def parse_run(arguments: Sequence[str]) -> Run:
 
 def _train(arguments: Sequence[str]) -> int:
     run = parse_run(arguments)
+    from experiments.bench.presets import preset as any_preset
     from experiments.common.train import train
 
-    return train(run, preset)
+    return train(run, any_preset)
 
 
 def _recommend(arguments: Sequence[str]) -> int:

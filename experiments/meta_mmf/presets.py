@@ -28,17 +28,10 @@ _SMALL = dataclasses.replace(
 )
 
 
-def preset(method: str, data: str, kind: str = "tuned") -> Run:
-    """The settings of MetaMMF on `data`; other methods take those of the bench.
+def preset(data: str, kind: str = "tuned") -> Run:
+    """The settings of MetaMMF on `data`.
 
     "paper": the authors' optimiser and widths, on rows of length one. "tuned": two smaller fusion
     layers, a larger step and negatives drawn anew, as in the bench.
-
-    Raises:
-        ValueError: no such method.
     """
-    if method != "meta_mmf":
-        from experiments.bench.presets import preset as bench
-
-        return bench(method, data, kind)
     return dataclasses.replace(_PAPER if kind == "paper" else _SMALL, data=data, preset=kind)

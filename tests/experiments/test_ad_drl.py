@@ -12,6 +12,7 @@ from experiments.ad_drl.cli import main, parse_run
 from experiments.ad_drl.control import Control, control, preferred, shares
 from experiments.ad_drl.explain import Explain, explain, show
 from experiments.ad_drl.presets import PAPER, preset
+from experiments.bench import presets as bench
 from experiments.common.methods import METHODS
 from experiments.common.problem import build_objective, build_task
 from experiments.common.recommend import write
@@ -25,7 +26,7 @@ def trained():
     """The first parameters of a small model; user n is called u<n>."""
     data = preferences(0, n_users=12, n_items=40, sizes=(2, 2, 3), per_user=(6, 2, 2)).data
     data = dataclasses.replace(data, user_ids=np.array([f"u{n}" for n in range(12)]))
-    run = preset("ad_drl", "preferences")
+    run = preset("preferences")
     model = dataclasses.replace(run.model, attributes=(), factor_width=4)
     run = dataclasses.replace(run, model=model)
     params = jax.jit(build_objective(run, data).init)(jax.random.key(0))["params"]
@@ -119,10 +120,11 @@ def test_presets():
     run = parse_run(["--preset", "paper", "--model.values", "0"])
     assert (run.optim.learning_rate, run.optim.negatives, run.model.values) == (1e-4, 8, 0.0)
     assert run.model.rest + len(run.model.attributes) == 5 and run.model.factor_width == 32
-    toys = {n: getattr(preset("ad_drl", "ml_small_mm").model, n) for n in PAPER["toys_games"]}
+    toys = {n: getattr(preset("ml_small_mm").model, n) for n in PAPER["toys_games"]}
     assert toys == PAPER["toys_games"]
     assert METHODS["ad_drl"].config_class() is type(run.model)
-    assert preset("light_gcn", "ml_small_mm").data == "ml_small_mm"
+    assert bench.preset("ad_drl", "ml_small_mm") == preset("ml_small_mm")
+    assert bench.preset("ad_drl", "lastfm_2k").model.attributes == ()
 
 
 @pytest.mark.parametrize(
