@@ -1,8 +1,9 @@
 """Every method's settings and its grid under the bench's protocol.
 
 The protocol is that of MMRec, with selection on validation: width 64, Adam, batches of 2,048 pairs
-with unseen negatives. MIG-GT, MGDCF, LightGCN and BPR-MF keep the settings that their own experiment
-tuned, MetaMMF and AD-DRL start from those of theirs. A grid's first point is the preset; the others are tried on validation.
+with unseen negatives. MIG-GT, MGDCF, LightGCN and BPR-MF keep the settings that their own
+experiment tuned; MetaMMF and AD-DRL start from those of theirs. A grid's first point is the
+preset; the others are tried on validation.
 """
 
 import dataclasses
