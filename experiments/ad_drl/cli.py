@@ -1,16 +1,15 @@
 """Command line of the AD-DRL experiment.  `--help` of every command imports no JAX."""
 
-import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 
 import tyro
 
 from experiments.ad_drl.control import Control
 from experiments.ad_drl.explain import Explain
 from experiments.ad_drl.presets import preset
+from experiments.common.commands import dispatch
 from experiments.common.config import Run
 from experiments.common.flags import peek
-from experiments.common.messages import meant
 from experiments.common.recommend import Recommend
 
 PROGRAM = "python -m experiments.ad_drl"
@@ -24,29 +23,13 @@ commands (each has its own --help):
 
 
 def main(arguments: Sequence[str]) -> int:
-    """Run the command that `arguments` name; returns the exit status.
-
-    What the user can mend is printed without a traceback and gives status 2.
-    """
-    name, rest = (arguments[0], arguments[1:]) if arguments else ("", [])
-    commands: dict[str, Callable[[Sequence[str]], int]] = {
+    """Run the command that `arguments` name; returns the exit status."""
+    commands = {
         "recommend": _recommend,
         "explain": _explain,
         "control": _control,
     }
-    command = commands.get(name)
-    if command is None:
-        if name and not name.startswith("-"):
-            print(f"no command {name!r}\n{COMMANDS}", file=sys.stderr)
-            return 2
-        command, rest = _train, arguments
-    try:
-        return command(rest)
-    except (OSError, ValueError, LookupError, RuntimeError) as error:
-        if not meant(error):
-            raise
-        print(f"error: {error}", file=sys.stderr)
-        return 2
+    return dispatch(arguments, commands, _train, COMMANDS)
 
 
 def parse_run(arguments: Sequence[str]) -> Run:

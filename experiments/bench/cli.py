@@ -1,38 +1,32 @@
 """Command line of the bench.  `--help` imports no JAX."""
 
-import sys
 from collections.abc import Sequence
 
 import tyro
 
 from experiments.bench.config import Bench
-from experiments.common.messages import meant
+from experiments.common.commands import dispatch
 from experiments.common.methods import METHODS
 
 
 def main(arguments: Sequence[str]) -> int:
-    """Run the bench, or write README.md's tables (`tables`); returns the exit status.
-
-    What the user can mend is printed without a traceback and gives status 2.
-    """
-    if list(arguments) == ["tables"]:
-        from experiments.bench.tables import write_readme
-
-        print(f"wrote {write_readme()}")
-        return 0
-    try:
-        flags = tyro.cli(Bench, args=arguments, prog="python -m experiments.bench")
-        if unknown := [m for m in flags.models if m not in METHODS]:
-            raise ValueError(f"--models {' '.join(unknown)}: choose from {', '.join(METHODS)}")
-        return _bench(flags)
-    except (OSError, ValueError, LookupError, RuntimeError) as error:
-        if not meant(error):
-            raise
-        print(f"error: {error}", file=sys.stderr)
-        return 2
+    """Run the bench, or write README.md's tables (`tables`); returns the exit status."""
+    return dispatch(arguments, {"tables": _tables}, _bench, "commands: tables")
 
 
-def _bench(flags: Bench) -> int:
+def _tables(arguments: Sequence[str]) -> int:
+    if arguments:
+        raise ValueError("tables takes no flags")
+    from experiments.bench.tables import write_readme
+
+    print(f"wrote {write_readme()}")
+    return 0
+
+
+def _bench(arguments: Sequence[str]) -> int:
+    flags = tyro.cli(Bench, args=arguments, prog="python -m experiments.bench")
+    if unknown := [m for m in flags.models if m not in METHODS]:
+        raise ValueError(f"--models {' '.join(unknown)}: choose from {', '.join(METHODS)}")
     from experiments.bench.bench import bench
     from experiments.common.run import Interrupted
     from experiments.common.train import INTERRUPTED

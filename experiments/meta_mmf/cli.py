@@ -1,13 +1,12 @@
 """Command line of the MetaMMF experiment.  `--help` of every command imports no JAX."""
 
-import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 
 import tyro
 
+from experiments.common.commands import dispatch
 from experiments.common.config import Run
 from experiments.common.flags import peek
-from experiments.common.messages import meant
 from experiments.common.recommend import Recommend
 from experiments.meta_mmf.claim import Claim
 from experiments.meta_mmf.depth import Depth
@@ -25,30 +24,14 @@ commands (each has its own --help):
 
 
 def main(arguments: Sequence[str]) -> int:
-    """Run the command that `arguments` name; returns the exit status.
-
-    What the user can mend is printed without a traceback and gives status 2.
-    """
-    name, rest = (arguments[0], arguments[1:]) if arguments else ("", [])
-    commands: dict[str, Callable[[Sequence[str]], int]] = {
+    """Run the command that `arguments` name; returns the exit status."""
+    commands = {
         "recommend": _recommend,
         "claim": _claim,
         "depth": _depth,
         "tables": _tables,
     }
-    command = commands.get(name)
-    if command is None:
-        if name and not name.startswith("-"):
-            print(f"no command {name!r}\n{COMMANDS}", file=sys.stderr)
-            return 2
-        command, rest = _train, arguments
-    try:
-        return command(rest)
-    except (OSError, ValueError, LookupError, RuntimeError) as error:
-        if not meant(error):
-            raise
-        print(f"error: {error}", file=sys.stderr)
-        return 2
+    return dispatch(arguments, commands, _train, COMMANDS)
 
 
 def parse_run(arguments: Sequence[str]) -> Run:
