@@ -70,6 +70,39 @@ def epoch() -> str:
     return markdown(("", "median s", "mmjax is times as fast", "peak MiB", "loss at the end"), rows)
 
 
+def recommenders() -> str:
+    """Epochs of the bench's models."""
+    found = load("recommenders")
+    rows = []
+    for name, model in found["models"].items():
+        ours, theirs = (median(model["seconds"][f"{side} {name}"]) for side in ("mmjax", "torch"))
+        steps = model["steps"]
+        figures = (f"{steps / ours:.0f}", f"{steps / theirs:.0f}", f"{model['speed_up']:.2f}")
+        rows.append((name, *figures, f"{found['seeds'][name]['speed_up']:.2f}"))
+    head = ("", "mmjax steps/s", "PyTorch steps/s", "times PyTorch", "5 seeds together: times")
+    return markdown(head, rows)
+
+
+def fusion() -> str:
+    """Item-specific fusion at MovieLens' size."""
+    found = load("fusion")
+    rows = [
+        (
+            row["name"],
+            f"{row['parameters'] / 1e6:.2f} M",
+            f"{row['forward_mib']:.0f}",
+            f"{row['mib']:.0f}",
+            f"{row['median_ms'] / 1e3:.2f}",
+            f"{row['speedup']:.1f}",
+        )
+        for row in found["rows"]
+    ]
+    made = f"{found['weights_of_every_item_mib']:,.0f}"
+    rows.append(("weights of every item (compiled, not run)", "", made, "", "", ""))
+    head = ("", "weights", "MiB forward", "MiB with gradient", "median s", "times full tensor")
+    return markdown(head, rows)
+
+
 def bodies() -> dict[str, str]:
     """Every table by its name in README.md."""
     return {
@@ -80,6 +113,8 @@ def bodies() -> dict[str, str]:
         },
         "evaluation": evaluation(),
         "mig_gt_epoch": epoch(),
+        "recommenders": recommenders(),
+        "fusion": fusion(),
     }
 
 
