@@ -3,6 +3,8 @@ PYTHON ?= python3
 ARGS ?=
 EXTRAS ?=
 WORKDIR ?= runs/mig_gt
+# A file of tests goes to one process whole; WORKERS= runs all in one process.
+WORKERS ?= -n logical --maxprocesses 4 --dist loadfile
 
 VENV := .venv
 PY := $(VENV)/bin/python
@@ -32,7 +34,7 @@ run: ## Train MIG-GT on the bundled data set, print its table, write report.html
 
 test: ## All tests but the slow ones
 	$(call need_here,test)
-	$(PY) -m pytest -m "not slow" $(ARGS)
+	$(PY) -m pytest -m "not slow" $(WORKERS) $(ARGS)
 
 test-slow: ## The slow tests alone
 	$(call need_here,test)
@@ -40,7 +42,7 @@ test-slow: ## The slow tests alone
 
 test-colab: ## The tests on Colab's versions (jax 0.7.2), in .venv-colab
 	$(call need,$(COLAB),constraints-colab.txt,test)
-	$(COLAB)/bin/python -m pytest -m "not slow" $(ARGS)
+	$(COLAB)/bin/python -m pytest -m "not slow" $(WORKERS) $(ARGS)
 
 test-gpu: ## The GPU tests: make test-gpu EXTRAS=cuda12
 	$(call need_here,test)
