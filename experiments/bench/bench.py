@@ -119,10 +119,8 @@ def note(record: Record) -> str:
     """What training cost."""
     if not record.seeds:
         return "no training"
-    return (
-        f"{record.seconds_per_epoch:.2f} s/epoch, {record.parameters / 1e6:.2f} M parameters, "
-        f"{record.step_mib:.0f} MiB"
-    )
+    minutes = record.seconds / 60 / len(record.seeds)
+    return f"{minutes:.1f} min a seed, {record.parameters / 1e6:.2f} M parameters"
 
 
 def write(folder: Path, table: tables.Table) -> None:

@@ -1,9 +1,12 @@
 """`python -m experiments.bench tables`: the tables and pictures of README.md from results/."""
 
 from pathlib import Path
+from statistics import median
 
 from experiments.bench.bench import METRIC, leaderboard
+from experiments.benchmarks import tables as speed
 from experiments.common import readme
+from experiments.common.methods import title
 from experiments.common.results import Record, load_record
 from mmjax.data.files import atomic_write_text
 from mmjax.viz import tables
@@ -22,9 +25,26 @@ def records(folder: Path = FOLDER / "results") -> dict[str, list[Record]]:
     }
 
 
+def costs() -> str:
+    """What an epoch costs on a machine that does nothing else."""
+    rows = [
+        (
+            title(method),
+            f"{median(found['seconds']):.2f}",
+            f"{found['parameters'] / 1e6:.2f} M",
+            f"{found['mib']:.0f}",
+        )
+        for method, found in sorted(
+            speed.load("epochs")["methods"].items(), key=lambda item: median(item[1]["seconds"])
+        )
+    ]
+    return speed.markdown(("method", "s/epoch", "parameters", "MiB"), rows)
+
+
 def bodies() -> dict[str, str]:
-    """Every leaderboard by its data set."""
-    return {name: tables.to_markdown(leaderboard(rows)) for name, rows in records().items()}
+    """Every leaderboard by its data set, and the costs."""
+    boards = {name: tables.to_markdown(leaderboard(rows)) for name, rows in records().items()}
+    return {**boards, "costs": costs()}
 
 
 def write_readme() -> Path:

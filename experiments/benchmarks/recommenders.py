@@ -26,9 +26,12 @@ SEEDS = 5
 
 
 class Ours:
-    """A model of mmjax, the way `fit` runs an epoch; several seeds as one program."""
+    """A model of mmjax, the way `fit` runs an epoch; several seeds as one program.
 
-    def __init__(self, method: str, data: Any, seeds: int = 1) -> None:
+    With `own` it has the bench's batches and negatives, otherwise 2,048 pairs and one negative.
+    """
+
+    def __init__(self, method: str, data: Any, seeds: int = 1, *, own: bool = False) -> None:
         import jax
         import jax.numpy as jnp
 
@@ -39,7 +42,8 @@ class Ours:
         from mmjax.training.state import init_state
         from mmjax.training.step import per_seed, run_epochs
 
-        run = dataclasses.replace(preset(method, data.name), optim=Optim())
+        run = preset(method, data.name)
+        run = run if own else dataclasses.replace(run, optim=Optim())
         objective = build_objective(run, data)
         source = with_draws(build_source(run, data), objective.epoch)
         optimiser = build_optimiser(run.optim, source.steps_per_epoch)
@@ -55,9 +59,11 @@ class Ours:
 
             return per_seed(one, (None, None, 0), seeds)(objective, source, state)
 
-        self._epoch = partial(
-            epoch.lower(objective, source, self.state).compile(), objective, source
-        )
+        compiled = epoch.lower(objective, source, self.state).compile()
+        memory = compiled.memory_analysis()
+        self.temporary_mib = 0.0 if memory is None else memory.temp_size_in_bytes / 2**20
+        self.parameters = sum(x.size for x in jax.tree.leaves(self.state.params)) // seeds
+        self._epoch = partial(compiled, objective, source)
 
     def epoch(self) -> None:
         """Train one epoch of every seed."""

@@ -4,8 +4,10 @@ import json
 
 import pytest
 
+from experiments.bench import tables as bench
 from experiments.benchmarks import tables as benchmarks
 from experiments.common import readme
+from experiments.meta_mmf import tables as meta_mmf
 from experiments.mig_gt.tables import FOLDER, PUBLISHED, filled, records
 
 
@@ -15,11 +17,23 @@ def test_readme_tables_are_those_of_the_records():
     assert all(f"table:{name} -->" in text for name in records())
 
 
-def test_figures_of_speed_are_those_of_the_records():
-    text = (benchmarks.FOLDER / "README.md").read_text()
-    bodies = benchmarks.bodies()
+@pytest.mark.parametrize("tables", [benchmarks, bench, meta_mmf], ids=lambda m: m.__name__)
+def test_figures_elsewhere_are_those_of_the_records(tables):
+    text = (tables.FOLDER / "README.md").read_text()
+    bodies = tables.bodies()
     assert readme.filled(text, bodies) == text
     assert all(f"table:{name} -->" in text for name in bodies)
+
+
+def test_records_of_the_bench_say_where_they_come_from():
+    rows = [record for rows in bench.records().values() for record in rows]
+    assert rows
+    for record in rows:
+        assert record.command.startswith(
+            ("python -m experiments.bench", "python -m experiments.mig")
+        )
+        assert record.commit not in ("", "unknown")
+        assert not record.commit.endswith("+changes")
 
 
 def test_a_changed_record_changes_the_table(tmp_path, monkeypatch):
