@@ -87,7 +87,9 @@ def bench(flags: Bench) -> dict[str, tables.Table]:
         for method in flags.models:
             records.append(run_method(flags, method, data, name, folder / method))
             print(progress(records[-1]), flush=True)
-        records += heuristic_records(base_run(flags, flags.models[0], name), data)
+        for record in heuristic_records(base_run(flags, flags.models[0], name), data):
+            record.save(folder / record.method / "record.json")
+            records.append(record)
         found[data.name] = leaderboard(records, flags.reference)
         write(folder, found[data.name])
     return found

@@ -24,8 +24,8 @@ def depth_table(curve: list[dict[str, Any]]) -> str:
     def cell(form: str, n: int) -> str:
         values = found[form, n]
         text = f"{mean(values):.3f} ± {stdev(values):.3f}"
-        ahead = form != forms[0] and paired_t(values, found[forms[0], n]).p < 0.05
-        return f"**{text}**" if ahead else text
+        differs = form != forms[0] and paired_t(values, found[forms[0], n]).p < 0.05
+        return f"**{text}**" if differs else text
 
     lines = [["fusion", *(f"{n} layer{'s' * (n > 1)}" for n in depths)]]
     lines += [["---", *["---:"] * len(depths)]]
