@@ -161,7 +161,7 @@ def end_labels(
     if not ends:
         return
     # Asking for the limits carries out the autoscaling that is due; the transform alone does not.
-    ax.get_xlim(), ax.get_ylim()
+    _ = ax.get_xlim(), ax.get_ylim()
     scale = 72.0 / ax.figure.dpi
     heights = [float(ax.transData.transform((x, y))[1]) * scale for x, y, _, _ in ends]
     right = max(end[0] for end in ends)
