@@ -138,6 +138,20 @@ _TUNED: dict[tuple[str, str], dict[str, Any]] = {
         "fit.eval_every": 5,
         "fit.patience": 30,
     },
+    ("bpr_mf", "tiktok"): {
+        "model.reg": 0.3,
+        "fit.epochs": 300,
+        "fit.eval_every": 5,
+        "fit.patience": 30,
+    },
+    ("mgdcf", "tiktok"): {
+        "model.hops": 3,
+        "model.l2": 1e-2,
+        "optim.negatives": 16,
+        "optim.decay": 1.0,
+        "fit.epochs": 150,
+        "fit.patience": 30,
+    },
     ("light_gcn", "lastfm_2k"): {
         "model.layers": 3,
         "model.reg": 1e-1,
