@@ -7,11 +7,13 @@ Axes: b examples, k negatives, t tokens, n candidates, d features.
 
 import jax
 import jax.numpy as jnp
-from jax import Array, lax
+from jax import Array
 from jaxtyping import Bool, Float, Int
 
 from mmjax.blocks.collectives import global_sum
 from mmjax.blocks.projection import l2_normalise
+
+_LEAST_FIXED_SHIFT = 0.03
 
 
 def bpr(pos: Float[Array, "*b"], neg: Float[Array, "*b"]) -> Float[Array, "*b"]:
@@ -69,23 +71,26 @@ def info_nce(
     Raises:
         ValueError: `positive` is None and the numbers of rows differ.
     """
-    if positive is None:
-        if a.shape[0] != b.shape[0]:
-            raise ValueError(
-                f"info_nce: {a.shape[0]} anchors and {b.shape[0]} candidates cannot be paired row "
-                "by row; pass positive=, the index of each anchor's candidate"
-            )
-        positive = jnp.arange(a.shape[0])
+    if positive is None and a.shape[0] != b.shape[0]:
+        raise ValueError(
+            f"info_nce: {a.shape[0]} anchors and {b.shape[0]} candidates cannot be paired row "
+            "by row; pass positive=, the index of each anchor's candidate"
+        )
     a, b = a.astype(jnp.float32), b.astype(jnp.float32)
     if cosine:
         a, b = l2_normalise(a), l2_normalise(b)
-    logits = a @ b.T / temperature
+    a = a / temperature
+    own = (a * (b if positive is None else b[positive])).sum(1)
     if where is not None:
-        logits = jnp.where(where[None, :], logits, -jnp.inf)
-    # A masked sum instead of a gather: its gradient is a select instead of a scatter.
-    candidates = lax.broadcasted_iota(jnp.int32, logits.shape, 1)
-    own = jnp.where(candidates == positive[:, None], logits, 0.0).sum(1)
-    return jax.nn.logsumexp(logits, axis=1) - own
+        own = jnp.where(where if positive is None else where[positive], own, -jnp.inf)
+    logits = a @ b.T
+    # Cosines end at one, so their largest logit is known and one pass over [b n] is saved;
+    # below this temperature a row of opposite candidates would underflow.
+    if cosine and isinstance(temperature, float | int) and temperature >= _LEAST_FIXED_SHIFT:
+        weights = jnp.exp(logits - 1.0 / temperature)
+        total = weights.sum(1) if where is None else weights @ where.astype(jnp.float32)
+        return jnp.log(total) + 1.0 / temperature - own
+    return jax.nn.logsumexp(logits, axis=1, where=where) - own
 
 
 def emb_loss(

@@ -110,6 +110,27 @@ def test_info_nce_ignores_lengths_and_finds_named_positives(getkey):
     close(loss, expected, rtol=1e-5)
 
 
+@pytest.mark.parametrize("temperature", [0.01, 0.03, 0.2, 3.0])
+def test_info_nce_is_exact_at_every_temperature(temperature, getkey):
+    x = jax.random.normal(getkey(), (6, 5))
+    a, b = jnp.concatenate([x, x[:1]]), jnp.concatenate([-x, x[:1]])  # opposite, and the same
+    where = jnp.array([True, True, True, False, True, True, True])
+    cosines = np.asarray(losses.l2_normalise(a), np.float64) @ np.asarray(losses.l2_normalise(b)).T
+    shifted = (cosines - 1) / temperature
+    each = np.where(np.asarray(where)[None], np.exp(shifted), 0).sum(1)
+    expected = np.log(each) - np.diag(shifted)
+
+    def loss(a, b):
+        return losses.info_nce(a, b, temperature=temperature, where=where)
+
+    values = loss(a, b)
+    assert values[3] == jnp.inf  # its positive is left out
+    kept = np.asarray(where)
+    np.testing.assert_allclose(values[kept], expected[kept], rtol=2e-5, atol=1e-5)
+    gradients = jax.grad(lambda a, b: jnp.where(where, loss(a, b), 0).sum(), (0, 1))(a, b)
+    chex.assert_tree_all_finite(gradients)
+
+
 def test_info_nce_refuses_rows_that_cannot_be_paired():
     with pytest.raises(ValueError, match="4 anchors and 9 candidates"):
         losses.info_nce(jnp.ones((4, 3)), jnp.ones((9, 3)), temperature=0.2)
