@@ -9,8 +9,7 @@ from experiments.ad_drl.explain import Explain
 from experiments.ad_drl.presets import preset
 from experiments.common.commands import dispatch
 from experiments.common.config import Run
-from experiments.common.flags import peek
-from experiments.common.recommend import Recommend
+from experiments.common.flags import parse_preset, recommend_command, train_command
 
 PROGRAM = "python -m experiments.ad_drl"
 COMMANDS = """\
@@ -25,39 +24,17 @@ commands (each has its own --help):
 def main(arguments: Sequence[str]) -> int:
     """Run the command that `arguments` name; returns the exit status."""
     commands = {
-        "recommend": _recommend,
+        "recommend": recommend_command(PROGRAM),
         "explain": _explain,
         "control": _control,
     }
-    return dispatch(arguments, commands, _train, COMMANDS)
+    return dispatch(arguments, commands, train_command(parse_run), COMMANDS)
 
 
 def parse_run(arguments: Sequence[str]) -> Run:
     """Flags of the training command over the preset that --data and --preset name."""
-    kind = peek(arguments, "--preset", "tuned")
-    start = preset(peek(arguments, "--data", "ml_small_mm"), kind)
-    return tyro.cli(
-        Run[type(start.model)],
-        args=arguments,
-        default=start,
-        prog=PROGRAM,
-        description=f"Train AD-DRL.\n\n{COMMANDS}",
-    )
-
-
-def _train(arguments: Sequence[str]) -> int:
-    run = parse_run(arguments)
-    from experiments.bench.presets import preset as any_preset
-    from experiments.common.train import train
-
-    return train(run, any_preset)
-
-
-def _recommend(arguments: Sequence[str]) -> int:
-    flags = tyro.cli(Recommend, args=arguments, prog=f"{PROGRAM} recommend")
-    from experiments.common import recommend
-
-    return recommend.finish(recommend.recommend(flags), flags.out, recommend.show)
+    about = f"Train AD-DRL.\n\n{COMMANDS}"
+    return parse_preset(arguments, preset, "ml_small_mm", PROGRAM, about)
 
 
 def _explain(arguments: Sequence[str]) -> int:

@@ -6,21 +6,15 @@ import tyro
 
 from experiments.bench.config import Bench
 from experiments.common.commands import dispatch
+from experiments.common.flags import tables_command
 from experiments.common.methods import METHODS
 
 
 def main(arguments: Sequence[str]) -> int:
     """Run the bench, or write README.md's tables (`tables`); returns the exit status."""
-    return dispatch(arguments, {"tables": _tables}, _bench, "commands: tables")
-
-
-def _tables(arguments: Sequence[str]) -> int:
-    if arguments:
-        raise ValueError("tables takes no flags")
-    from experiments.bench.tables import write_readme
-
-    print(f"wrote {write_readme()}")
-    return 0
+    return dispatch(
+        arguments, {"tables": tables_command(_write_readme)}, _bench, "commands: tables"
+    )
 
 
 def _bench(arguments: Sequence[str]) -> int:
@@ -41,3 +35,9 @@ def _bench(arguments: Sequence[str]) -> int:
         print(f"\nTest, {name}\n{tables.to_text(table)}")
         print(f"picture: {flags.workdir / name / 'leaderboard.png'}")
     return 0
+
+
+def _write_readme() -> object:
+    from experiments.bench.tables import write_readme
+
+    return write_readme()

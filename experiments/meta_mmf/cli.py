@@ -6,8 +6,7 @@ import tyro
 
 from experiments.common.commands import dispatch
 from experiments.common.config import Run
-from experiments.common.flags import peek
-from experiments.common.recommend import Recommend
+from experiments.common.flags import parse_preset, recommend_command, tables_command, train_command
 from experiments.meta_mmf.claim import Claim
 from experiments.meta_mmf.depth import Depth
 from experiments.meta_mmf.presets import preset
@@ -26,40 +25,18 @@ commands (each has its own --help):
 def main(arguments: Sequence[str]) -> int:
     """Run the command that `arguments` name; returns the exit status."""
     commands = {
-        "recommend": _recommend,
+        "recommend": recommend_command(PROGRAM),
         "claim": _claim,
         "depth": _depth,
-        "tables": _tables,
+        "tables": tables_command(_write_readme),
     }
-    return dispatch(arguments, commands, _train, COMMANDS)
+    return dispatch(arguments, commands, train_command(parse_run), COMMANDS)
 
 
 def parse_run(arguments: Sequence[str]) -> Run:
     """Flags of the training command over the preset that --data and --preset name."""
-    kind = peek(arguments, "--preset", "tuned")
-    start = preset(peek(arguments, "--data", "lastfm_2k"), kind)
-    return tyro.cli(
-        Run[type(start.model)],
-        args=arguments,
-        default=start,
-        prog=PROGRAM,
-        description=f"Train MetaMMF.\n\n{COMMANDS}",
-    )
-
-
-def _train(arguments: Sequence[str]) -> int:
-    run = parse_run(arguments)
-    from experiments.bench.presets import preset as any_preset
-    from experiments.common.train import train
-
-    return train(run, any_preset)
-
-
-def _recommend(arguments: Sequence[str]) -> int:
-    flags = tyro.cli(Recommend, args=arguments, prog=f"{PROGRAM} recommend")
-    from experiments.common import recommend
-
-    return recommend.finish(recommend.recommend(flags), flags.out, recommend.show)
+    about = f"Train MetaMMF.\n\n{COMMANDS}"
+    return parse_preset(arguments, preset, "lastfm_2k", PROGRAM, about)
 
 
 def _claim(arguments: Sequence[str]) -> int:
@@ -78,10 +55,7 @@ def _depth(arguments: Sequence[str]) -> int:
     return 0
 
 
-def _tables(arguments: Sequence[str]) -> int:
-    if arguments:
-        raise ValueError("tables takes no flags")
+def _write_readme() -> object:
     from experiments.meta_mmf.tables import write_readme
 
-    print(f"wrote {write_readme()}")
-    return 0
+    return write_readme()

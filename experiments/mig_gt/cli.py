@@ -7,12 +7,18 @@ import tyro
 
 from experiments.common.commands import dispatch
 from experiments.common.config import Run
-from experiments.common.flags import peek
+from experiments.common.flags import (
+    parse,
+    peek,
+    recommend_command,
+    tables_command,
+    train_command,
+)
 from experiments.common.hops import Hops
-from experiments.common.recommend import Recommend
 from experiments.common.sweep import Sweep
 from experiments.mig_gt.presets import DATA, METHODS, preset
 
+PROGRAM = "python -m experiments.mig_gt"
 COMMANDS = """\
 commands (each has its own --help):
   (none)      train; presets by --method and --data
@@ -26,12 +32,12 @@ commands (each has its own --help):
 def main(arguments: Sequence[str]) -> int:
     """Run the command that `arguments` name; returns the exit status."""
     commands = {
-        "recommend": _recommend,
+        "recommend": recommend_command(PROGRAM),
         "sweep": _sweep,
         "hops": _hops,
-        "tables": _tables,
+        "tables": tables_command(_write_readme),
     }
-    return dispatch(arguments, commands, _train, COMMANDS)
+    return dispatch(arguments, commands, train_command(parse_run), COMMANDS)
 
 
 def parse_run(arguments: Sequence[str]) -> Run:
@@ -43,31 +49,12 @@ def parse_run(arguments: Sequence[str]) -> Run:
     if data not in DATA and not Path(data).is_dir():
         raise ValueError(f"--data {data}: choose one of {', '.join(DATA)}, or give a folder")
     start = preset(method, data, peek(arguments, "--preset", "tuned"))
-    return tyro.cli(
-        Run[type(start.model)],
-        args=arguments,
-        default=start,
-        prog="python -m experiments.mig_gt",
-        description=f"Train MIG-GT or a baseline.\n\n{COMMANDS}",
-    )
-
-
-def _train(arguments: Sequence[str]) -> int:
-    run = parse_run(arguments)
-    from experiments.common.train import train
-
-    return train(run, preset)
-
-
-def _recommend(arguments: Sequence[str]) -> int:
-    flags = tyro.cli(Recommend, args=arguments, prog="python -m experiments.mig_gt recommend")
-    from experiments.common import recommend
-
-    return recommend.finish(recommend.recommend(flags), flags.out, recommend.show)
+    about = f"Train MIG-GT or a baseline.\n\n{COMMANDS}"
+    return parse(arguments, start, PROGRAM, about)
 
 
 def _sweep(arguments: Sequence[str]) -> int:
-    flags = tyro.cli(Sweep, args=arguments, prog="python -m experiments.mig_gt sweep")
+    flags = tyro.cli(Sweep, args=arguments, prog=f"{PROGRAM} sweep")
     from experiments.common.sweep import sweep
 
     rows = sweep(flags)
@@ -78,17 +65,14 @@ def _sweep(arguments: Sequence[str]) -> int:
 
 
 def _hops(arguments: Sequence[str]) -> int:
-    flags = tyro.cli(Hops, args=arguments, prog="python -m experiments.mig_gt hops")
+    flags = tyro.cli(Hops, args=arguments, prog=f"{PROGRAM} hops")
     from experiments.common.hops import draw
 
     print(f"picture: {draw(flags)}")
     return 0
 
 
-def _tables(arguments: Sequence[str]) -> int:
-    if arguments:
-        raise ValueError("tables takes no flags")
+def _write_readme() -> object:
     from experiments.mig_gt.tables import write_readme
 
-    print(f"wrote {write_readme()}")
-    return 0
+    return write_readme()
