@@ -9,7 +9,8 @@ import numpy as np
 
 if TYPE_CHECKING:
     from experiments.ad_drl.trained import Trained
-    from mmjax.data.interactions import Attribute, Interactions
+    from mmjax.data.catalogue import Attribute
+    from mmjax.data.interactions import Interactions
 
 
 @dataclass(frozen=True)

@@ -14,8 +14,9 @@ from typing import Any, ClassVar
 import numpy as np
 import tensorflow_datasets as tfds
 
+from mmjax.data.catalogue import Attribute
 from mmjax.data.checks import DataError
-from mmjax.data.interactions import SPLITS, Attribute, Interactions
+from mmjax.data.interactions import SPLITS, Interactions
 from mmjax.data.source import Source, locate, package_directory, sorted_by_user
 
 _TABLES = {

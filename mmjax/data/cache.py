@@ -6,9 +6,10 @@ from pathlib import Path
 
 import numpy as np
 
+from mmjax.data.catalogue import Attribute
 from mmjax.data.checks import DataError
 from mmjax.data.files import atomic_directory
-from mmjax.data.interactions import SPLITS, Attribute, Interactions
+from mmjax.data.interactions import SPLITS, Interactions
 
 _FORMAT = 1
 _MANIFEST, _NAMES = "manifest.json", "names.json"

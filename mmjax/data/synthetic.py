@@ -8,7 +8,8 @@ from typing import NamedTuple
 import numpy as np
 from jaxtyping import Int
 
-from mmjax.data.interactions import Attribute, Interactions
+from mmjax.data.catalogue import Attribute
+from mmjax.data.interactions import Interactions
 
 
 def communities(

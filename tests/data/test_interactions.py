@@ -5,8 +5,9 @@ import dataclasses
 import numpy as np
 import pytest
 
+from mmjax.data.catalogue import Attribute
 from mmjax.data.checks import DataError
-from mmjax.data.interactions import Attribute, validate
+from mmjax.data.interactions import validate
 
 
 def changed(data, field, row, column, value):

@@ -4,7 +4,8 @@ from pathlib import Path
 
 import numpy as np
 
-from mmjax.data.interactions import Attribute, Interactions, validate
+from mmjax.data.catalogue import Attribute
+from mmjax.data.interactions import Interactions, validate
 from mmjax.data.readers import as_features, read_npz
 from mmjax.data.source import Source, check_shipped
 from mmjax.data.splits import partition, split_labels, split_name
