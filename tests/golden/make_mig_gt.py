@@ -5,6 +5,7 @@
 Needs PyTorch (extra `parity`). The results are float64.
 """
 
+from dataclasses import asdict
 from pathlib import Path
 
 import numpy as np
@@ -20,8 +21,8 @@ from tests.parity.mig_gt_cases import (
     WIDTH,
     Case,
     inputs,
-    save,
 )
+from tests.parity.records import save
 
 
 def torch_model(case: Case, given: dict[str, np.ndarray], propagation: str = "csr") -> MigGt:
@@ -98,7 +99,7 @@ def main() -> None:
     """Write one file a case beside this script."""
     for name, case in CASES.items():
         path = Path(__file__).with_name(f"mig_gt_{name}.npz")
-        save(path, case, reference(case))
+        save(path, reference(case), case=asdict(case))
         print(f"{path.name}: {path.stat().st_size} bytes, PyTorch {torch.__version__}")
 
 

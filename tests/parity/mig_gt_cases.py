@@ -4,8 +4,6 @@ A record is a flat dict of arrays, as a golden file holds it: the inputs, the we
 ``state/<PyTorch name>``, and per mode (``eval``, ``train``) the results.
 """
 
-import json
-import math
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
@@ -20,13 +18,13 @@ from mmjax.blocks.graph import bipartite, normalise
 from mmjax.blocks.sparse import operator
 from mmjax.models.configs.mig_gt import MIGGTConfig
 from mmjax.models.mig_gt import MIGGT, loss_terms
+from tests.parity import records
+from tests.parity.records import Record, nested, with_prefix
 
 MODES = ("eval", "train")
 MODALITIES = ("text", "image", "audio")
 WIDTH, HIDDEN, ATTENTION = 6, 7, 4
 _FEATURES = {"text": 5, "image": 8, "audio": 3}
-
-Record = Mapping[str, np.ndarray]
 
 
 @dataclass(frozen=True)
@@ -87,40 +85,11 @@ def inputs(case: Case) -> dict[str, np.ndarray]:
     }
 
 
-def save(path: Path, case: Case, record: Record) -> None:
-    """Write a record as a header and one vector; an entry an array would be mostly zip headers."""
-    layout = {k: (str(v.dtype), v.shape) for k, v in record.items()}
-    values = np.concatenate([v.ravel().astype(np.float64) for v in record.values()])
-    header = {"case": asdict(case), "layout": layout}
-    np.savez_compressed(path, header=np.array(json.dumps(header)), values=values)
-
-
 def load(path: Path) -> tuple[Case, dict[str, np.ndarray]]:
     """The case and the record of a golden file."""
-    with np.load(path) as file:
-        header, values = json.loads(str(file["header"])), file["values"]
-    record, begin = {}, 0
-    for name, (dtype, shape) in header["layout"].items():
-        end = begin + math.prod(shape)
-        record[name] = values[begin:end].astype(dtype).reshape(shape)
-        begin = end
+    header, record = records.load(path)
     case = header["case"]
     return Case(**{**case, "hops": tuple(case["hops"])}), record
-
-
-def with_prefix(record: Record, prefix: str) -> dict[str, np.ndarray]:
-    """The entries below `prefix`, without it."""
-    return {k.removeprefix(prefix): v for k, v in record.items() if k.startswith(prefix)}
-
-
-def _nested(flat: Mapping[tuple[str, ...], Any]) -> dict[str, Any]:
-    tree: dict[str, Any] = {}
-    for path, leaf in flat.items():
-        node = tree
-        for name in path[:-1]:
-            node = node.setdefault(name, {})
-        node[path[-1]] = leaf
-    return tree
 
 
 def _flax_path(name: str) -> tuple[tuple[str, ...], bool] | None:
@@ -157,7 +126,7 @@ def flax_tree(arrays: Record, dtype: Any) -> dict[str, Any]:
             path, transpose = found
             value = value.reshape(()) if path[-1] == "negative_slope" else value
             flat[path] = np.asarray(value.T if transpose else value, dtype)
-    return _nested(flat)
+    return nested(flat)
 
 
 def model_config(case: Case) -> MIGGTConfig:
