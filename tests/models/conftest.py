@@ -1,5 +1,7 @@
 """A small catalogue that all models are tried on."""
 
+import chex
+import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
@@ -38,3 +40,23 @@ def rows():
         "negatives": jnp.array([[3], [4], [1], [0]]),
         "where": jnp.array([True, True, True, False]),
     }
+
+
+@pytest.fixture(scope="session")
+def devices_agree():
+    """Checks that a loss and its gradient are the same when the batch is split over devices."""
+
+    def check(objective, params, batch, *, devices=2, rtol=1e-4):
+        def value_and_grad(batch, axis=None):
+            def loss(p):
+                return objective.loss(p, {}, batch, jax.random.key(3), axis=axis)[0]
+
+            result = jax.value_and_grad(loss)(params)
+            return result if axis is None else jax.lax.pmean(result, axis)
+
+        shards = {name: x.reshape(devices, -1, *x.shape[1:]) for name, x in batch.items()}
+        mapped = jax.pmap(lambda b: value_and_grad(b, "data"), axis_name="data")(shards)
+        first = jax.tree.map(lambda x: x[0], mapped)
+        chex.assert_trees_all_close(first, jax.jit(value_and_grad)(batch), rtol=rtol, atol=1e-6)
+
+    return check

@@ -164,20 +164,10 @@ def test_gradient_is_finite_and_reaches_everything(task, rows, getkey):
         assert np.abs(g).max() > 0, path
 
 
-def test_eight_devices_agree_with_one(task, rows, getkey):
+def test_eight_devices_agree_with_one(task, rows, getkey, devices_agree):
     objective, p = _start(CONFIG, task, getkey())
     many = {name: jnp.concatenate([x, x[::-1]] * 2) for name, x in rows.items()}
-
-    def grads(batch, axis=None):
-        f = lambda q: objective.loss(q, {}, batch, jax.random.key(3), axis=axis)[0]  # noqa: E731
-        result = jax.value_and_grad(f)(p)
-        return result if axis is None else jax.lax.pmean(result, axis)
-
-    shards = {name: x.reshape(8, 2, *x.shape[1:]) for name, x in many.items()}
-    mapped = jax.pmap(lambda b: grads(b, "data"), axis_name="data")(shards)
-    chex.assert_trees_all_close(
-        jax.tree.map(lambda x: x[0], mapped), jax.jit(grads)(many), rtol=2e-4, atol=1e-6
-    )
+    devices_agree(objective, p, many, devices=8, rtol=2e-4)
 
 
 def test_the_table_gradients_need_no_scatter_but_the_batch_rows(task, rows, getkey):

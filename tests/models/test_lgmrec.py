@@ -139,20 +139,9 @@ def test_rows_that_do_not_count_do_not_matter(rows, fitted):
     assert_allclose(objective.loss(params, {}, other, jax.random.key(0))[0], value, rtol=1e-6)
 
 
-def test_two_devices_agree_with_one(rows, fitted):
+def test_two_devices_agree_with_one(rows, fitted, devices_agree):
     objective, params = fitted
-
-    def value_and_grad(batch, axis=None):
-        def loss(p):
-            return objective.loss(p, {}, batch, jax.random.key(3), axis=axis)[0]
-
-        result = jax.value_and_grad(loss)(params)
-        return result if axis is None else jax.lax.pmean(result, axis)
-
-    shards = {name: x.reshape(2, 2, *x.shape[1:]) for name, x in rows.items()}
-    mapped = jax.pmap(lambda b: value_and_grad(b, "data"), axis_name="data")(shards)
-    one = value_and_grad(rows)
-    chex.assert_trees_all_close(jax.tree.map(lambda x: x[0], mapped), one, rtol=1e-3, atol=1e-6)
+    devices_agree(objective, params, rows, rtol=1e-3)
 
 
 def test_a_user_without_items_belongs_to_all_hyperedges_alike(task, fitted):

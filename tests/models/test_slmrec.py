@@ -2,7 +2,6 @@
 
 import dataclasses
 
-import chex
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -123,21 +122,10 @@ def test_rows_that_do_not_count_do_not_matter(task, rows, getkey):
     assert_allclose(objective.loss(params, {}, other, key)[0], value, rtol=1e-6)
 
 
-def test_two_devices_agree_with_one(task, rows, getkey):
+def test_two_devices_agree_with_one(task, rows, getkey, devices_agree):
     objective = slmrec.build(CONFIG, task)
     params = objective.init(getkey())["params"]
-
-    def value_and_grad(batch, axis=None):
-        def loss(p):
-            return objective.loss(p, {}, batch, jax.random.key(3), axis=axis)[0]
-
-        result = jax.value_and_grad(loss)(params)
-        return result if axis is None else jax.lax.pmean(result, axis)
-
-    shards = {name: x.reshape(2, 2, *x.shape[1:]) for name, x in rows.items()}
-    mapped = jax.pmap(lambda b: value_and_grad(b, "data"), axis_name="data")(shards)
-    one = value_and_grad(rows)
-    chex.assert_trees_all_close(jax.tree.map(lambda x: x[0], mapped), one, rtol=1e-4, atol=1e-6)
+    devices_agree(objective, params, rows)
 
 
 def test_without_features_it_is_refused(task):

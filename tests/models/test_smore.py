@@ -96,21 +96,10 @@ def test_the_gradient_is_finite_and_reaches_all_parameters(task, rows, getkey, n
         assert jnp.abs(g).max() > 0, path
 
 
-def test_two_devices_agree_with_one(task, rows, getkey):
+def test_two_devices_agree_with_one(task, rows, getkey, devices_agree):
     objective = smore.build(dataclasses.replace(CONFIG, dropout=0.3), task)
     params = objective.init(getkey())["params"]
-
-    def value_and_grad(batch, axis=None):
-        def loss(p):
-            return objective.loss(p, {}, batch, jax.random.key(3), axis=axis)[0]
-
-        result = jax.value_and_grad(loss)(params)
-        return result if axis is None else jax.lax.pmean(result, axis)
-
-    shards = {name: x.reshape(2, 2, *x.shape[1:]) for name, x in rows.items()}
-    mapped = jax.pmap(lambda b: value_and_grad(b, "data"), axis_name="data")(shards)
-    one = value_and_grad(rows)
-    chex.assert_trees_all_close(jax.tree.map(lambda x: x[0], mapped), one, rtol=1e-4, atol=1e-6)
+    devices_agree(objective, params, rows)
 
 
 def test_bad_settings_are_refused(task):
