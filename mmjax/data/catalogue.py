@@ -28,6 +28,12 @@ class Attribute(NamedTuple):
     """Names of the classes by label; a class may have no item."""
 
 
+def attribute_of(values: Sequence[str]) -> Attribute:
+    """The attribute whose class is `values[i]` for item i; classes by the alphabet."""
+    classes, labels = np.unique(np.array(values, str), return_inverse=True)
+    return Attribute(labels.astype(np.int32), tuple(classes.tolist()))
+
+
 @dataclass(frozen=True, eq=False, kw_only=True)
 class Catalogue:
     """Users and items of a data set; what happened between them is for those who extend it.

@@ -13,7 +13,8 @@ from mmjax.data.files import atomic_directory, remove_directory, remove_leftover
 from mmjax.data.interactions import Interactions
 from mmjax.data.mmrec import ITEM_MAP, USER_MAP
 from mmjax.data.readers import PathLike
-from mmjax.data.source import Source, get_source, locate, package_directory, sorted_by_user
+from mmjax.data.sequences import Sequences, from_interactions
+from mmjax.data.source import NAMES, Source, get_source, locate, package_directory, sorted_by_user
 
 _HOUR = 3600.0
 VARIABLE = "MMJAX_DATA"
@@ -36,8 +37,9 @@ def load(
     directly, with a warning.
 
     Args:
-        name: "lastfm_2k", "tiktok" and "ml_small_mm" ship with mmjax; "amazon_baby",
-            "amazon_sports" and "amazon_clothing" are read from `manual_dir`.
+        name: "lastfm_2k", "tiktok", "ml_small_mm", "amazon_beauty" and "amazon_toys" ship with
+            mmjax; "amazon_baby", "amazon_sports" and "amazon_clothing" are read from
+            `manual_dir`.
         data_dir: where to cache; default the environment variable MMJAX_DATA, or else
             ``~/.cache/mmjax``.
         manual_dir: the folder with a data set's own files, or the one above it; default
@@ -72,6 +74,26 @@ def load(
     except (OSError, ImportError) as error:
         _warn(f"cannot write the cache ({error}); reading the files of {name} directly")
         return sorted_by_user(source.read(directory))
+
+
+def load_sequences(name: str, *, data_dir: PathLike | None = None) -> Sequences:
+    """The data set called `name` as one sequence per user, in the order of time; see `load`.
+
+    Args:
+        name: "amazon_beauty" or "amazon_toys".
+        data_dir: where to cache.
+
+    Raises:
+        ValueError: no data set of that name, or one whose rows have no order in time.
+        DataError: a file is bad.
+    """
+    if not get_source(name).ordered:
+        ordered = ", ".join(other for other in NAMES if get_source(other).ordered)
+        raise ValueError(
+            f"{name} has no order in time; choose {ordered}, or read your own file by "
+            "mmjax.data.load_sequences_csv"
+        )
+    return from_interactions(load(name, data_dir=data_dir))
 
 
 def _prepare(source: Source, directory: Path, entry: Path) -> Interactions:

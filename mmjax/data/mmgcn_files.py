@@ -15,7 +15,6 @@ import argparse
 import re
 import sys
 from collections.abc import Mapping, Sequence
-from io import BufferedIOBase
 from pathlib import Path
 from typing import Any
 
@@ -26,7 +25,7 @@ from mmjax.data.checks import DataError
 from mmjax.data.files import atomic_directory
 from mmjax.data.interactions import Interactions, validate
 from mmjax.data.mmrec import save_mmrec
-from mmjax.data.pickled import read_plain
+from mmjax.data.pickled import read_plain_npy
 from mmjax.data.readers import PathLike, read_features
 from mmjax.data.splits import partition, split_labels, split_name
 
@@ -49,9 +48,7 @@ def read_user_items(path: PathLike) -> Int[np.ndarray, "e 2"]:
         DataError: the file is no such file, or holds anything but these.
         FileNotFoundError: there is no such file.
     """
-    with open(path, "rb") as file:
-        _object_header(file, path)
-        content = read_plain(file.read(), where=str(path))
+    content = read_plain_npy(path)
     if not isinstance(content, dict) or not content:
         raise DataError(
             f"{path}: {type(content).__name__}; give a dictionary from user to items with at "
@@ -61,21 +58,6 @@ def read_user_items(path: PathLike) -> Int[np.ndarray, "e 2"]:
     items = [_ids(found, f"{path}: items of user {u}") for u, found in content.items()]
     pairs = np.stack([np.repeat(users, list(map(len, items))), np.concatenate(items)], 1)
     return np.unique(pairs, axis=0)
-
-
-def _object_header(file: BufferedIOBase, path: PathLike) -> None:
-    """Read up to the pickle in a `.npy` file."""
-    try:
-        version = np.lib.format.read_magic(file)
-        read = {
-            (1, 0): np.lib.format.read_array_header_1_0,
-            (2, 0): np.lib.format.read_array_header_2_0,
-        }[version]
-        shape, _, dtype = read(file)
-    except (ValueError, LookupError, EOFError) as error:
-        raise DataError(f"{path}: no .npy file, or damaged ({error}); copy it again") from error
-    if not dtype.hasobject or shape != ():
-        raise DataError(f"{path}: an array {dtype}{list(shape)}; give the one of a dictionary")
 
 
 def _ids(found: Any, where: str) -> Int[np.ndarray, "e"]:

@@ -15,6 +15,7 @@ from typing import Any, cast
 import numpy as np
 
 from mmjax.data.checks import DataError
+from mmjax.data.readers import PathLike
 
 _DEEPEST = 8
 _MULTIARRAY = ("numpy.core.multiarray", "numpy._core.multiarray")
@@ -79,6 +80,28 @@ def read_plain(pickled: bytes, *, where: str) -> Any:
         raise DataError(f"{where}: no pickle, truncated or damaged ({error})") from error
     except struct.error as error:
         raise DataError(f"{where}: truncated or damaged ({error})") from error
+
+
+def read_plain_npy(path: PathLike) -> Any:
+    """The dictionary, or other single object, in a `.npy` file, read by `read_plain`.
+
+    Raises:
+        DataError: no `.npy` file, one that holds an array of numbers, or see `read_plain`.
+        FileNotFoundError: there is no such file.
+    """
+    with open(path, "rb") as file:
+        try:
+            version = np.lib.format.read_magic(file)
+            read = {
+                (1, 0): np.lib.format.read_array_header_1_0,
+                (2, 0): np.lib.format.read_array_header_2_0,
+            }[version]
+            shape, _, dtype = read(file)
+        except (ValueError, LookupError, EOFError) as error:
+            raise DataError(f"{path}: no .npy file, or damaged ({error}); copy it again") from error
+        if not dtype.hasobject or shape != ():
+            raise DataError(f"{path}: an array {dtype}{list(shape)}; give the one of a dictionary")
+        return read_plain(file.read(), where=str(path))
 
 
 def _run(pickled: bytes) -> Any:

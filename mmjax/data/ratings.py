@@ -5,7 +5,7 @@ Axes: e interactions.
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 from jaxtyping import Bool, Int
@@ -13,6 +13,7 @@ from jaxtyping import Bool, Int
 from mmjax.data.checks import DataError
 from mmjax.data.interactions import Interactions, validate
 from mmjax.data.readers import PathLike, read_table
+from mmjax.data.sequences import Sequences, offsets_of, validate_sequences
 from mmjax.data.splits import partition, split_labels, split_name
 
 if TYPE_CHECKING:
@@ -59,6 +60,98 @@ def load_ratings_csv(
         FileNotFoundError: there is no such file.
         ValueError: no such split, or `min_rating` without `rating`.
     """
+    found = _clean(
+        path, user, item, rating, timestamp, delimiter, columns, min_rating, k_core, False
+    )
+    pairs = np.stack([found.user, found.item], axis=1).astype(np.int32)
+    train, valid, test = partition(pairs, split_labels(split, found.user, found.time, seed=seed))
+    return validate(
+        Interactions(
+            name=name or Path(path).name.split(".")[0],
+            split=split_name(split, seed),
+            n_users=len(found.user_ids),
+            n_items=len(found.item_ids),
+            train=train,
+            valid=valid,
+            test=test,
+            user_ids=found.user_ids,
+            item_ids=found.item_ids,
+            source=str(path),
+        )
+    )
+
+
+def load_sequences_csv(
+    path: PathLike,
+    *,
+    user: str = "user",
+    item: str = "item",
+    timestamp: str = "timestamp",
+    rating: str | None = None,
+    delimiter: str = ",",
+    columns: Sequence[str] | None = None,
+    min_rating: float | None = None,
+    k_core: int = 5,
+    repeats: bool = False,
+    name: str | None = None,
+) -> Sequences:
+    """Read ratings or clicks with times as one sequence per user, cleaned as `load_ratings_csv`.
+
+    Args:
+        path: the file, UTF-8, plain or `.gz`.
+        user, item, timestamp: names of the columns; rows of one user with equal times keep the
+            order of the file.
+        rating: name of the rating column, if rows without a rating are to be dropped.
+        delimiter, columns, min_rating, k_core: see `load_ratings_csv`.
+        repeats: keep an item every time a user met it; False keeps the earliest.
+        name: of the data set; default the name of the file.
+
+    Raises:
+        DataError: as `load_ratings_csv`.
+        FileNotFoundError: there is no such file.
+        ValueError: `min_rating` without `rating`.
+    """
+    found = _clean(
+        path, user, item, rating, timestamp, delimiter, columns, min_rating, k_core, repeats
+    )
+    assert found.time is not None
+    order = np.lexsort((found.time, found.user))
+    return validate_sequences(
+        Sequences(
+            name=name or Path(path).name.split(".")[0],
+            n_users=len(found.user_ids),
+            n_items=len(found.item_ids),
+            items=found.item[order].astype(np.int32),
+            offsets=offsets_of(np.bincount(found.user)),
+            user_ids=found.user_ids,
+            item_ids=found.item_ids,
+            source=str(path),
+        )
+    )
+
+
+class _Events(NamedTuple):
+    """Clean rows in the order of the file, ids numbered by first appearance."""
+
+    user: np.ndarray
+    item: np.ndarray
+    time: np.ndarray | None
+    user_ids: np.ndarray
+    item_ids: np.ndarray
+
+
+def _clean(
+    path: PathLike,
+    user: str,
+    item: str,
+    rating: str | None,
+    timestamp: str | None,
+    delimiter: str,
+    columns: Sequence[str] | None,
+    min_rating: float | None,
+    k_core: int,
+    repeats: bool,
+) -> _Events:
     if min_rating is not None and rating is None:
         raise ValueError("min_rating needs the name of the rating column")
     types = {user: "string", item: "string"}
@@ -86,7 +179,7 @@ def load_ratings_csv(
     keep &= (users >= 0) & (items >= 0)
     rows = np.flatnonzero(keep)
     times = numbers[timestamp][rows] if timestamp is not None else None
-    rows = rows[_earliest(users[rows], items[rows], times)]
+    rows = rows[_earliest(users[rows], items[rows], times, repeats)]
     rows = rows[k_core_mask(users[rows], items[rows], k_core)]
     if not len(rows):
         raise DataError(
@@ -96,22 +189,7 @@ def load_ratings_csv(
     users, user_ids = _renumber(users[rows], user_names)
     items, item_ids = _renumber(items[rows], item_names)
     times = numbers[timestamp][rows] if timestamp is not None else None
-    pairs = np.stack([users, items], axis=1).astype(np.int32)
-    train, valid, test = partition(pairs, split_labels(split, users, times, seed=seed))
-    return validate(
-        Interactions(
-            name=name or Path(path).name.split(".")[0],
-            split=split_name(split, seed),
-            n_users=len(user_ids),
-            n_items=len(item_ids),
-            train=train,
-            valid=valid,
-            test=test,
-            user_ids=user_ids,
-            item_ids=item_ids,
-            source=str(path),
-        )
-    )
+    return _Events(users, items, times, user_ids, item_ids)
 
 
 def k_core_mask(
@@ -142,13 +220,20 @@ def _encode(column: "pa.ChunkedArray") -> tuple[np.ndarray, np.ndarray]:
     return index, names
 
 
-def _earliest(user: np.ndarray, item: np.ndarray, times: np.ndarray | None) -> np.ndarray:
-    """Rows, in order, with one of each (user, item): the earliest, of equal times the first."""
+def _earliest(
+    user: np.ndarray, item: np.ndarray, times: np.ndarray | None, repeats: bool
+) -> np.ndarray:
+    """Rows, in order, with one of each (user, item): the earliest, of equal times the first.
+
+    With `repeats` and times one of each (user, item, time).
+    """
     if not len(user):
         return np.arange(0)
     key = user * (int(item.max()) + 1) + item
     order = np.lexsort((key,)) if times is None else np.lexsort((times, key))
     first = np.r_[True, np.diff(key[order]) != 0]
+    if repeats and times is not None:
+        first |= np.r_[True, np.diff(times[order]) != 0]
     return np.sort(order[first])
 
 

@@ -19,6 +19,8 @@ NAMES = (
     "amazon_sports",
     "amazon_clothing",
     "ml_small_mm",
+    "amazon_beauty",
+    "amazon_toys",
 )
 """The data sets with a builder; each is a package `mmjax.data.<name>`."""
 
@@ -39,6 +41,8 @@ class Source:
         folder: for those, the name that the family of MMRec gives it.
         interactions: for those, the files any of which may hold the interactions.
         origin: for those, where to get the files.
+        ordered: whether the rows of each user stand in the order of time, so that they are a
+            sequence too.
     """
 
     name: str
@@ -52,6 +56,7 @@ class Source:
     folder: str = ""
     interactions: tuple[str, ...] = ()
     origin: str = ""
+    ordered: bool = False
 
     @property
     def feature_files(self) -> tuple[str, ...]:

@@ -62,7 +62,7 @@ def split_labels(
         return _global_time(timestamp, _ratio(name, name.removeprefix(_TIME).removeprefix("-")))
     if name == "leave-one-out":
         assert timestamp is not None
-        return _per_user(user, timestamp, _leave_one_out_sizes)
+        return _per_user(user, timestamp, leave_one_out_sizes)
     # The raw stream of a bit generator is the same in every release of NumPy; `permutation` of
     # a Generator is not promised to be.
     draw = np.random.PCG64(seed).random_raw(len(user))
@@ -141,7 +141,10 @@ def follows_mmrec(train: np.ndarray, valid: np.ndarray, test: np.ndarray, n_user
     return all(np.array_equal(a, b) for a, b in zip(counts, expected, strict=True))
 
 
-def _leave_one_out_sizes(n: np.ndarray) -> Sizes:
+def leave_one_out_sizes(n: Int[np.ndarray, "u"]) -> Sizes:
+    """Train, validation and test sizes ``[u]`` of leave-one-out: one for test from two
+    interactions on, one for validation from three on.
+    """
     valid, test = (n > 2).astype(n.dtype), (n > 1).astype(n.dtype)
     return n - valid - test, valid, test
 

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import numpy as np
 
-from mmjax.data.catalogue import Attribute
+from mmjax.data.catalogue import attribute_of
 from mmjax.data.interactions import Interactions, validate
 from mmjax.data.readers import as_features, read_npz
 from mmjax.data.source import Source, check_shipped
@@ -48,15 +48,10 @@ def read(directory: Path) -> Interactions:
             item_ids=items["movieId"].to_numpy(),
             titles=np.array(items["title"].to_pylist()),
             item_tags=[genres.replace("|", ",") for genres in items["genres"].to_pylist()],
-            attributes={name: _attribute(items[name].to_pylist()) for name in _ATTRIBUTES},
+            attributes={name: attribute_of(items[name].to_pylist()) for name in _ATTRIBUTES},
             source="MovieLens latest-small, shipped with mmjax (non-commercial)",
         )
     )
-
-
-def _attribute(values: list[str]) -> Attribute:
-    classes, labels = np.unique(np.array(values), return_inverse=True)
-    return Attribute(labels.astype(np.int32), tuple(classes.tolist()))
 
 
 SOURCE = Source(

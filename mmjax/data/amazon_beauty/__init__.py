@@ -1,0 +1,1 @@
+"""Amazon Beauty as user sequences with titles and categories; shipped."""

@@ -1,0 +1,1 @@
+"""Amazon Toys and Games as user sequences with titles and categories; shipped."""
