@@ -9,7 +9,7 @@ from experiments.ad_drl.explain import Explain
 from experiments.ad_drl.presets import preset
 from experiments.common.commands import dispatch
 from experiments.common.config import Run
-from experiments.common.flags import parse_preset, recommend_command, train_command
+from experiments.common.flags import parse_preset, recommend_command, tables_command, train_command
 
 PROGRAM = "python -m experiments.ad_drl"
 COMMANDS = """\
@@ -18,6 +18,7 @@ commands (each has its own --help):
   recommend   top-K with names from a run's folder
   explain     the same with what drives each recommendation
   control     turn the factor of an attribute up and down and draw what changes
+  tables      write the table of README.md from results/
 """
 
 
@@ -27,6 +28,7 @@ def main(arguments: Sequence[str]) -> int:
         "recommend": recommend_command(PROGRAM),
         "explain": _explain,
         "control": _control,
+        "tables": tables_command(_write_readme),
     }
     return dispatch(arguments, commands, train_command(parse_run), COMMANDS)
 
@@ -51,3 +53,9 @@ def _control(arguments: Sequence[str]) -> int:
 
     print(f"picture: {control(flags)}")
     return 0
+
+
+def _write_readme() -> object:
+    from experiments.ad_drl.tables import write_readme
+
+    return write_readme()

@@ -4,6 +4,7 @@ import json
 
 import pytest
 
+from experiments.ad_drl import tables as ad_drl
 from experiments.bench import tables as bench
 from experiments.benchmarks import tables as benchmarks
 from experiments.common import readme
@@ -17,7 +18,7 @@ def test_readme_tables_are_those_of_the_records():
     assert all(f"table:{name} -->" in text for name in records())
 
 
-@pytest.mark.parametrize("tables", [benchmarks, bench, meta_mmf], ids=lambda m: m.__name__)
+@pytest.mark.parametrize("tables", [ad_drl, benchmarks, bench, meta_mmf], ids=lambda m: m.__name__)
 def test_figures_elsewhere_are_those_of_the_records(tables):
     text = (tables.FOLDER / "README.md").read_text()
     bodies = tables.bodies()
