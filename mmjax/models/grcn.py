@@ -40,6 +40,9 @@ class GRCNConfig:
     """Convolutions of the id vectors over the refined graph."""
     reg: float = 1e-3
     """Weight of the mean squares of the batch's id vectors and user preferences."""
+    penalised_tables: tuple[str, ...] = ()
+    """Modalities of which the preferences of all users are penalised besides: none in the authors'
+    code, the images in MMRec's."""
     released_flow: bool = False
     """Send the routing's messages from users to items, as the released code does; no message
     then reaches a user, and routing leaves the preferences as they are."""
@@ -137,6 +140,8 @@ def _loss(
     squares = jnp.square(nodes.ids[user]).mean(1) + jnp.square(nodes.ids[items]).mean((1, 2))
     squares = squares + sum(jnp.square(p[user]).mean(1) for p in nodes.preferences)
     norms = global_mean(squares, axis, where=where)
+    tables = zip(features, nodes.preferences, strict=True)
+    norms += sum(jnp.square(p).mean() for n, p in tables if n in model.config.penalised_tables)
     return rank + model.config.reg * norms, Aux(state, {"rank": rank, "norms": norms})
 
 

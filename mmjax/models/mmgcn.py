@@ -40,6 +40,9 @@ class MMGCNConfig:
     """Features with more entries than this are long; others enter as they are."""
     reg: float = 1e-3
     """Weight of the mean squares of the batch's id vectors and of the users' preferences."""
+    penalised: tuple[str, ...] = ()
+    """Modalities whose preferences are penalised; none named means all. The authors' code and
+    MMRec penalise those of the images alone."""
     trainable_ids: bool = True
     """Train the id vectors and the users' preferences. False keeps them at their random start,
     as the released code does, which never registers them as parameters."""
@@ -122,7 +125,9 @@ def _loss(
     rank = global_mean(info_bpr(scores[:, 0], scores[:, 1:]), axis, where=where)
     squares = jnp.square(nodes.ids[user]).mean(1) + jnp.square(nodes.ids[items]).mean((1, 2))
     norms = global_mean(squares, axis, where=where)
-    norms = norms + sum(jnp.square(p).mean() for p in nodes.preferences)
+    penalised = model.config.penalised or tuple(features)
+    tables = zip(features, nodes.preferences, strict=True)
+    norms = norms + sum(jnp.square(p).mean() for name, p in tables if name in penalised)
     return rank + model.config.reg * norms, Aux(state, {"rank": rank, "norms": norms})
 
 

@@ -1,0 +1,46 @@
+"""Write `official_*.npz`: what the authors' code computes on the small parity cases.
+
+    python -m tests.golden.make_official --mmrec CHECKOUT
+
+Every option is a checkout of the repository it names; models of repositories that are not given
+are left as they are. Needs PyTorch (extra `parity`) and torch_geometric. The records hold numbers
+alone, and say which repository and commit gave them.
+"""
+
+import argparse
+from dataclasses import asdict
+from pathlib import Path
+
+import torch
+
+from tests.golden import official_mmrec
+from tests.golden.official_torch import commit, on_cpu
+from tests.parity.official_cases import CASES
+from tests.parity.records import save
+
+DRIVERS = {"mmrec": official_mmrec}
+
+
+def main() -> None:
+    """Write one file a case beside this script."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    for name, driver in DRIVERS.items():
+        parser.add_argument(f"--{name}", type=Path, help=f"checkout of {driver.REPOSITORY}")
+    given = vars(parser.parse_args())
+    on_cpu()
+    for key, driver in DRIVERS.items():
+        if (checkout := given[key]) is None:
+            continue
+        driver.prepare(checkout)
+        for name, case in CASES.items():
+            if case.model not in driver.MODELS:
+                continue
+            path = Path(__file__).with_name(f"official_{name}.npz")
+            header = {"case": asdict(case), "repository": driver.REPOSITORY}
+            header |= {"commit": commit(checkout), "torch": torch.__version__}
+            save(path, driver.record(case), dtype="float32", **header)
+            print(f"{path.name}: {path.stat().st_size} bytes")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,151 @@
+"""Small random problems on which recommenders are compared with their authors' code.
+
+A record holds the inputs, the weights under ``state/<official name>``, and what the official code
+computes: ``users`` and ``items`` (vectors), ``scores``, ``loss``, ``part/<name>`` and
+``grad/<official name>``. Needs NumPy alone.
+"""
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+
+WIDTHS = {"image": 8, "text": 5}
+WIDTH = 4
+LATENT = 6
+
+
+@dataclass(frozen=True)
+class Case:
+    """One problem of one model; `settings` are of the official code, by its own names."""
+
+    model: str
+    settings: Mapping[str, Any] = field(default_factory=dict)
+    widths: Mapping[str, int] = field(default_factory=lambda: WIDTHS)
+    n_users: int = 7
+    n_items: int = 9
+    batch: int = 12
+    negatives: int = 1
+    seed: int = 0
+
+
+_LARGER: dict[str, Any] = {"n_users": 13, "n_items": 11, "batch": 20, "seed": 1}
+
+
+def _cases() -> Iterator[tuple[str, Case]]:
+    """A small problem of each model, then a larger one under other settings."""
+    text: Any = {"widths": {"text": 6}}
+    for model, first, second, more in (
+        ("vbpr", {"reg_weight": 0.3}, {"reg_weight": 0.2}, text),
+        (
+            "freedom",
+            {"reg_weight": 0.4, "knn_k": 3, "n_mm_layers": 1, "mm_image_weight": 0.1},
+            {"reg_weight": 0.2, "knn_k": 4, "n_mm_layers": 2, "mm_image_weight": 0.3},
+            {},
+        ),
+        ("bm3", {"n_layers": 1, "reg_weight": 0.1}, {"n_layers": 2, "reg_weight": 0.3}, {}),
+        (
+            "lattice",
+            {"knn_k": 3, "lambda_coeff": 0.6, "reg_weight": 0.1},
+            {"knn_k": 4, "lambda_coeff": 0.9, "reg_weight": 0.2, "n_layers": 2},
+            {},
+        ),
+        ("mmgcn", {"reg_weight": 0.3}, {"reg_weight": 0.2}, text),
+        ("grcn", {"reg_weight": 0.3}, {"reg_weight": 0.2}, {}),
+        ("grcn_paper", {"reg_weight": 0.3, "routing_to_users": True}, None, {}),
+        (
+            "mgcn",
+            {"knn_k": 3, "n_ui_layers": 2, "n_layers": 1, "reg_weight": 0.1, "cl_loss": 0.3},
+            {"knn_k": 4, "n_ui_layers": 1, "n_layers": 2, "reg_weight": 0.2, "cl_loss": 0.1},
+            {},
+        ),
+        (
+            "lgmrec",
+            {
+                "n_ui_layers": 2,
+                "n_mm_layers": 2,
+                "n_hyper_layer": 1,
+                "hyper_num": 3,
+                "alpha": 0.3,
+                "cl_weight": 0.1,
+                "reg_weight": 0.3,
+            },
+            {
+                "n_ui_layers": 1,
+                "n_mm_layers": 1,
+                "n_hyper_layer": 2,
+                "hyper_num": 5,
+                "alpha": 0.6,
+                "cl_weight": 0.2,
+                "reg_weight": 0.1,
+            },
+            {},
+        ),
+        (
+            "smore",
+            {
+                "n_ui_layers": 3,
+                "n_layers": 1,
+                "image_knn_k": 4,
+                "text_knn_k": 2,
+                "reg_weight": 0.1,
+                "cl_loss": 0.3,
+            },
+            {
+                "n_ui_layers": 2,
+                "n_layers": 2,
+                "image_knn_k": 3,
+                "text_knn_k": 5,
+                "reg_weight": 0.2,
+                "cl_loss": 0.1,
+            },
+            {},
+        ),
+        (
+            "slmrec",
+            {"layer_num": 3, "ssl_alpha": 0.3, "ssl_temp": 0.5},
+            {"layer_num": 1, "ssl_alpha": 0.7, "ssl_temp": 0.9},
+            {},
+        ),
+    ):
+        yield model, Case(model.removesuffix("_paper"), first)
+        if second is not None:
+            yield f"{model}_larger", Case(model, second, **_LARGER, **more)
+
+
+CASES = dict(_cases())
+
+
+def gumbel(case: Case) -> list[list[np.ndarray]]:
+    """Noise of LGMRec's memberships: for each modality that of the items and that of the users."""
+    draw = np.random.default_rng(2000 + case.seed)
+    shapes = [(n, case.settings["hyper_num"]) for n in (case.n_items, case.n_users)]
+    return [[draw.gumbel(size=s).astype(np.float32) for s in shapes] for _ in range(2)]
+
+
+def inputs(case: Case) -> dict[str, np.ndarray]:
+    """Distinct pairs, features, and a batch with repeated rows and unseen negatives.
+
+    The last item has no pair, and in the larger problems the last user has none either. All
+    numbers are exact in float32.
+    """
+    draw = np.random.default_rng(case.seed)
+    users, items = case.n_users - (case.n_users > 10), case.n_items - 1
+    linked = draw.random((users, items)) < 0.35
+    linked[np.arange(users), draw.integers(items, size=users)] = True
+    linked[draw.integers(users, size=items), np.arange(items)] = True
+    pairs = np.argwhere(linked)
+    pairs = pairs[draw.permutation(len(pairs))]
+    rows = pairs[draw.integers(len(pairs), size=case.batch)]
+    seen = np.zeros((case.n_users, case.n_items), bool)
+    seen[pairs[:, 0], pairs[:, 1]] = True
+    unseen = [
+        draw.choice(np.flatnonzero(~seen[u]), size=case.negatives, replace=True) for u in rows[:, 0]
+    ]
+    features = {
+        f"features/{name}": draw.normal(size=(case.n_items, width)).astype(np.float32)
+        for name, width in case.widths.items()
+    }
+    batch = {"user": rows[:, 0], "item": rows[:, 1], "negatives": np.array(unseen)}
+    return {"pairs": pairs, **batch, **features}

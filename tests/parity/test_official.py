@@ -1,0 +1,107 @@
+"""Recommenders against stored results of their authors' code; needs no PyTorch."""
+
+import dataclasses
+import itertools
+from pathlib import Path
+
+import jax
+import numpy as np
+import pytest
+
+from mmjax.models import freedom, mmgcn
+from tests.parity.official_cases import CASES, gumbel
+from tests.parity.official_models import MODELS, mmgcn_config
+from tests.parity.official_ours import results, task_of, tree
+from tests.parity.records import load, with_prefix
+
+pytestmark = pytest.mark.parity
+GOLDEN = Path(__file__).parents[1] / "golden"
+
+
+def near(what, got, want, rtol=1e-5, floor=1e-2):
+    """Errors are relative to the largest entry of an array, or to `floor` where that is larger."""
+    assert jax.tree.structure(got) == jax.tree.structure(want), what
+    leaves = zip(jax.tree_util.tree_leaves_with_path(got), jax.tree.leaves(want), strict=True)
+    for (path, left), right in leaves:
+        message = what + jax.tree_util.keystr(path)
+        atol = rtol * max(floor, float(np.abs(right).max(initial=0.0)))
+        np.testing.assert_allclose(left, right, rtol=0, atol=atol, err_msg=message)
+
+
+@pytest.fixture
+def noise(monkeypatch):
+    """Lets our draws of Gumbel noise be those of a case: a table a modality, users first."""
+
+    def use(case):
+        drawn = [np.concatenate([users, items]) for items, users in gumbel(case)]
+        tables = itertools.cycle(drawn)
+        monkeypatch.setattr(jax.random, "gumbel", lambda *_: jax.numpy.asarray(next(tables)))
+
+    return use
+
+
+def given(name):
+    """A case, its record and our model for it."""
+    _, record = load(GOLDEN / f"official_{name}.npz")
+    return CASES[name], record, MODELS[CASES[name].model](CASES[name], record)
+
+
+def gradients(ours, record, prefix="grad/"):
+    return tree(ours.names, with_prefix(record, prefix))
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_vectors_loss_parts_and_gradients(name, noise):
+    case, record, ours = given(name)
+    if case.model == "lgmrec":
+        noise(case)
+    found = results(ours, record)
+    near("loss", found["loss"], record["loss"])
+    near("part ", found["parts"], with_prefix(record, "part/"))
+    near("users", found["users"], record["users"])
+    near("items", found["items"], record["items"])
+    near("gradient ", found["grads"], gradients(ours, record))
+    scores = np.asarray(found["users"]) @ np.asarray(found["items"]).T
+    # SLMRec's authors return probabilities, which rank the same.
+    near(
+        "scores", 1 / (1 + np.exp(-scores)) if case.model == "slmrec" else scores, record["scores"]
+    )
+
+
+@pytest.mark.parametrize("name", [n for n in CASES if n.startswith("lattice")])
+def test_lattice_keeps_its_item_graph_within_an_epoch(name):
+    _, record, ours = given(name)
+    later = results(ours, record, results(ours, record)["state"])
+    near("loss", later["loss"], record["later/loss"])
+    near("gradient ", later["grads"], gradients(ours, record, "later/grad/"))
+    assert not np.asarray(later["grads"]["mix"]).any()
+
+
+def test_freedom_normalises_what_pruning_leaves():
+    """A draw of ours that keeps the same edges gives the same graph."""
+    case, record, _ = given("freedom")
+    task, keep = task_of(case, record), 3.5 / len(record["pairs"])
+    config = freedom.FREEDOMConfig(neighbours=3, dropout=1 - keep)
+    epoch, edges = freedom.build(config, task).epoch, task.adjacency().structure
+    keys = jax.random.split(jax.random.key(0), 1 << 15)
+    drawn = jax.jit(jax.vmap(lambda key: epoch(key)["weights"]))(keys)
+    want = record["pruned"][np.asarray(edges.receivers), np.asarray(edges.senders)]
+    same = np.flatnonzero(((np.asarray(drawn) > 0) == (want > 0)).all(1))
+    assert len(same)
+    near("weights", drawn[same[0]], want)
+
+
+def test_mmgcn_with_constant_ids_as_released():
+    case, record, free = given("mmgcn")
+    fixed = {k: x for k, x in free.names.items() if k.endswith(("_embedding", "_preference"))}
+    config = dataclasses.replace(mmgcn_config(case), trainable_ids=False)
+    ours = dataclasses.replace(
+        free,
+        objective=mmgcn.build(config, task_of(case, record)),
+        names={k: x for k, x in free.names.items() if k not in fixed},
+        state={f"frozen/{k}": x for k, x in fixed.items()},
+    )
+    found = results(ours, record)
+    near("loss", found["loss"], record["loss"])
+    near("items", found["items"], record["items"])
+    near("gradient ", found["grads"], gradients(ours, record))
