@@ -111,14 +111,16 @@ def pairs_source(
     batch_size = min(batch_size, len(pairs))
     negatives = Partial(_unseen, unseen) if unseen is not None else Partial(_Uniform(n_items))
     return Source(
-        epoch=Partial(_Shuffle(len(pairs), batch_size)),
+        epoch=Partial(Shuffle(len(pairs), batch_size)),
         batch=Partial(_Rows(n_negatives), jnp.asarray(pairs, jnp.int32), negatives),
         steps_per_epoch=-(-len(pairs) // batch_size),
     )
 
 
 @dataclass(frozen=True)
-class _Shuffle:
+class Shuffle:
+    """The plan of an epoch that visits n rows in random order, as `sampling.epoch_batches`."""
+
     n: int
     batch_size: int
 
@@ -195,7 +197,7 @@ def triples_source(
     n = len(pairs) * n_negatives
     batch_size = min(batch_size, n)
     return Source(
-        epoch=Partial(_Shuffle(n, batch_size)),
+        epoch=Partial(Shuffle(n, batch_size)),
         batch=Partial(_triples, rows, negatives),
         steps_per_epoch=-(-n // batch_size),
     )
