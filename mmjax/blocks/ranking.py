@@ -253,16 +253,52 @@ def _evaluate(
     precision: lax.PrecisionLike,
 ) -> dict[str, Array]:
     ids = rank(task, user_vectors, item_vectors, k=max(ks), score=score, precision=precision)
+    finite = jnp.isfinite(user_vectors).all() & jnp.isfinite(item_vectors).all()
+    return {
+        name: jnp.where(finite, x, jnp.nan) if jnp.issubdtype(x.dtype, jnp.floating) else x
+        for name, x in judge(task, ids, ks=ks, ndcg=ndcg).items()
+    }
+
+
+@partial(jax.jit, static_argnames=("ks", "ndcg"))
+def judge(
+    task: RankingTask,
+    ids: Int[Array, "u k"],
+    *,
+    ks: Sequence[int] = (5, 10, 20, 50),
+    ndcg: str = "standard",
+) -> dict[str, Array]:
+    """The metrics of `evaluate` for rankings made elsewhere, such as by a search over item ids.
+
+    Args:
+        task: from `ranking_task`; what users have seen is not looked at.
+        ids: items of each of `task.users`, best first, each at most once; -1 is a miss.
+        ks: values of K, a hashable tuple, at most as large as there are columns.
+        ndcg: see `evaluate`.
+
+    Raises:
+        ValueError: a K is larger than the rankings are long, or there is no such `ndcg`.
+    """
+    ks = _checked(ks, ndcg)
+    if max(ks) > ids.shape[1]:
+        raise ValueError(f"judge: ks = {ks}, but the rankings have {ids.shape[1]} items")
     hits = _is_relevant(task, ids)
     relevant = task.start[1:] - task.start[:-1]
-    finite = jnp.isfinite(user_vectors).all() & jnp.isfinite(item_vectors).all()
     result = {"relevant": relevant}
     for k in ks:
         result[f"hits@{k}"] = hits[:, :k].sum(1, dtype=jnp.int32)
         for name, metric in {**METRICS, "ndcg": NDCG[ndcg]}.items():
-            value = metric(hits, jnp.maximum(relevant, 1), k)
-            result[f"{name}@{k}"] = jnp.where(finite, value, jnp.nan)
+            result[f"{name}@{k}"] = metric(hits, jnp.maximum(relevant, 1), k)
     return result
+
+
+def _checked(ks: Sequence[int], ndcg: str) -> tuple[int, ...]:
+    ks = tuple(ks)
+    if not ks or len(set(ks)) != len(ks) or min(ks) < 1:
+        raise ValueError(f"ks = {ks}; give distinct numbers, each 1 or more")
+    if ndcg not in NDCG:
+        raise ValueError(f"ndcg {ndcg!r} is none of {', '.join(NDCG)}")
+    return ks
 
 
 def evaluate(
@@ -295,13 +331,14 @@ def evaluate(
         ValueError: `ks` is empty, repeats or holds a number below 1, there is no such `ndcg`, or
             there are not as many vectors as the task has users and items.
     """
-    ks = tuple(ks)
-    if not ks or len(set(ks)) != len(ks) or min(ks) < 1:
-        raise ValueError(f"evaluate: ks = {ks}; give distinct numbers, each 1 or more")
-    if ndcg not in NDCG:
-        raise ValueError(f"evaluate: ndcg {ndcg!r} is none of {', '.join(NDCG)}")
     return _evaluate(
-        task, user_vectors, item_vectors, ks=ks, ndcg=ndcg, score=score, precision=precision
+        task,
+        user_vectors,
+        item_vectors,
+        ks=_checked(ks, ndcg),
+        ndcg=ndcg,
+        score=score,
+        precision=precision,
     )
 
 

@@ -288,3 +288,25 @@ def test_ndcg_has_two_ideals(case):
     np.testing.assert_array_equal(other["recall@300"], usual["recall@300"])
     with pytest.raises(ValueError, match="'lists' is none of standard, list"):
         ranking.evaluate(task, *as_jax(u, i), ndcg="lists")
+
+
+def test_rankings_made_elsewhere_are_judged_alike(case):
+    n_users, n_items, seen, held_out, u, i = case
+    task = ranking.ranking_task(held_out, seen, n_users, n_items)
+    ids = ranking.rank(task, *as_jax(u, i), k=20)
+    expected = ranking.evaluate(task, *as_jax(u, i), ks=(5, 20))
+    found = ranking.judge(task, ids, ks=(5, 20))
+    assert found.keys() == expected.keys()
+    for name, values in expected.items():
+        np.testing.assert_array_equal(found[name], values)
+    with pytest.raises(ValueError, match="the rankings have 20 items"):
+        ranking.judge(task, ids, ks=(21,))
+
+
+def test_misses_keep_their_ranks():
+    """Three relevant items, hits at the first and the third rank; the second is no item."""
+    held_out = np.array([[0, 1], [0, 2], [0, 5]])
+    task = ranking.ranking_task(held_out, np.zeros((0, 2), int), 1, 6)
+    found = ranking.judge(task, jnp.array([[5, -1, 1, 0]]), ks=(4,))
+    np.testing.assert_allclose(found["ndcg@4"], [0.70392], atol=1e-5)
+    np.testing.assert_allclose(found["recall@4"], [2 / 3], rtol=1e-6)
