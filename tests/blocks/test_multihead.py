@@ -4,8 +4,6 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from hypothesis import given, settings
-from hypothesis import strategies as st
 from numpy.testing import assert_allclose
 
 from mmjax.blocks.multihead import attend, causal, visible
@@ -32,17 +30,24 @@ def test_by_hand():
     assert_allclose(attend(q, k, v, scale=0.5, where=where).ravel(), [9.0])
 
 
-@settings(max_examples=15)
-@given(st.integers(0, 999), st.integers(1, 6), st.integers(1, 7), st.integers(1, 3), st.booleans())
-def test_equals_the_one_in_jax(seed, queries, keys, heads, is_causal):
-    q, k, v = _qkv(seed, (2,), queries, keys, heads, 4, 4)
-    bias = jax.random.normal(jax.random.key(seed + 1), (1, heads, queries, keys))
-    where = jax.random.bernoulli(jax.random.key(seed + 2), 0.6, (2, 1, queries, keys))
+@pytest.mark.parametrize(
+    ("queries", "keys", "heads", "is_causal"),
+    [(1, 1, 1, False), (4, 6, 3, False), (5, 5, 2, True), (1, 7, 2, True)],
+)
+def test_equals_the_one_in_jax(queries, keys, heads, is_causal):
+    q, k, v = _qkv(queries, (2,), queries, keys, heads, 4, 4)
+    bias = jax.random.normal(jax.random.key(10), (1, heads, queries, keys))
+    where = jax.random.bernoulli(jax.random.key(11), 0.6, (2, 1, queries, keys))
     where = where.at[..., 0].set(True)
     if is_causal:
         where = where & causal(queries, keys)
-    got = attend(q, k, v, bias=bias, where=where, scale=0.3)
-    want = jax.nn.dot_product_attention(q, k, v, bias, where, scale=0.3)
+
+    @jax.jit
+    def both(q, k, v):
+        want = jax.nn.dot_product_attention(q, k, v, bias, where, scale=0.3)
+        return attend(q, k, v, bias=bias, where=where, scale=0.3), want
+
+    got, want = both(q, k, v)
     assert_allclose(got, want, atol=2e-6)
 
 
@@ -118,10 +123,10 @@ def test_dropout_of_weights_is_unbiased_and_needs_a_key(getkey):
     q, k, v = _qkv(7)
     want = attend(q, k, v)
     assert_allclose(attend(q, k, v, rate=0.5), want)
-    keys = jax.random.split(getkey(), 2000)
+    keys = jax.random.split(getkey(), 1000)
     drawn = jax.vmap(lambda key: attend(q, k, v, rate=0.5, rng=key))(keys)
     assert float(jnp.abs(drawn[0] - want).max()) > 0.1
-    assert_allclose(drawn.mean(0), want, atol=0.12)
+    assert_allclose(drawn.mean(0), want, atol=0.17)
 
 
 def test_a_mask_without_all_axes_is_refused():

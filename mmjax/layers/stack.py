@@ -1,0 +1,176 @@
+"""Transformer layers one after the other, whole or one position at a time.
+
+Axes: b batch, q positions, s positions of a memory, m width, h heads, w beams, t positions of a
+cache.
+"""
+
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+
+from flax import linen as nn
+from jax import Array
+from jaxtyping import Bool, Float, Int, Shaped
+
+from mmjax.blocks.multihead import causal, visible
+from mmjax.layers.attention import KeysValues
+from mmjax.layers.norms import norm
+from mmjax.layers.relative_bias import RelativeBias
+from mmjax.layers.transformer import Block, BlockConfig
+
+Cache = tuple[KeysValues, ...]
+"""Keys and values of earlier positions, a layer: leaves ``[b, w, t, h, d]``.
+
+A beam search that goes on from other beams takes every leaf along axis 1 by the parents.
+"""
+
+
+class Fixed(NamedTuple):
+    """What all steps read and none changes."""
+
+    memory: tuple[KeysValues, ...]
+    """Keys and values of the memory, a layer, ``[b, s, h, d]``: one copy for all beams."""
+    where: Bool[Array, "b 1 1 s"] | None
+    """Which of the memory are no padding; None is all."""
+
+
+class States(NamedTuple):
+    """Outputs of a stack."""
+
+    output: Float[Array, "b q m"]
+    """Of the last layer, behind the last norm where there is one."""
+    hidden: tuple[Float[Array, "b q m"], ...]
+    """Input of the first layer, then the output of each; none of them behind the last norm."""
+
+
+@dataclass(frozen=True)
+class StackConfig:
+    """Layers that share a configuration."""
+
+    block: BlockConfig
+    """The layer."""
+    layers: int
+    """How many of it."""
+    causal: bool = False
+    """Positions see themselves and earlier ones only."""
+    final_norm: bool = False
+    """Normalise the last layer's output, as the pre-norm form needs it."""
+    buckets: int = 0
+    """Buckets of a relative position bias that all layers share (T5); 0: none."""
+    max_distance: int = 128
+    """Distance from which on all share a bucket."""
+    bias_init: Any = nn.initializers.normal(0.02)
+    """Initialiser of that bias."""
+
+
+class Stack(nn.Module):
+    """`StackConfig.layers` blocks, named ``layer_0`` on."""
+
+    config: StackConfig
+
+    def setup(self) -> None:
+        c = self.config
+        self.layer = [Block(c.block) for _ in range(c.layers)]
+        if c.final_norm:
+            b = c.block
+            self.final_norm = norm(b.norm, b.eps, affine=b.affine_norm, dtype=b.dtype)
+        if c.buckets:
+            self.relative_bias = RelativeBias(
+                c.block.heads, c.buckets, c.max_distance, not c.causal, c.bias_init
+            )
+
+    def __call__(
+        self,
+        x: Float[Array, "b q m"],
+        mask: Shaped[Array, "b q"] | None = None,
+        *,
+        memory: Float[Array, "b s m"] | None = None,
+        memory_mask: Shaped[Array, "b s"] | None = None,
+        train: bool = False,
+    ) -> States:
+        """Apply all layers to all positions.
+
+        Args:
+            x: input.
+            mask: 1 or True at tokens, 0 at padding, whose content then changes no token; None is
+                no padding.
+            memory: what layers with `BlockConfig.cross` attend to.
+            memory_mask: its padding.
+            train: draw dropout from the stream "dropout".
+
+        Raises:
+            ValueError: a memory is missing, or given to layers that do not attend to one.
+        """
+        length = x.shape[1]
+        where = None if mask is None else visible(mask)
+        if self.config.causal:
+            where = causal(length) if where is None else causal(length) & where
+        bias = self.relative_bias(length, length) if self.config.buckets else None
+        hidden = [x]
+        for block in self.layer:
+            x = block(
+                x,
+                where=where,
+                bias=bias,
+                memory=memory,
+                memory_where=None if memory_mask is None else visible(memory_mask),
+                train=train,
+            )
+            hidden.append(x)
+        return States(self._finish(x), tuple(hidden))
+
+    def _finish(self, x: Array) -> Array:
+        return self.final_norm(x) if self.config.final_norm else x
+
+    def start(
+        self,
+        memory: Float[Array, "b s m"],
+        mask: Shaped[Array, "b s"] | None = None,
+        *,
+        beams: int,
+        length: int,
+    ) -> tuple[Fixed, Cache]:
+        """Before the first `step`: the memory's keys and values, and an empty cache.
+
+        Args:
+            memory: what the layers attend to.
+            mask: its padding.
+            beams: beams w of each row.
+            length: positions t that the cache holds, the most that will be decoded.
+        """
+        fixed = Fixed(
+            tuple(block.remember(memory) for block in self.layer),
+            None if mask is None else visible(mask),
+        )
+        return fixed, tuple(block.empty(len(memory), beams, length) for block in self.layer)
+
+    def step(
+        self,
+        cache: Cache,
+        fixed: Fixed,
+        x: Float[Array, "b w m"],
+        position: int | Int[Array, ""],
+    ) -> tuple[Float[Array, "b w m"], Cache]:
+        """All layers at one position of each beam; equals that position of the whole.
+
+        Args:
+            cache: earlier positions.
+            fixed: from `start`.
+            x: the position's input, one a beam.
+            position: in [0, t), the same for all beams.
+
+        Raises:
+            ValueError: the layers are not causal, or the cache has no such position.
+        """
+        if not self.config.causal:
+            raise ValueError("only causal layers go step by step: StackConfig.causal is False")
+        length = cache[0].key.shape[2]
+        if isinstance(position, int) and not 0 <= position < length:
+            raise ValueError(f"position {position} is outside a cache of {length}: start a longer")
+        bias = self.relative_bias.at(position, length) if self.config.buckets else None
+        joined = []
+        for block, old, memory in zip(self.layer, cache, fixed.memory, strict=True):
+            x, new = block.step(
+                x, old, position, bias=bias, memory=memory, memory_where=fixed.where
+            )
+            joined.append(new)
+        return self._finish(x), tuple(joined)
