@@ -3,9 +3,13 @@
 Axes: b rows of this device's share of the batch, n rows of the whole batch.
 """
 
+from typing import TypeVar
+
 import jax.numpy as jnp
 from jax import Array, lax
 from jaxtyping import Bool, Num, Shaped
+
+T = TypeVar("T")
 
 
 def gather(x: Shaped[Array, "b ..."], axis: str | None) -> Shaped[Array, "n ..."]:
@@ -15,6 +19,11 @@ def gather(x: Shaped[Array, "b ..."], axis: str | None) -> Shaped[Array, "n ..."
     candidates on any number of devices.
     """
     return x if axis is None else lax.all_gather(x, axis, tiled=True)
+
+
+def over_devices(tree: T, axis: str | None) -> T:
+    """Every array of `tree` summed over the devices of the mapped `axis`, entry by entry."""
+    return tree if axis is None else lax.psum(tree, axis)
 
 
 def global_mean(
@@ -38,5 +47,4 @@ def global_sum(
     """
     if where is not None:
         x = jnp.where(where.reshape(where.shape + (1,) * (x.ndim - 1)), x, 0)
-    total = jnp.sum(x)
-    return total if axis is None else lax.psum(total, axis)
+    return over_devices(jnp.sum(x), axis)

@@ -7,7 +7,7 @@ import jax.numpy as jnp
 import pytest
 from numpy.testing import assert_allclose, assert_array_equal
 
-from mmjax.blocks.collectives import gather, global_mean, global_sum
+from mmjax.blocks.collectives import gather, global_mean, global_sum, over_devices
 
 ROWS = jnp.arange(16.0).reshape(16, 1) + jnp.array([[0.0, 0.5]])
 WHERE = jnp.arange(16) % 3 > 0
@@ -22,6 +22,14 @@ def test_gather():
     assert gather(ROWS, None) is ROWS
     got = _mapped(gather, ROWS)
     assert_array_equal(got, jnp.broadcast_to(ROWS, got.shape))
+
+
+def test_a_tree_is_summed_entry_by_entry():
+    tree = {"a": ROWS, "b": jnp.ones(16)}
+    assert over_devices(tree, None) is tree
+    got = _mapped(lambda x, axis: over_devices({"a": x, "b": jnp.ones(())}, axis), ROWS)
+    assert_allclose(got["a"], jnp.broadcast_to(ROWS.reshape(8, 2, 2).sum(0), (8, 2, 2)))
+    assert_allclose(got["b"], jnp.full(8, 8.0))
 
 
 def test_global_mean_divides_by_the_rows_that_count():
