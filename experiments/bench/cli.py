@@ -22,7 +22,7 @@ def _bench(arguments: Sequence[str]) -> int:
     if unknown := [m for m in flags.models if m not in METHODS]:
         raise ValueError(f"--models {' '.join(unknown)}: choose from {', '.join(METHODS)}")
     from experiments.bench.bench import bench
-    from experiments.common.run import Interrupted
+    from experiments.common.seeds import Interrupted
     from experiments.common.train import INTERRUPTED
     from mmjax.viz import tables
 

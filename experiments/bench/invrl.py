@@ -17,8 +17,8 @@ from jaxtyping import Float
 from experiments.common.config import Run
 from experiments.common.grouped import grouped_source
 from experiments.common.problem import build_optimiser, build_task, load_data, shrink
-from experiments.common.run import Interrupted, Outcome
 from experiments.common.run import run as run_one
+from experiments.common.seeds import Interrupted, Outcome
 from mmjax.blocks.invariance import gates
 from mmjax.blocks.sampling import negative_index
 from mmjax.data.files import atomic_path

@@ -11,12 +11,13 @@ from typing import Any, Generic, Literal, TypeVar
 from mmjax.training.config import EXECUTION, FitConfig, execution_fields, to_json
 
 ModelT = TypeVar("ModelT")
+RunT = TypeVar("RunT")
 _HOW = {EXECUTION: True}
 
 
 @dataclass(frozen=True)
-class Optim:
-    """Adam and the batches it sees."""
+class Adam:
+    """Adam and the size of the batches it sees."""
 
     learning_rate: float = 1e-3
     """Step size of Adam (betas 0.9 and 0.999)."""
@@ -25,9 +26,15 @@ class Optim:
     floor: float = 0.0
     """The step size stops decaying before it falls below this."""
     batch_size: int = 2048
-    """Training pairs a step."""
+    """Training pairs, or sequences, a step."""
     weight_decay: float = 0.0
     """Multiple of the parameters that is added to the gradient before Adam (coupled L2)."""
+
+
+@dataclass(frozen=True)
+class Optim(Adam):
+    """Adam and the batches it sees."""
+
     negatives: int = 1
     """Negatives drawn for each pair."""
     sampler: Literal["unseen", "uniform", "fixed"] = "unseen"
@@ -36,15 +43,42 @@ class Optim:
     its own (MetaMMF)."""
 
 
+class Identified:
+    """What the dataclass of a run's flags can say about itself."""
+
+    seed: int
+    seeds: int
+
+    def identity(self) -> dict[str, Any]:
+        """What decides the result of a run for a seed, as plain JSON values; paths do not."""
+        plain = to_json(self)
+        for path in execution_fields(self):
+            *parents, name = path.split(".")
+            node = plain
+            for parent in parents:
+                node = node[parent]
+            del node[name]
+        return plain
+
+    def digest(self) -> str:
+        """Short hash of `identity` and the seeds, for folder names."""
+        key = json.dumps([self.identity(), self.seed, self.seeds], sort_keys=True)
+        return hashlib.sha256(key.encode()).hexdigest()[:12]
+
+    def seed_list(self) -> tuple[int, ...]:
+        """The seeds of the run."""
+        return tuple(range(self.seed, self.seed + self.seeds))
+
+
 @dataclass(frozen=True)
-class Run(Generic[ModelT]):
+class Run(Identified, Generic[ModelT]):
     """One method on one data set."""
 
     model: ModelT
     """Hyper-parameters of the method."""
     data: str = "lastfm_2k"
-    """Data set: lastfm_2k, tiktok, ml_small_mm, amazon_baby, amazon_sports, amazon_clothing,
-    communities (synthetic), or a folder in MMRec's format."""
+    """Data set: lastfm_2k, tiktok, ml_small_mm, amazon_beauty, amazon_toys, amazon_baby,
+    amazon_sports, amazon_clothing, communities (synthetic), or a folder in MMRec's format."""
     method: str = "mig_gt"
     """Method, a key of `experiments.common.methods.METHODS`; presets exist for each data set."""
     optim: Optim = field(default_factory=Optim)
@@ -77,28 +111,8 @@ class Run(Generic[ModelT]):
     manual_dir: Path | None = field(default=None, metadata=_HOW)
     """Where data sets that cannot be shipped were put by hand."""
 
-    def identity(self) -> dict[str, Any]:
-        """What decides the result of a run for a seed, as plain JSON values; paths do not."""
-        plain = to_json(self)
-        for path in execution_fields(self):
-            *parents, name = path.split(".")
-            node = plain
-            for parent in parents:
-                node = node[parent]
-            del node[name]
-        return plain
 
-    def digest(self) -> str:
-        """Short hash of `identity` and the seeds, for folder names."""
-        key = json.dumps([self.identity(), self.seed, self.seeds], sort_keys=True)
-        return hashlib.sha256(key.encode()).hexdigest()[:12]
-
-    def seed_list(self) -> tuple[int, ...]:
-        """The seeds of the run."""
-        return tuple(range(self.seed, self.seed + self.seeds))
-
-
-def override(run: Run, assignments: Mapping[str, Any]) -> Run:
+def override(run: RunT, assignments: Mapping[str, Any]) -> RunT:
     """`run` with dotted fields replaced, such as ``{"model.hops": (2, 1), "seed": 3}``.
 
     Raises:

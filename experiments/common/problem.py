@@ -9,12 +9,13 @@ from typing import Any
 import jax.numpy as jnp
 import optax
 
-from experiments.common.config import Optim, Run
+from experiments.common.config import Adam, Run
 from experiments.common.methods import METHODS
 from mmjax.blocks.sampling import negative_index
 from mmjax.data.interactions import Interactions
 from mmjax.data.load import load
 from mmjax.data.mmrec import load_mmrec
+from mmjax.data.source import NAMES, get_source
 from mmjax.data.synthetic import communities
 from mmjax.models.task import Task
 from mmjax.objective import Objective
@@ -31,10 +32,10 @@ def load_data(run: Run) -> Interactions:
     Raises:
         DataError: files are missing or broken; the message says which and what to do.
     """
-    amazon = run.data.startswith("amazon_")
-    if run.data == "communities" or (run.smoke and amazon and run.manual_dir is None):
+    elsewhere = run.data in NAMES and not get_source(run.data).shipped
+    if run.data == "communities" or (run.smoke and elsewhere and run.manual_dir is None):
         data = communities()
-        if amazon:
+        if elsewhere:
             features = {"text": data.features["text"], "image": data.features["noise"]}
             data = dataclasses.replace(data, features=features)
     elif Path(run.data).is_dir():
@@ -103,7 +104,7 @@ def build_source(run: Run, data: Interactions) -> Source:
     )
 
 
-def build_optimiser(optim: Optim, steps_per_epoch: int) -> optax.GradientTransformation:
+def build_optimiser(optim: Adam, steps_per_epoch: int) -> optax.GradientTransformation:
     """Adam whose step size is multiplied by `decay` after each epoch while it stays >= `floor`.
 
     Weight decay is coupled: it joins the gradient before the moments, as in PyTorch's Adam.
@@ -114,7 +115,7 @@ def build_optimiser(optim: Optim, steps_per_epoch: int) -> optax.GradientTransfo
     return optax.chain(optax.add_decayed_weights(optim.weight_decay), adam)
 
 
-def _step_size(optim: Optim, steps_per_epoch: int) -> optax.ScalarOrSchedule:
+def _step_size(optim: Adam, steps_per_epoch: int) -> optax.ScalarOrSchedule:
     if optim.decay == 1.0:
         return optim.learning_rate
     last = math.inf

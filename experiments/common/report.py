@@ -12,7 +12,7 @@ from experiments.common.heuristics import applicable
 from experiments.common.methods import title as method_title
 from experiments.common.problem import build_objective
 from experiments.common.results import Record, environment
-from experiments.common.run import Outcome
+from experiments.common.seeds import Outcome
 from mmjax.blocks.ranking import top_items
 from mmjax.data.interactions import Interactions
 from mmjax.viz import curves, report, tables

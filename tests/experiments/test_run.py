@@ -136,7 +136,7 @@ def test_sweep_resumes_and_selects_on_validation(tmp_path):
 
 
 def test_a_signal_stops_all_seeds_and_leaves_no_record(tmp_path, monkeypatch):
-    from experiments.common import run as module
+    from experiments.common import seeds as module
 
     calls, real = [], module.fit
 
