@@ -98,7 +98,8 @@ class GRCN(nn.Module):
         ids = self.param("id_embedding", init, (n, c.width))
         ones = jnp.ones((n, 1))
         votes, content, preferences, routed = [], [], [], []
-        for name, raw in features.items():
+        # By the alphabet, as a dict that went through jit is.
+        for name, raw in sorted(features.items()):
             items = l2_normalise(nn.leaky_relu(nn.Dense(c.width, kernel_init=init, name=name)(raw)))
             preferences.append(self.param(f"{name}_preference", init, (self.n_users, c.width)))
             users = l2_normalise(preferences[-1])
@@ -109,7 +110,6 @@ class GRCN(nn.Module):
             x = jnp.concatenate([users, items])
             attention, received = attend(graph, x)
             content.append(x + received)
-            # By name and not by number: a dict that went through jit is sorted.
             confidence = self.param(f"{name}_confidence", init, (n, 1))
             votes.append(attention * edge_dots(graph, ones, confidence))
         weights = nn.relu(functools.reduce(jnp.maximum, votes))
@@ -140,7 +140,7 @@ def _loss(
     squares = jnp.square(nodes.ids[user]).mean(1) + jnp.square(nodes.ids[items]).mean((1, 2))
     squares = squares + sum(jnp.square(p[user]).mean(1) for p in nodes.preferences)
     norms = global_mean(squares, axis, where=where)
-    tables = zip(features, nodes.preferences, strict=True)
+    tables = zip(sorted(features), nodes.preferences, strict=True)
     norms += sum(jnp.square(p).mean() for n, p in tables if n in model.config.penalised_tables)
     return rank + model.config.reg * norms, Aux(state, {"rank": rank, "norms": norms})
 

@@ -34,7 +34,8 @@ class LGMRecConfig:
     """Hyper-parameters of LGMRec, with the authors' choice for Baby."""
 
     modalities: tuple[str, ...] = ()
-    """Content modalities that are read; none named means all."""
+    """Content modalities; the InfoNCE compares a user or item of the earlier one with all of the
+    later. None named means all by the alphabet, which for image and text is the authors' order."""
     unit: bool = True
     """Scale the rows of the raw features to length one."""
     width: int = 64
@@ -67,6 +68,7 @@ class LGMRec(nn.Module):
     config: LGMRecConfig
     n_users: int
     n_items: int
+    modalities: tuple[str, ...]
 
     @nn.compact
     def __call__(
@@ -88,7 +90,8 @@ class LGMRec(nn.Module):
         ids = Embeddings(n_users, self.n_items, c.width, name="ids")()
         local = ids = lightgcn(adjacency, ids, layers=c.layers)
         hyper = {}
-        for name, x in features.items():
+        for name in self.modalities:
+            x = features[name]
             linear = self.param(f"linear_{name}", init, (x.shape[1], c.width))
             assign = self.param(f"assign_{name}", init, (x.shape[1], c.hyperedges))
             items = jnp.pad(x @ jnp.concatenate([linear, assign], axis=1), ((n_users, 0), (0, 0)))
@@ -136,11 +139,12 @@ def _predict(model: LGMRec, bound: Any, params: Any, state: Any, key: Array) -> 
 
 def build(config: LGMRecConfig, task: Task) -> Objective:
     """LGMRec on the graph and the features of a task."""
-    model = LGMRec(config, *task.sizes)
+    names = config.modalities or tuple(sorted(task.features))
+    model = LGMRec(config, *task.sizes, names)
     counts = np.ones((task.n_nodes, 1), np.float32)
     counts[: task.n_users, 0] = np.bincount(task.train[:, 0], minlength=task.n_users)
     graphs = (task.adjacency(), task.one_way("users", kind="left"))
-    bound = (task.content(config.modalities, unit=config.unit), *graphs, jnp.asarray(counts))
+    bound = (task.content(names, unit=config.unit), *graphs, jnp.asarray(counts))
     return Objective(
         Partial(lambda bound, key: dict(model.init(key, *bound, noise=False)), bound),
         Partial(functools.partial(_loss, model), bound),

@@ -33,7 +33,8 @@ class SLMRecConfig:
     """Hyper-parameters of SLMRec; MMRec gives grids for the two of the self-supervision."""
 
     modalities: tuple[str, ...] = ()
-    """Content modalities, in the order of the self-supervision; none named means all."""
+    """Content modalities, in the order of the self-supervision; none named means all by the
+    alphabet, which for image and text is MMRec's order."""
     unit: bool = True
     """Scale the rows of the raw features to length one."""
     width: int = 64
@@ -79,6 +80,7 @@ class SLMRec(nn.Module):
     config: SLMRecConfig
     n_users: int
     n_items: int
+    modalities: tuple[str, ...]
 
     def setup(self) -> None:
         """Parameters, named as the equations group them."""
@@ -94,7 +96,9 @@ class SLMRec(nn.Module):
     ) -> tuple[Float[Array, "u d"], Float[Array, "i d"], list[Float[Array, "i d"]]]:
         """Users, items, and the propagated items of each branch, ids first."""
         users, ids = jnp.split(self.ids(), [self.n_users])
-        items = [ids, *self.content(features).values()]
+        # By name: a dict that went through jit is sorted.
+        content = self.content(features)
+        items = [ids, *(content[name] for name in self.modalities)]
         # Side by side, so that all branches take one product a layer.
         x = jnp.concatenate([jnp.tile(users, len(items)), jnp.concatenate(items, axis=1)])
         x = lightgcn(graph, x, layers=self.config.layers)
@@ -143,8 +147,8 @@ def _predict(model: SLMRec, features: Any, graph: Any, params: Any, state: Any, 
 
 def build(config: SLMRecConfig, task: Task) -> Objective:
     """SLMRec on the graph and the features of a task."""
-    bound = (task.content(config.modalities, unit=config.unit), task.adjacency())
-    functions = (
-        functools.partial(f, SLMRec(config, *task.sizes)) for f in (_init, _loss, _predict)
-    )
+    names = config.modalities or tuple(sorted(task.features))
+    model = SLMRec(config, *task.sizes, names)
+    bound = (task.content(names, unit=config.unit), task.adjacency())
+    functions = (functools.partial(f, model) for f in (_init, _loss, _predict))
     return Objective(*(Partial(f, *bound) for f in functions))

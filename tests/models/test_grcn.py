@@ -131,6 +131,7 @@ def test_the_order_of_the_modalities_does_not_matter(task, getkey):
         {"params": params}, features, task.adjacency(), task.one_way("users")
     )
     assert_allclose(weights, eager.weights, atol=1e-6)
+    assert_allclose(_nodes(CONFIG, task, params).final, eager.final, atol=1e-5)
 
 
 def test_loss_by_its_definition(task, rows, getkey):
@@ -145,6 +146,16 @@ def test_loss_by_its_definition(task, rows, getkey):
     norms += sum(jnp.square(p[f"{m}_preference"][u]).mean() for m in ("text", "image"))
     assert_allclose(aux.metrics["rank"], rank, rtol=1e-5)
     assert_allclose(value, rank + 0.3 * norms, rtol=1e-5)
+
+
+def test_whole_tables_can_be_penalised_besides(task, rows, getkey):
+    objective, p = _start(CONFIG, task, getkey())
+    more, _ = _start(
+        GRCNConfig(**CONFIG.__dict__ | {"penalised_tables": ("image",)}), task, getkey()
+    )
+    values = [_loss(o, p, {}, rows, getkey())[0] for o in (objective, more)]
+    extra = 0.3 * jnp.square(p["image_preference"]).mean()
+    assert_allclose(values[1] - values[0], extra, rtol=1e-3)
 
 
 def test_rows_that_do_not_count_change_nothing(task, rows, getkey):

@@ -123,6 +123,18 @@ def test_loss_by_its_definition(task, rows, getkey):
     assert_allclose(value, rank + 0.3 * norms, rtol=1e-5)
 
 
+def test_preferences_of_named_modalities_alone_are_penalised(task, rows, getkey):
+    _, p, _ = _start(CONFIG, task, getkey())
+    norms = {}
+    for names in ((), ("image",), ("text",), ("image", "text"), ("audio",)):
+        objective = mmgcn.build(MMGCNConfig(**CONFIG.__dict__ | {"penalised": names}), task)
+        norms[names] = _loss(objective, p, {}, rows, getkey())[1].metrics["norms"]
+    assert_array_equal(norms[()], norms["image", "text"])
+    for name in ("image", "text"):
+        extra = jnp.square(p[f"{name}_preference"]).mean()
+        assert_allclose(norms[(name,)] - norms[("audio",)], extra, rtol=1e-4)
+
+
 def test_rows_that_do_not_count_change_nothing(task, rows, getkey):
     objective, p, _ = _start(CONFIG, task, getkey())
     other = {**rows, "item": rows["item"].at[3].set(2), "negatives": rows["negatives"].at[3].set(1)}

@@ -2,6 +2,7 @@
 
 import dataclasses
 
+import chex
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -62,7 +63,7 @@ def test_loss_by_its_definition(task, rows, getkey):
     params = random_like(objective.init(getkey())["params"], getkey())
     value, aux = objective.loss(params, {}, rows, getkey())
 
-    content = task.content()
+    content = task.content(("image", "text"))
     users, ids = params["ids"]["user_embedding"], params["ids"]["item_embedding"]
     tables = [ids, *(affine(params["content"][f"project_{n}"], x) for n, x in content.items())]
     branches = [lightgcn(task.adjacency(), jnp.concatenate([users, x]), layers=2) for x in tables]
@@ -126,6 +127,27 @@ def test_two_devices_agree_with_one(task, rows, getkey, devices_agree):
     objective = slmrec.build(CONFIG, task)
     params = objective.init(getkey())["params"]
     devices_agree(objective, params, rows)
+
+
+def _outputs(objective, params, rows):
+    key = jax.random.key(0)
+    return objective.loss(params, {}, rows, key)[0], objective.predict(params, {}, key)
+
+
+_compiled = jax.jit(_outputs)
+
+
+def test_the_order_of_the_modalities_is_kept_under_jit(task, rows, getkey):
+    """A dict that goes through jit comes out sorted."""
+    found = []
+    for names in (("text", "image"), ("image", "text"), ()):
+        objective = slmrec.build(dataclasses.replace(CONFIG, modalities=names), task)
+        params = random_like(objective.init(getkey())["params"], jax.random.key(1))
+        eager, compiled = _outputs(objective, params, rows), _compiled(objective, params, rows)
+        chex.assert_trees_all_close(compiled, eager, rtol=1e-4, atol=1e-5)
+        found.append(eager[0])
+    assert found[0] != found[1]
+    assert found[1] == found[2]
 
 
 def test_without_features_it_is_refused(task):
