@@ -1,6 +1,6 @@
 """Write `official_*.npz`: what the authors' code computes on the small parity cases.
 
-    python -m tests.golden.make_official --mmrec CHECKOUT
+    python -m tests.golden.make_official --mmrec CHECKOUT --meta-mmf CHECKOUT
 
 Every option is a checkout of the repository it names; models of repositories that are not given
 are left as they are. Needs PyTorch (extra `parity`) and torch_geometric. The records hold numbers
@@ -13,12 +13,12 @@ from pathlib import Path
 
 import torch
 
-from tests.golden import official_mmrec
+from tests.golden import official_meta_mmf, official_mmrec
 from tests.golden.official_torch import commit, on_cpu
 from tests.parity.official_cases import CASES
 from tests.parity.records import save
 
-DRIVERS = {"mmrec": official_mmrec}
+DRIVERS = {"mmrec": official_mmrec, "meta-mmf": official_meta_mmf}
 
 
 def main() -> None:
@@ -29,7 +29,7 @@ def main() -> None:
     given = vars(parser.parse_args())
     on_cpu()
     for key, driver in DRIVERS.items():
-        if (checkout := given[key]) is None:
+        if (checkout := given[key.replace("-", "_")]) is None:
             continue
         driver.prepare(checkout)
         for name, case in CASES.items():

@@ -31,7 +31,7 @@ def leaves(model: nn.Module) -> dict[str, Tensor]:
     return found
 
 
-def draw_weights(model: nn.Module, seed: int) -> None:
+def draw_weights(model: nn.Module, seed: int, scale: float = 0.5) -> None:
     """Double precision from here on, and every weight drawn; the values are exact in float32."""
     torch.set_default_dtype(torch.float64)
     model.double()
@@ -41,7 +41,7 @@ def draw_weights(model: nn.Module, seed: int) -> None:
                 setattr(module, name, x.detach().double().requires_grad_(x.requires_grad))
     draw = np.random.default_rng(1000 + seed)
     for x in leaves(model).values():
-        values = draw.normal(0, 0.5, x.shape).astype(np.float32)
+        values = draw.normal(0, scale, x.shape).astype(np.float32)
         x.data = torch.from_numpy(values.astype(np.float64))
 
 

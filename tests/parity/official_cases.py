@@ -5,6 +5,7 @@ computes: ``users`` and ``items`` (vectors), ``scores``, ``loss``, ``part/<name>
 ``grad/<official name>``. Needs NumPy alone.
 """
 
+import itertools
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -114,7 +115,18 @@ def _cases() -> Iterator[tuple[str, Case]]:
             yield f"{model}_larger", Case(model, second, **_LARGER, **more)
 
 
-CASES = dict(_cases())
+def _meta_mmf() -> Iterator[tuple[str, Case]]:
+    """The released layer, the paper's, and the one with whole tensors."""
+    settings: dict[str, Any] = {"R": 2, "s_dim": 3, "widths": [7, 6, 5, 4], "gcn": True}
+    three: Any = {"model": "meta_mmf", "widths": {"image": 8, "audio": 3, "text": 5}}
+    wide = settings | {"R": 4, "s_dim": 2, "widths": [6, 5, 4, 3]}
+    for layer in ("released", "cp", "full"):
+        yield f"meta_mmf_{layer}", Case(settings=settings | {"layer": layer}, **three)
+    yield "meta_mmf_cp_larger", Case(settings=wide | {"layer": "cp"}, **three, **_LARGER)
+    yield "meta_mmf_cp_mf", Case(settings=wide | {"layer": "cp", "gcn": False}, **three)
+
+
+CASES = dict(itertools.chain(_cases(), _meta_mmf()))
 
 
 def gumbel(case: Case) -> list[list[np.ndarray]]:
