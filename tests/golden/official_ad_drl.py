@@ -1,0 +1,62 @@
+"""Runs the model of an SDLZY/AD-DRL checkout on the small problems of `official_cases`."""
+
+import importlib
+import sys
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from tests.golden.official_torch import draw_weights, losses, numbers, weights
+from tests.parity.official_cases import ATTRIBUTES, Case, inputs, labels
+
+REPOSITORY = "SDLZY/AD-DRL"
+MODELS = ("ad_drl",)
+DECAYS = {"intra": "decay_f", "inter": "decay_n", "values": "decay_a", "reg": "decay_r"}
+
+
+def prepare(checkout: Path) -> None:
+    """Make a checkout importable."""
+    sys.path.insert(0, str(checkout))
+
+
+def _model(case: Case) -> Any:
+    """Its sizes of features and labels are those of Amazon's data; here the layers are smaller."""
+    model = importlib.import_module("model").ADDRL(
+        case.n_users, case.n_items, num_neg=case.negatives, **case.settings
+    )
+    chunk, width = model.embed_dim // model.n_factor, model.embed_dim
+    model.textual_mlp_2 = nn.Linear(case.widths["text"], width)
+    model.visual_mlp_2 = nn.Linear(case.widths["image"], width)
+    for name in labels(case):
+        getattr(model, f"{name}_mlp")[2] = nn.Linear(chunk, ATTRIBUTES[name])
+    for module in model.modules():
+        if isinstance(module, nn.Dropout):
+            module.p = 0.0
+    return model
+
+
+def record(case: Case) -> dict[str, np.ndarray]:
+    """What the released model computes on a case, without dropout."""
+    given, told = inputs(case), labels(case)
+    torch.set_default_dtype(torch.float32)
+    model = _model(case)
+    draw_weights(model, case.seed)
+    user, item, negatives = (torch.from_numpy(given[k]) for k in ("user", "item", "negatives"))
+    text, image = (torch.from_numpy(given[f"features/{n}"]).double() for n in ("text", "image"))
+    classes = [torch.from_numpy(told.get(n, np.zeros(case.n_items, int))) for n in ATTRIBUTES]
+
+    def loss() -> Tensor:
+        rows = (torch.stack([user, item], 1), negatives)
+        content = (text[item], image[item], text[negatives], image[negatives])
+        return model(*rows, *content, *(x[i] for i in (item, negatives) for x in classes))
+
+    model.train()
+    found = losses(model, loss, {part: {decay: 0} for part, decay in DECAYS.items()})
+    model.eval()
+    everyone, everything = torch.arange(case.n_users), torch.arange(case.n_items)
+    scores = model(everyone, everything, text, image)[0]
+    given |= {f"labels/{n}": x for n, x in told.items()}
+    return {**given, **weights(model), **found, "scores": numbers(scores)}
