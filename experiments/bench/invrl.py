@@ -24,7 +24,7 @@ from mmjax.blocks.sampling import negative_index
 from mmjax.data.files import atomic_path
 from mmjax.data.interactions import Interactions
 from mmjax.models import invrl_stages as stages
-from mmjax.models.invrl import InvRLConfig
+from mmjax.models.invrl import InvRLConfig, final_config
 from mmjax.models.task import Task
 from mmjax.objective import Objective
 from mmjax.training.fit import fit
@@ -67,9 +67,7 @@ def run(
         mask = learn_mask(single, data)
         final = dataclasses.replace(
             single,
-            model=dataclasses.replace(
-                single.model, kernel_reg=single.model.final_kernel_reg, unit=False
-            ),
+            model=dataclasses.replace(final_config(single.model), unit=False),
             workdir=folder and folder / "final",
         )
         outcomes.append(run_one(final, data=masked(single, data, mask), test=test))

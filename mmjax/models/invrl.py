@@ -10,7 +10,7 @@ k negatives, n = 1 + k candidates.
 
 import functools
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, NamedTuple
 
 import jax.numpy as jnp
@@ -39,12 +39,14 @@ class InvRLConfig:
     """A positive weighs w1 + w2 f, a negative w3 + w4 f, with f of `pointwise.degree_factors`."""
     reg: float = 1e-4
     """Weight of the users' squared norms."""
-    item_reg: float = 2.0
-    """Items' squared norms weigh this many times `reg`."""
+    item_reg: float = 1.0
+    """Items' squared norms weigh this many times `reg`, before the mask is known."""
     kernel_reg: float = 1e-2
-    """Weight of the content kernel's squared norm, before the mask is known."""
+    """Weight of the squared norms of the content kernel and its bias, before the mask is known."""
+    final_item_reg: float = 2.0
+    """`item_reg` of the final training."""
     final_kernel_reg: float = 0.1
-    """The same in the final training."""
+    """`kernel_reg` of the final training."""
     environments: int = 10
     """Groups of interactions."""
     rounds: int = 10
@@ -69,6 +71,11 @@ class InvRLConfig:
     """Factor on `alpha` and `lam` after each repetition."""
     unit: bool = True
     """Scale the rows of each modality's features to length one."""
+
+
+def final_config(config: InvRLConfig) -> InvRLConfig:
+    """The configuration of the final training, with the mask."""
+    return replace(config, item_reg=config.final_item_reg, kernel_reg=config.final_kernel_reg)
 
 
 class Factors(NamedTuple):
@@ -145,7 +152,7 @@ def _loss(
     ids = c.reg * (squares["user_embedding"] + c.item_reg * squares["item_embedding"])
     terms = {
         "rank": global_sum(losses, axis, where=batch["where"]),
-        "l2": ids + c.kernel_reg * squares["kernel"],
+        "l2": ids + c.kernel_reg * (squares["kernel"] + squares["bias"]),
     }
     return terms["rank"] + terms["l2"], Aux(state, terms)
 
@@ -160,8 +167,7 @@ def build(config: InvRLConfig, task: Task, mask: Float[Array, "c"] | None = None
     """InvRL's recommender; the loss sums over the rows, as the authors do.
 
     Args:
-        config: hyper-parameters; for the final training `kernel_reg` is to be set to
-            `final_kernel_reg`.
+        config: hyper-parameters; for the final training those of `final_config`.
         task: what to learn from.
         mask: weight of each content feature, in [0, 1]; None keeps all of them.
 

@@ -102,7 +102,7 @@ def _fit_environments(
     absolute = config.absolute * jnp.abs(kernels * mask[None, :, None]).sum() / size
     terms = {
         "rank": rank,
-        "l2": config.kernel_reg * jnp.square(kernels).sum(),
+        "l2": config.kernel_reg * sum(jnp.square(x).sum() for x in params.values()),
         "absolute": absolute,
     }
     return sum(terms.values(), jnp.zeros(())), Aux(state, terms)
@@ -176,6 +176,9 @@ def mask_learning(config: InvRLConfig, fixed: Given, repetition: int = 0) -> Obj
     The loss is ``mean_e L_e + alpha sum((spread_e(dL_e / dkernel) (mu + 1/2))^2) + lam sum(mu^2)``
     with noisy gates on the content, plus the kernel's norm; `alpha` and `lam` have grown with
     each repetition. Its gradient is of second order. `invariance.gates` of `gate` is the mask.
+
+    One draw of the noise serves all environments of a step, where the authors' code draws for
+    each; the mean is over the environments that have a row.
     """
     growth = config.growth**repetition
     weights = (jnp.asarray(config.alpha * growth), jnp.asarray(config.lam * growth))

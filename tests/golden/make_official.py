@@ -1,6 +1,6 @@
 """Write `official_*.npz`: what the authors' code computes on the small parity cases.
 
-    python -m tests.golden.make_official --mmrec CHECKOUT --meta-mmf CHECKOUT
+    python -m tests.golden.make_official --mmrec CHECKOUT --meta-mmf CHECKOUT ...
 
 Every option is a checkout of the repository it names; models of repositories that are not given
 are left as they are. Needs PyTorch (extra `parity`) and torch_geometric. The records hold numbers
@@ -13,12 +13,17 @@ from pathlib import Path
 
 import torch
 
-from tests.golden import official_meta_mmf, official_mmrec
+from tests.golden import official_ad_drl, official_invrl, official_meta_mmf, official_mmrec
 from tests.golden.official_torch import commit, on_cpu
 from tests.parity.official_cases import CASES
 from tests.parity.records import save
 
-DRIVERS = {"mmrec": official_mmrec, "meta-mmf": official_meta_mmf}
+DRIVERS = {
+    "mmrec": official_mmrec,
+    "meta-mmf": official_meta_mmf,
+    "invrl": official_invrl,
+    "ad-drl": official_ad_drl,
+}
 
 
 def main() -> None:

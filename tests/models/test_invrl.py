@@ -14,7 +14,9 @@ from mmjax.models.invrl import Factors, InvRLConfig
 from mmjax.models.invrl_stages import Given
 from tests.models.conftest import N_ITEMS, N_USERS
 
-CONFIG = InvRLConfig(width=4, environments=3, weights=(1.0, 2.0, 3.0, 0.5), reg=0.1, kernel_reg=0.2)
+CONFIG = InvRLConfig(
+    width=4, environments=3, weights=(1.0, 2.0, 3.0, 0.5), reg=0.1, item_reg=2.0, kernel_reg=0.2
+)
 WIDTH = 16
 
 # Compiled: one program is quicker than its operations one by one.
@@ -71,11 +73,17 @@ def test_loss_by_its_definition(task, rows, getkey):
     )
     assert_allclose(aux.metrics["rank"], rank, rtol=1e-5)
     square = {n: float(np.square(v).sum()) for n, v in p.items()}
-    l2 = 0.1 * (square["user_embedding"] + 2 * square["item_embedding"]) + 0.2 * square["kernel"]
+    l2 = 0.1 * (square["user_embedding"] + 2 * square["item_embedding"])
+    l2 += 0.2 * (square["kernel"] + square["bias"])
     assert_allclose(value, rank + l2, rtol=1e-5)
     vectors = objective.predict(p, {}, getkey())
     assert_allclose(vectors[1], items, atol=1e-5)
     assert vectors[0].shape == (N_USERS, 8)
+
+
+def test_the_final_training_has_weights_of_its_own():
+    final = invrl.final_config(InvRLConfig(final_item_reg=3.0, final_kernel_reg=0.7))
+    assert (final.item_reg, final.kernel_reg) == (3.0, 0.7)
 
 
 def test_a_mask_of_ones_changes_nothing_and_of_zeros_leaves_the_ids(task, getkey):
@@ -123,7 +131,7 @@ def test_each_environment_is_scored_by_its_own_kernel(task, grouped, getkey):
     expected = _by_environment(task, pretrained, p["kernel"], p["bias"], grouped)
     assert_allclose(aux.metrics["rank"], expected.sum(), rtol=1e-5)
     absolute = CONFIG.absolute * np.abs(p["kernel"]).mean((1, 2)).sum()
-    l2 = CONFIG.kernel_reg * np.square(p["kernel"]).sum()
+    l2 = CONFIG.kernel_reg * (np.square(p["kernel"]).sum() + np.square(p["bias"]).sum())
     assert_allclose(value, expected.sum() + absolute + l2, rtol=1e-5)
 
 

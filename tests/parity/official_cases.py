@@ -15,6 +15,7 @@ import numpy as np
 WIDTHS = {"image": 8, "text": 5}
 WIDTH = 4
 LATENT = 6
+ATTRIBUTES = {"price": 3, "salesrank": 2, "brand": 6, "category": 4}
 
 
 @dataclass(frozen=True)
@@ -126,7 +127,50 @@ def _meta_mmf() -> Iterator[tuple[str, Case]]:
     yield "meta_mmf_cp_mf", Case(settings=wide | {"layer": "cp", "gcn": False}, **three)
 
 
-CASES = dict(itertools.chain(_cases(), _meta_mmf()))
+def _ad_drl() -> Iterator[tuple[str, Case]]:
+    """Four attributes and the rest, and three of them as on Baby."""
+    weights = {"decay_r": 0.3, "decay_f": 0.7, "decay_a": 2.0, "decay_n": 0.2}
+    three: Any = {"model": "ad_drl", "negatives": 3}
+    toys = weights | {"dataset_name": "ToysGames", "n_factors": 5, "embed_dim": 15, "temp": 1.0}
+    yield "ad_drl", Case(settings=toys, **three)
+    baby = weights | {"dataset_name": "Baby", "n_factors": 4, "embed_dim": 16, "temp": 2.0}
+    yield "ad_drl_larger", Case(settings=baby, **three, **_LARGER)
+
+
+def _invrl() -> Iterator[tuple[str, Case]]:
+    """The recommender before and after the mask is known, and what comes between."""
+    weights = {"p_w": [1.0, 2.0, 3.0, 0.5], "p_emb": [0.1, 0.3], "p_proj": [0.1, 0.2]}
+    many: Any = {"negatives": 4}
+    yield "invrl", Case("invrl", weights | {"wdi": 1.0, "masked": False}, **many)
+    yield "invrl_final", Case("invrl", weights | {"wdi": 2.0, "masked": True}, **many, **_LARGER)
+    # What the stages do not train has a constant penalty, which is left out here.
+    stages = weights | {"p_emb": [0.1, 0.0], "wdi": 2.0, "num_domains": 3, "b_epoch": 1}
+    stages |= {"alpha": 0.3, "lam": 0.7, "epoch": 5}
+    for stage in ("environments", "mask"):
+        yield f"invrl_{stage}", Case(f"invrl_{stage}", stages, **many)
+    yield "invrl_mask_larger", Case("invrl_mask", stages | {"num_domains": 5}, **many, **_LARGER)
+
+
+CASES = dict(itertools.chain(_cases(), _meta_mmf(), _invrl(), _ad_drl()))
+
+
+def environments(case: Case) -> np.ndarray:
+    """The environment of every row of the batch, for InvRL; each has a row."""
+    draw = np.random.default_rng(4000 + case.seed)
+    return draw.permutation(np.arange(case.batch) % case.settings["num_domains"])
+
+
+def mask(case: Case) -> np.ndarray:
+    """InvRL's weights of the content, some of them zero or one."""
+    draw = np.random.default_rng(5000 + case.seed)
+    return np.clip(draw.normal(0.5, 0.6, sum(case.widths.values())), 0, 1).astype(np.float32)
+
+
+def labels(case: Case) -> dict[str, np.ndarray]:
+    """The class of every item by attribute, for AD-DRL; each class occurs."""
+    draw = np.random.default_rng(3000 + case.seed)
+    names = [*ATTRIBUTES][: case.settings["n_factors"] - 1]
+    return {n: draw.permutation(np.arange(case.n_items) % ATTRIBUTES[n]) for n in names}
 
 
 def gumbel(case: Case) -> list[list[np.ndarray]]:

@@ -12,14 +12,12 @@ from mmjax.models import (
     grcn,
     lattice,
     lgmrec,
-    meta_mmf,
     mgcn,
     mmgcn,
     slmrec,
     smore,
     vbpr,
 )
-from mmjax.models.configs.meta_mmf import MetaMMFConfig
 from tests.parity.official_cases import LATENT, WIDTH, Case
 from tests.parity.official_ours import Names, Ours, linear, merged, table, task_of
 from tests.parity.records import Record
@@ -237,44 +235,7 @@ def _slmrec(case: Case, record: Record) -> Ours:
     return Ours(slmrec.build(config, task_of(case, record)), names)
 
 
-def _meta_mmf(case: Case, record: Record) -> Ours:
-    s = case.settings
-    config = MetaMMFConfig(
-        modalities=tuple(case.widths),
-        head="gcn" if s["gcn"] else "mf",
-        widths=tuple(s["widths"]),
-        id_width=s["widths"][-1],
-        meta_width=s["s_dim"],
-        dynamic=s["layer"],
-        rank=s["R"],
-        hidden_dropout=0.0,
-        output_dropout=0.0,
-    )
-    names = merged(
-        table("user_embedding", "user"),
-        table("item_embedding", "fus.item_E"),
-        linear("fusion/extractor_hidden", "fus.mlp_signal.0"),
-        linear("fusion/extractor", "fus.mlp_signal.2"),
-    )
-    for n in range(4):
-        theirs = f"fus.layer_{n + 1}."
-        names |= table(f"fusion/static_{n}", f"{theirs}M_1")
-        if s["layer"] == "full":
-            names[f"fusion/tensor_{n}"] = lambda w, t=theirs: w[f"{t}T_1"].reshape(
-                -1, *w[f"{t}M_1"].shape
-            )
-            continue
-        names |= table(f"fusion/rows_{n}", f"{theirs}A")
-        names |= table(f"fusion/columns_{n}", f"{theirs}B")
-        names[f"fusion/modes_{n}"] = lambda w, t=theirs: w[f"{t}C"].reshape(len(w[f"{t}B"]), -1)
-    for n in range(2 if s["gcn"] else 0):
-        names |= linear(f"sage_{n}/neighbours", f"conv{n + 1}.lin_l")
-        names |= linear(f"sage_{n}/root", f"conv{n + 1}.lin_r", bias=False)
-    return Ours(meta_mmf.build(config, task_of(case, record)), names)
-
-
 MODELS: Mapping[str, Callable[[Case, Record], Ours]] = {
-    "meta_mmf": _meta_mmf,
     "vbpr": _vbpr,
     "freedom": _freedom,
     "bm3": _bm3,

@@ -3,6 +3,7 @@
 import functools
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 import jax
@@ -11,8 +12,8 @@ import numpy as np
 
 from mmjax.models.task import Task
 from mmjax.objective import Objective
-from tests.parity.official_cases import Case
-from tests.parity.records import Record, nested, with_prefix
+from tests.parity.official_cases import CASES, Case
+from tests.parity.records import Record, load, nested, with_prefix
 
 Names = Mapping[str, Callable[[Record], np.ndarray]]
 """Path of a parameter of ours -> what it is made of, by official names."""
@@ -40,6 +41,19 @@ class Ours:
     rank: str = "rank"
 
 
+def near(what: str, got: Any, want: Any, rtol: float = 1e-5, floor: float = 1e-2) -> None:
+    """Assert that trees are equal but for small errors.
+
+    Errors are relative to the largest entry of an array, or to `floor` where that is larger.
+    """
+    assert jax.tree.structure(got) == jax.tree.structure(want), what
+    leaves = zip(jax.tree_util.tree_leaves_with_path(got), jax.tree.leaves(want), strict=True)
+    for (path, left), right in leaves:
+        message = what + jax.tree_util.keystr(path)
+        atol = rtol * max(floor, float(np.abs(right).max(initial=0.0)))
+        np.testing.assert_allclose(left, right, rtol=0, atol=atol, err_msg=message)
+
+
 def table(ours: str, theirs: str) -> Names:
     """A parameter that both sides hold in the same layout."""
     return {ours: lambda record: record[theirs]}
@@ -62,6 +76,12 @@ def task_of(case: Case, record: Record) -> Task:
     return Task(record["pairs"], case.n_users, case.n_items, features)
 
 
+def stored(name: str) -> tuple[Case, dict[str, np.ndarray]]:
+    """A case and what the official code computes on it."""
+    _, record = load(Path(__file__).parents[1] / "golden" / f"official_{name}.npz")
+    return CASES[name], record
+
+
 def tree(names: Names, record: Record) -> dict[str, Any]:
     """Official arrays as a tree of ours."""
     return nested({tuple(k.split("/")): np.asarray(f(record)) for k, f in names.items()})
@@ -79,7 +99,7 @@ def _results(objective: Objective, params: Any, state: Any, batch: Any) -> Any:
 
 
 def results(ours: Ours, record: Record, state: Any = None) -> dict[str, Any]:
-    """Loss, its parts, gradients, vectors and the new state of our model on a record.
+    """Loss, its parts, gradients, what evaluation reads and the new state of our model on a record.
 
     `state` is what an earlier step left; None starts afresh.
     """
@@ -93,13 +113,12 @@ def results(ours: Ours, record: Record, state: Any = None) -> dict[str, Any]:
     rows = {k: jnp.asarray(record[k], jnp.int32) for k in ("user", "item", "negatives")}
     rows |= {"where": jnp.ones(len(rows["user"]), bool), **ours.batch}
     state = variables if state is None else state
-    value, aux, grads, (users, items) = _results(ours.objective, params, state, rows)
+    value, aux, grads, predicted = _results(ours.objective, params, state, rows)
     parts = {k: v * ours.scale.get(k, 1.0) for k, v in aux.metrics.items()}
     return {
         "loss": value,
         "parts": {"rank" if k == ours.rank else k: v for k, v in parts.items()},
         "grads": grads,
-        "users": users,
-        "items": items,
+        "predicted": predicted,
         "state": aux.state,
     }
