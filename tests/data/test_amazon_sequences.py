@@ -41,8 +41,20 @@ def test_beauty_by_name(tmp_path):
     assert data.item_title(0) == "Glow in the Dark Neon Nail Polish (6 Pack)"
     assert data.item_tags[0] == "Makeup,Nails,Nail Polish"
     assert len(data.prefixes().user) == 131_413
+    assert data.modalities == ("text",) and data.features["text"].shape == (12_101, 384)
     classes = {key: len(found.classes) for key, found in data.attributes.items()}
     assert classes == {"category": 6, "subcategory": 37}
+
+
+def test_text_features_belong_to_their_items():
+    """The nearest item by text is mostly of the same kind; by chance 6 % would be."""
+    data = shipped("amazon_beauty")
+    text, kind = data.features["text"], data.attributes["subcategory"].labels
+    np.testing.assert_allclose(np.linalg.norm(text, axis=1), 1, atol=1e-3)
+    some = np.arange(0, data.n_items, 40)
+    similarity = text[some] @ text.T
+    similarity[np.arange(len(some)), some] = -1
+    assert (kind[similarity.argmax(1)] == kind[some]).mean() > 0.75
 
 
 def test_toys():

@@ -1,5 +1,7 @@
 """SASRec: it sees the past alone, padding and neighbours in a row change nothing."""
 
+import dataclasses
+
 import chex
 import jax
 import jax.numpy as jnp
@@ -20,7 +22,7 @@ from mmjax.training.fit import fit
 from mmjax.training.sequence_source import packed_source
 
 N_ITEMS = 9
-CONFIG = SASRecConfig(width=8, heads=2, hidden=12, length=6, dropout=0.0)
+CONFIG = SASRecConfig(width=8, layers=1, heads=2, hidden=12, length=6, dropout=0.0)
 LISTS = [[0, 1, 2, 3, 4, 5], [6, 5, 4, 3], [1, 3, 5, 7, 0, 2, 4, 8], [7, 6, 5, 4, 3]]
 DATA = from_lists(LISTS, N_ITEMS)
 
@@ -174,7 +176,7 @@ def test_losses_by_hand(loss, expected, getkey):
 
 @pytest.mark.parametrize("loss", ["bce", "softmax"])
 def test_equal_scores(loss, getkey):
-    objective = build(SASRecConfig(width=8, length=6, loss=loss), task())
+    objective = build(dataclasses.replace(CONFIG, loss=loss), task())
     params = init(objective, getkey())
     params = {**params, "item_embedding": jnp.zeros((N_ITEMS, 8))}
     value = loss_of(objective, params, batch(getkey()), getkey())
@@ -190,7 +192,7 @@ def batch(key, n_negatives=2):
 
 @pytest.mark.parametrize("loss", ["bce", "softmax"])
 def test_gradient_reaches_everything_and_nothing_that_does_not_count(loss, params, getkey):
-    config = SASRecConfig(width=8, heads=2, hidden=12, length=6, dropout=0.0, loss=loss)
+    config = dataclasses.replace(CONFIG, loss=loss)
     objective, rows, key = build(config, task()), batch(getkey()), getkey()
     expected, grads = gradient_of(objective, params, rows, key)
     for leaf in jax.tree.leaves(grads):
@@ -209,7 +211,7 @@ def test_gradient_reaches_everything_and_nothing_that_does_not_count(loss, param
 @pytest.mark.multi
 @pytest.mark.parametrize("loss", ["bce", "softmax"])
 def test_the_loss_does_not_depend_on_the_devices(loss, params, getkey, devices_agree):
-    config = SASRecConfig(width=8, heads=2, hidden=12, length=6, dropout=0.0, loss=loss)
+    config = dataclasses.replace(CONFIG, loss=loss)
     rows = {name: jnp.concatenate([x] * 2) for name, x in batch(getkey()).items()}
     rows["where"] = rows["where"].at[-1].set(False)
     devices_agree(build(config, task()), params, rows)
@@ -244,7 +246,7 @@ def test_many_histories_go_in_steps(params):
 
 
 def test_dropout_is_drawn_in_training_alone(params, getkey):
-    objective = build(SASRecConfig(width=8, heads=2, hidden=12, length=6, dropout=0.5), task())
+    objective = build(dataclasses.replace(CONFIG, dropout=0.5), task())
     rows, one, two = batch(getkey()), getkey(), getkey()
     losses = [loss_of(objective, params, rows, k) for k in (one, two)]
     assert losses[0] != losses[1]

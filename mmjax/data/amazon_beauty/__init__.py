@@ -1,1 +1,1 @@
-"""Amazon Beauty as user sequences with titles and categories; shipped."""
+"""Amazon Beauty as user sequences with titles, categories and text features; shipped."""
