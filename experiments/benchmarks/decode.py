@@ -1,0 +1,268 @@
+"""Constrained beam search over a million codes: mmjax against tries of Python dictionaries.
+
+    python -m experiments.benchmarks.decode [--torch-python PATH] [--out FILE]
+
+Every candidate decodes 64 queries with 50 beams over codes of 4 tokens. Timed is the whole
+decoding: at each of the 4 levels a tiny model (a product of rank 8, the same numbers on all
+sides), log-softmax, the constraint, the choice of the best 50 and the reordering of the beams.
+
+- "mmjax" is `beam_search`; "mmjax, free" is `free_beam_search`, without a constraint.
+- "jax, dictionary" is the same search in JAX with a trie of Python dictionaries on the host, which
+  a callback asks for the tokens of every beam.
+- "transformers, dictionary" is Hugging Face's `generate` with such a trie behind
+  `prefix_allowed_tokens_fn`; "transformers, free" is `generate` without it.
+
+Candidates run in alternating rounds, PyTorch in a process of its own; speed-ups are medians of
+the ratios within a round. Before that, all constrained searches must find the same codes. Codes
+are drawn uniformly, or with the tokens of each level as popular as 1 / sqrt(rank) ("skewed").
+"""
+
+import importlib.util
+import os
+import sys
+import tempfile
+import time
+from collections.abc import Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import tyro
+
+from experiments.benchmarks import timing
+from experiments.benchmarks.nested import Nested, allowed, nested
+from mmjax.blocks.decode import beam_search, free_beam_search
+from mmjax.blocks.topk import top_k
+from mmjax.blocks.tries import Trie, build_trie
+
+TORCH = "experiments.benchmarks.torch_decode"
+BASELINE = "transformers, dictionary"
+ALONE = "jax, dictionary"
+"""The baseline without PyTorch."""
+RANK = 8
+
+
+class Catalogue(NamedTuple):
+    """Codes to decode."""
+
+    items: int
+    vocabulary: int
+    skewed: bool = False
+
+
+CATALOGUES = {
+    "100k, 256": Catalogue(100_000, 256),
+    "1M, 256": Catalogue(1_000_000, 256),
+    "1M, 256, skewed": Catalogue(1_000_000, 256, skewed=True),
+    "1M, 1024": Catalogue(1_000_000, 1024),
+    "tiny": Catalogue(300, 8),
+}
+
+
+@dataclass(frozen=True)
+class Options:
+    """Constrained beam search over a million codes: mmjax against tries of dictionaries."""
+
+    out: Path | None = None
+    """Write the figures, the command, the commit and the versions to this JSON file."""
+    torch_python: str | None = None
+    """Python with PyTorch and transformers (default: this one, if it has them)."""
+    catalogues: tuple[str, ...] = ("100k, 256", "1M, 256", "1M, 256, skewed", "1M, 1024")
+    """Which catalogues."""
+    queries: int = 64
+    """Queries of a batch."""
+    beams: int = 50
+    """Beams of a query."""
+    length: int = 4
+    """Tokens of a code."""
+    rounds: int = 7
+    """Rounds that count."""
+
+
+def problem(catalogue: Catalogue, options: Options) -> dict[str, np.ndarray]:
+    """Codes, and the model's queries [q, r], tokens [l, v, r] and outputs [l, r, v]."""
+    draw = np.random.default_rng(0)
+    n, v = catalogue.items, catalogue.vocabulary
+    weight = (1 + np.arange(v)) ** (-0.5 if catalogue.skewed else 0.0)
+    shape = (n, options.length)
+    codes = np.stack(
+        [draw.permutation(v)[draw.choice(v, n, p=weight / weight.sum())] for _ in range(shape[1])],
+        1,
+    )
+    sizes = {
+        "queries": (options.queries, RANK),
+        "tokens": (options.length, v, RANK),
+        "outputs": (options.length, RANK, v),
+    }
+    normal = {name: draw.normal(size=size).astype(np.float32) for name, size in sizes.items()}
+    return {"codes": codes.astype(np.int32), **normal}
+
+
+def step_of(weights: dict[str, Any]) -> Any:
+    """The model: a product of the query plus the last token with the outputs of the level."""
+
+    def step(query: Any, tokens: Any, level: int) -> Any:
+        hidden = query if tokens is None else query + weights["tokens"][level - 1][tokens]
+        return hidden @ weights["outputs"][level], query
+
+    return step
+
+
+def constrained(weights: dict[str, Any], trie: Trie, *, beams: int) -> Any:
+    """Tokens and scores of `beam_search`."""
+    query = weights["queries"][:, None]
+    found = beam_search(step_of(weights), query, trie, batch=query.shape[0], width=beams)
+    return found.tokens, found.scores
+
+
+def free(weights: dict[str, Any], trie: Trie, *, beams: int) -> Any:
+    """Tokens and scores of `free_beam_search`."""
+    query = weights["queries"][:, None]
+    found = free_beam_search(step_of(weights), query, trie, batch=query.shape[0], width=beams)
+    return found.tokens, found.scores
+
+
+def by_callback(weights: dict[str, Any], trie: Nested, *, beams: int, length: int) -> Any:
+    """The same search, asking a trie of dictionaries on the host."""
+    query = weights["queries"][:, None]
+    batch, step = query.shape[0], step_of(weights)
+    tokens, score = jnp.zeros((batch, 1, 0), jnp.int32), jnp.zeros((batch, 1))
+    for level in range(length):
+        logits, _ = step(query, tokens[:, :, -1] if level else None, level)
+        size = logits.shape[2]
+
+        def mask(prefixes: Any, size: int = size) -> np.ndarray:
+            lead = np.shape(prefixes)[:2]
+            rows = np.asarray(prefixes).reshape(lead[0] * lead[1], -1).tolist()
+            found = np.zeros((len(rows), size), bool)
+            for row, prefix in zip(found, rows, strict=True):
+                row[allowed(trie, prefix)] = True
+            return found.reshape(*lead, size)
+
+        there = jax.pure_callback(mask, jax.ShapeDtypeStruct(logits.shape, jnp.bool_), tokens)
+        gain = jnp.where(there, jax.nn.log_softmax(logits), -jnp.inf)
+        total = (score[..., None] + gain).reshape(batch, -1)
+        score, place = top_k(total, min(beams, total.shape[1]))
+        parent, column = jnp.divmod(jnp.maximum(place, 0), size)
+        kept = jnp.take_along_axis(tokens, parent[..., None], 1)
+        tokens = jnp.concatenate([kept, column[..., None]], 2)
+    return tokens, score
+
+
+def programs(trie: Trie, dictionaries: Nested, weights: Any, options: Options) -> dict[str, Any]:
+    """Compiled searches by name, bound to their inputs."""
+    beams = options.beams
+
+    def bound(search: Any, *operands: Any) -> Any:
+        compiled = jax.jit(search).lower(*operands).compile()
+        return lambda: compiled(*operands)
+
+    return {
+        "mmjax": bound(lambda w, t: constrained(w, t, beams=beams), weights, trie),
+        "mmjax, free": bound(lambda w, t: free(w, t, beams=beams), weights, trie),
+        ALONE: bound(
+            lambda w: by_callback(w, dictionaries, beams=beams, length=options.length), weights
+        ),
+    }
+
+
+def check_same(expected: Any, found: Any, name: str) -> None:
+    """Codes of the ten best, but where two scores are as close as float32 rounds.
+
+    Raises:
+        ValueError: a search found others.
+    """
+    for (a, b), what in zip(zip(expected, found, strict=True), ("codes", "scores"), strict=True):
+        a, b = np.asarray(a)[:, :10], np.asarray(b)[:, :10]
+        same = np.isclose(a, b, rtol=1e-4, atol=1e-4)
+        if same.mean() < 0.995:
+            raise ValueError(f"{name}: {1 - same.mean():.1%} of its {what} differ from mmjax's")
+
+
+def measure(name: str, options: Options, python: str | None) -> dict[str, Any]:
+    """All candidates on one catalogue; prints its table."""
+    catalogue = CATALOGUES[name]
+    arrays = problem(catalogue, options)
+    start = time.perf_counter()
+    trie = build_trie(arrays["codes"], [catalogue.vocabulary] * options.length)
+    built = time.perf_counter() - start
+    weights = {key: jnp.asarray(value) for key, value in arrays.items() if key != "codes"}
+    found: dict[str, Any] = {
+        **catalogue._asdict(),
+        "nodes": trie.n_nodes,
+        "branching": trie.branching,
+        "build_seconds": built,
+        "mib": sum(x.nbytes for x in jax.tree.leaves(trie)) / 2**20,
+    }
+    print(
+        f"\n{name}: {catalogue.items:,} items, {trie.n_nodes:,} nodes, most children "
+        f"{trie.branching}, {found['mib']:.0f} MiB, built in {built:.1f} s",
+        flush=True,
+    )
+    runs = programs(trie, nested(arrays["codes"]), weights, options)
+    expected = runs["mmjax"]()
+    check_same(expected, runs[ALONE](), ALONE)
+    # What takes milliseconds is repeated within a round.
+    candidates = {
+        label: timing.timed(run, wait=jax.block_until_ready, repeat=1 if label == ALONE else 10)
+        for label, run in runs.items()
+    }
+    with ExitStack() as stack:
+        if python is not None:
+            folder = Path(stack.enter_context(tempfile.TemporaryDirectory()))
+            np.savez(folder / "problem.npz", allow_pickle=False, **arrays)
+            remote = stack.enter_context(
+                timing.worker(python, TORCH, str(folder), str(options.beams))
+            )
+            with np.load(folder / "found.npz") as file:
+                check_same(expected, (file["tokens"], file["scores"]), BASELINE)
+            found["torch"] = remote.about
+            candidates |= remote.candidates
+        baseline = BASELINE if BASELINE in candidates else ALONE
+        samples = timing.interleaved(candidates, rounds=options.rounds, warmup=1)
+    rows = timing.summary(samples, baseline)
+    print(timing.table(rows, baseline), flush=True)
+    return {**found, "baseline": baseline, "rows": [row._asdict() for row in rows]}
+
+
+def with_transformers(python: str | None) -> str | None:
+    """The Python that the peers run in: the one named, or this one if it has them."""
+    if python is None and all(map(importlib.util.find_spec, ("torch", "transformers"))):
+        return sys.executable
+    return python
+
+
+def unknown(names: Sequence[str]) -> list[str]:
+    """Names of no catalogue."""
+    return [name for name in names if name not in CATALOGUES]
+
+
+def main(options: Options) -> None:
+    """Measure every catalogue, print the tables and write the JSON.
+
+    Raises:
+        ValueError: a catalogue of no such name.
+    """
+    if wrong := unknown(options.catalogues):
+        raise ValueError(f"catalogues are {'; '.join(CATALOGUES)}, got {wrong[0]!r}")
+    python = with_transformers(options.torch_python)
+    record = {
+        **timing.environment(("mmjax", "jax", "jaxlib", "numpy")),
+        "device": jax.devices()[0].device_kind,
+        "cores_used": len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else None,
+        "queries": options.queries,
+        "beams": options.beams,
+        "length": options.length,
+        "rounds": options.rounds,
+        "catalogues": {name: measure(name, options, python) for name in options.catalogues},
+    }
+    if options.out is not None:
+        timing.write_json(options.out, record)
+
+
+if __name__ == "__main__":
+    main(tyro.cli(Options, prog="python -m experiments.benchmarks.decode"))

@@ -1,0 +1,55 @@
+"""The decoding benchmark on a tiny catalogue."""
+
+import dataclasses
+import json
+
+import numpy as np
+import pytest
+
+from experiments.benchmarks import decode
+from experiments.benchmarks.nested import allowed, nested
+
+TINY = decode.Options(catalogues=("tiny",), queries=3, beams=4, length=3, rounds=1)
+
+
+def test_a_trie_of_dictionaries():
+    trie = nested(np.array([[0, 1], [2, 2], [0, 0], [0, 1]]))
+    assert trie == {0: {1: None, 0: None}, 2: {2: None}}
+    assert sorted(allowed(trie, [])) == [0, 2] and sorted(allowed(trie, [0])) == [0, 1]
+
+
+def test_problems_repeat_and_may_be_skewed():
+    flat, again = (decode.problem(decode.CATALOGUES["tiny"], TINY) for _ in range(2))
+    for name, array in flat.items():
+        np.testing.assert_array_equal(array, again[name])
+    assert flat["codes"].shape == (300, 3) and flat["codes"].max() < 8
+    skewed = decode.CATALOGUES["tiny"]._replace(items=5_000, skewed=True)
+    most = np.bincount(decode.problem(skewed, TINY)["codes"][:, 0]).max()
+    assert most > 1.5 * 5_000 / 8
+
+
+def test_searches_that_differ_are_found_out():
+    tokens, scores = np.zeros((2, 10, 3)), np.zeros((2, 10))
+    decode.check_same((tokens, scores), (tokens, scores + 1e-6), "x")
+    with pytest.raises(ValueError, match="x: 50.0% of its codes differ"):
+        decode.check_same((tokens, scores), (tokens + [[[0]], [[1]]], scores), "x")
+    with pytest.raises(ValueError, match="100.0% of its scores"):
+        decode.check_same((tokens, scores), (tokens, scores + 1), "x")
+
+
+def test_unknown_catalogues_are_refused():
+    with pytest.raises(ValueError, match="catalogues are 100k, 256; .*, got 'huge'"):
+        decode.main(decode.Options(catalogues=("huge",)))
+
+
+def test_writes_its_figures(tmp_path, capsys, monkeypatch):
+    monkeypatch.setattr(decode.importlib.util, "find_spec", lambda name: None)
+    out = tmp_path / "decode.json"
+    decode.main(dataclasses.replace(TINY, out=out))
+    record = json.loads(out.read_text())
+    assert {"command", "commit", "versions", "cpu", "device", "cores_used"} <= record.keys()
+    found = record["catalogues"]["tiny"]
+    assert (found["items"], found["vocabulary"], found["baseline"]) == (300, 8, decode.ALONE)
+    assert {row["name"] for row in found["rows"]} == {"mmjax", "mmjax, free", decode.ALONE}
+    assert all(row["median_ms"] > 0 for row in found["rows"])
+    assert "300 items" in capsys.readouterr().out
