@@ -16,6 +16,7 @@ LINES = 450
 ARROWS = {
     "": (),
     "objective": (),
+    "semantic_ids": ("blocks", "data"),
     "blocks": (),
     "layers": ("blocks",),
     "encoders": ("blocks", "layers"),

@@ -9,6 +9,7 @@ import json
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import accumulate
 
 import numpy as np
 from jaxtyping import Integer
@@ -19,6 +20,7 @@ from mmjax.data.readers import PathLike, read_npz
 from mmjax.data.sid_policies import APPENDING, POLICIES, collisions
 
 _FORMAT = 1
+_ARRAYS = ("codes", "item_ids", "codebooks")
 
 
 @dataclass(frozen=True, eq=False)
@@ -33,6 +35,9 @@ class SidTable:
         item_ids: raw ids [n], strings or integers, each once: which item a row is.
         features: `arrays_sha256` of the features that were encoded; "" if not kept.
         quantiser: `arrays_sha256` of the quantiser's parameters; "" if not kept.
+        codebooks: float32 [k, d] of every level, whose sum of rows stands for an item's vector and
+            by which new vectors are encoded; none if something else than them made the codes.
+        unit: vectors are scaled to length one before they are encoded.
 
     Raises:
         DataError: on construction, if a code is no token of its level, a shape or dtype is wrong,
@@ -45,14 +50,26 @@ class SidTable:
     item_ids: np.ndarray
     features: str = ""
     quantiser: str = ""
+    codebooks: tuple[np.ndarray, ...] = ()
+    unit: bool = False
 
     def __post_init__(self) -> None:
         codes, item_ids = np.asarray(self.codes), np.asarray(self.item_ids)
         _check(codes, self.sizes, self.policy, item_ids)
+        codebooks = tuple(np.array(book, np.float32) for book in self.codebooks)
+        _check_codebooks(codebooks, self.sizes[: self.levels])
+        for book in codebooks:
+            book.setflags(write=False)
+        object.__setattr__(self, "codebooks", codebooks)
         for name, array in (("codes", codes.astype(np.int32)), ("item_ids", item_ids.copy())):
             array.setflags(write=False)
             object.__setattr__(self, name, array)
         object.__setattr__(self, "sizes", tuple(int(size) for size in self.sizes))
+
+    @property
+    def levels(self) -> int:
+        """Levels that the quantiser gives, without the token of an appending policy."""
+        return len(self.sizes) - (self.policy in APPENDING)
 
     @property
     def collision_rate(self) -> float:
@@ -78,15 +95,13 @@ class SidTable:
                 f"new item_ids are {item_ids.dtype}, the table's {self.item_ids.dtype}; give the "
                 "same kind"
             )
-        appending = self.policy in APPENDING
-        levels = len(self.sizes) - appending
-        if codes.ndim != 2 or codes.shape[1] != levels:
+        if codes.ndim != 2 or codes.shape[1] != self.levels:
             raise DataError(
                 f"new codes have shape {list(codes.shape)}; the quantiser of this table has "
-                f"{levels} levels"
+                f"{self.levels} levels"
             )
         sizes = self.sizes
-        if appending:
+        if self.policy in APPENDING:
             codes = np.column_stack([codes, self._next_free(codes)])
             sizes = (*sizes[:-1], max(sizes[-1], int(codes[:, -1].max(initial=-1)) + 1))
         return dataclasses.replace(
@@ -121,15 +136,19 @@ class SidTable:
             "policy": self.policy,
             "features": self.features,
             "quantiser": self.quantiser,
+            "unit": self.unit,
         }
+        none = np.zeros((0, 0), np.float32)
+        codebooks = np.concatenate(self.codebooks) if self.codebooks else none
         text = json.dumps(about)
         with atomic_path(path) as temporary, open(temporary, "wb") as file:
             np.savez_compressed(
                 file,
                 sid_table=np.array(text),
-                sha256=np.array(_checksum(text, self.codes, self.item_ids)),
+                sha256=np.array(_checksum(text, self.codes, self.item_ids, codebooks)),
                 codes=self.codes,
                 item_ids=self.item_ids,
+                codebooks=codebooks,
             )
 
     @classmethod
@@ -143,9 +162,9 @@ class SidTable:
                 other features or another quantiser.
             FileNotFoundError: there is no such file.
         """
-        found = read_npz(path, ("sid_table", "sha256", "codes", "item_ids"))
-        text, codes, item_ids = str(found["sid_table"]), found["codes"], found["item_ids"]
-        if str(found["sha256"]) != _checksum(text, codes, item_ids):
+        found = read_npz(path, ("sid_table", "sha256", *_ARRAYS))
+        text, arrays = str(found["sid_table"]), [found[name] for name in _ARRAYS]
+        if str(found["sha256"]) != _checksum(text, *arrays):
             raise DataError(f"{path}: its content does not fit its checksum; copy or make it again")
         about = json.loads(text)
         if about["format"] != _FORMAT:
@@ -158,13 +177,17 @@ class SidTable:
                     f"{expected[:12]}), so a code would mean another item; encode the catalogue "
                     "again"
                 )
+        codes, item_ids, codebooks = arrays
+        sizes = tuple(about["sizes"])
         return cls(
             codes=codes,
-            sizes=tuple(about["sizes"]),
+            sizes=sizes,
             policy=about["policy"],
             item_ids=item_ids,
             features=about["features"],
             quantiser=about["quantiser"],
+            codebooks=_split(codebooks, sizes),
+            unit=about["unit"],
         )
 
 
@@ -230,6 +253,22 @@ def _check(codes: np.ndarray, sizes: Sequence[int], policy: str, item_ids: np.nd
     values, counts = np.unique(item_ids, return_counts=True)
     if len(values) < len(item_ids):
         raise DataError(f"item_ids: raw id {values[np.argmax(counts)]!s} stands for several items")
+
+
+def _check_codebooks(codebooks: Sequence[np.ndarray], sizes: Sequence[int]) -> None:
+    found = [book.shape for book in codebooks]
+    width = found[0][-1] if found else 0
+    if codebooks and found != [(size, width) for size in sizes]:
+        raise DataError(
+            f"codebooks of shapes {found} for levels of {tuple(sizes)} codes; give one a level, "
+            "all of one width"
+        )
+
+
+def _split(codebooks: np.ndarray, sizes: Sequence[int]) -> tuple[np.ndarray, ...]:
+    """Codebooks that were written one below the other."""
+    ends = [end for end in accumulate(sizes) if end <= len(codebooks)]
+    return tuple(codebooks[start:end] for start, end in zip([0, *ends], ends, strict=False))
 
 
 def _checksum(text: str, *arrays: np.ndarray) -> str:

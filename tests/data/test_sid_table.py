@@ -261,7 +261,9 @@ def test_a_changed_or_foreign_file_is_refused(tmp_path):
     with pytest.raises(DataError, match="does not fit its checksum"):
         SidTable.load(path)
     np.savez(path, codes=held["codes"])
-    with pytest.raises(DataError, match="no array sid_table, sha256, item_ids; it holds codes"):
+    with pytest.raises(
+        DataError, match="no array sid_table, sha256, item_ids, codebooks; it holds codes"
+    ):
         SidTable.load(path)
     with zipfile.ZipFile(path, "w") as archive:
         archive.writestr("readme.txt", "hello")
