@@ -195,9 +195,12 @@ def _given_noise(model: Model, case: Case) -> None:
     torch.nn.functional.gumbel_softmax = softmax
 
 
-_BOTH = {"norms": {"reg_weight": 0}, "contrast": {"cl_loss": 0}}
+_NORMS = {"norms": {"reg_weight": 0}}
+_BOTH = {**_NORMS, "contrast": {"cl_loss": 0}}
 MODELS = {
-    "vbpr": Official("VBPR", {"norms": {"reg_weight": 0}}),
+    "bpr_mf": Official("BPR", _NORMS),
+    "light_gcn": Official("LightGCN", _NORMS),
+    "vbpr": Official("VBPR", _NORMS),
     "freedom": Official(
         "FREEDOM",
         {"rank_image": {"v_feat": None}, "rank_text": {"t_feat": None}},
@@ -207,21 +210,21 @@ MODELS = {
     ),
     "bm3": Official(
         "BM3",
-        {"image": {"v_feat": None}, "text": {"t_feat": None}, "norms": {"reg_weight": 0}},
+        {"image": {"v_feat": None}, "text": {"t_feat": None}, **_NORMS},
         vectors=_predicted,
         settings={"cl_weight": 2.0, "dropout": 0.0},
     ),
     "lattice": Official(
         "LATTICE",
-        {"norms": {"reg_weight": 0}},
+        _NORMS,
         vectors=lambda m: m.forward(m.norm_adj, build_item_graph=True),
         settings={"weight_size": [64, 64], "cf_model": "lightgcn", "n_layers": 1},
         extra=_later,
     ),
-    "mmgcn": Official("MMGCN", {"norms": {"reg_weight": 0}}, vectors=_halves, adapt=_narrow_latent),
+    "mmgcn": Official("MMGCN", _NORMS, vectors=_halves, adapt=_narrow_latent),
     "grcn": Official(
         "GRCN",
-        {"norms": {"reg_weight": 0}},
+        _NORMS,
         vectors=_halves,
         settings={"latent_embedding": WIDTH, "n_layers": 3},
         adapt=_route_to_users,
@@ -230,7 +233,7 @@ MODELS = {
     "smore": Official("SMORE", _BOTH, vectors=_over_the_graph, settings={"dropout_rate": 0.0}),
     "lgmrec": Official(
         "LGMRec",
-        {"norms": {"reg_weight": 0}, "contrast": {"cl_weight": 0}},
+        {**_NORMS, "contrast": {"cl_weight": 0}},
         settings={"cf_model": "lightgcn", "keep_rate": 1.0},
         adapt=_given_noise,
     ),

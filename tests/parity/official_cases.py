@@ -39,6 +39,8 @@ def _cases() -> Iterator[tuple[str, Case]]:
     """A small problem of each model, then a larger one under other settings."""
     text: Any = {"widths": {"text": 6}}
     for model, first, second, more in (
+        ("bpr_mf", {"reg_weight": 0.3}, None, {}),
+        ("light_gcn", {"n_layers": 2, "reg_weight": 0.3}, None, {}),
         ("vbpr", {"reg_weight": 0.3}, {"reg_weight": 0.2}, text),
         (
             "freedom",

@@ -31,6 +31,7 @@ class Ours:
             official part.
         batch: what our batches carry besides the rows.
         rank: our name of what is left of the loss without the parts that the record names.
+        score: how vectors are compared; None is by the inner product.
     """
 
     objective: Objective
@@ -39,9 +40,10 @@ class Ours:
     scale: Mapping[str, float] = field(default_factory=dict)
     batch: Mapping[str, Any] = field(default_factory=dict)
     rank: str = "rank"
+    score: Callable[[jax.Array, jax.Array], jax.Array] | None = None
 
 
-def near(what: str, got: Any, want: Any, rtol: float = 1e-5, floor: float = 1e-2) -> None:
+def near(what: str, got: Any, want: Any, rtol: float = 1e-5, floor: float = 1e-3) -> None:
     """Assert that trees are equal but for small errors.
 
     Errors are relative to the largest entry of an array, or to `floor` where that is larger.
@@ -122,3 +124,21 @@ def results(ours: Ours, record: Record, state: Any = None) -> dict[str, Any]:
         "predicted": predicted,
         "state": aux.state,
     }
+
+
+def gradients(ours: Ours, record: Record, prefix: str = "grad/") -> dict[str, Any]:
+    """The official gradients as a tree of ours."""
+    return tree(ours.names, with_prefix(record, prefix))
+
+
+def assert_agrees(ours: Ours, record: Record, floor: float = 1e-3) -> None:
+    """Compare loss, its parts, gradients, vectors where both sides have them, and scores."""
+    found = results(ours, record)
+    near("loss", found["loss"], record["loss"])
+    near("part ", found["parts"], with_prefix(record, "part/"))
+    near("gradient ", found["grads"], gradients(ours, record), floor=floor)
+    users, items = found["predicted"]
+    if "users" in record:
+        near("vectors", (users, items), (record["users"], record["items"]))
+    score = ours.score or (lambda users, items: users @ items.T)
+    near("scores", score(users, items), record["scores"])

@@ -1,4 +1,4 @@
-"""InvRL between its trainings against stored results of its authors' code; needs no PyTorch."""
+"""InvRL's stages against stored results of its authors' code; needs no PyTorch."""
 
 import jax
 import jax.numpy as jnp
@@ -7,8 +7,17 @@ import pytest
 from numpy.testing import assert_array_equal
 
 from mmjax.models import invrl_stages as stages
-from tests.parity.official_others import invrl_config
-from tests.parity.official_ours import Ours, near, results, stored, task_of, tree
+from tests.parity.official_others_ours import MODELS, invrl_config
+from tests.parity.official_ours import (
+    Ours,
+    assert_agrees,
+    gradients,
+    near,
+    results,
+    stored,
+    task_of,
+    tree,
+)
 from tests.parity.records import with_prefix
 
 pytestmark = pytest.mark.parity
@@ -27,6 +36,12 @@ def stage(name, prefix):
     return record, config, fixed, batch
 
 
+@pytest.mark.parametrize("name", ["invrl", "invrl_final"])
+def test_loss_parts_gradients_vectors_and_scores(name):
+    case, record = stored(name)
+    assert_agrees(MODELS["invrl"](case, record), record)
+
+
 def test_environments_are_fitted_and_chosen_alike():
     record, config, fixed, batch = stage("invrl_environments", "0.net.")
     groups = range(config.environments)
@@ -35,9 +50,10 @@ def test_environments_are_fitted_and_chosen_alike():
         "bias": lambda w: np.stack([w[f"{e}.net.MLP.bias"] for e in groups]),
     }
     objective = stages.environments(config, fixed, jnp.asarray(record["mask"]))
-    found = results(Ours(objective, names, batch=batch), record)
+    ours = Ours(objective, names, batch=batch)
+    found = results(ours, record)
     near("loss", found["loss"], record["loss"])
-    near("gradient ", found["grads"], tree(names, with_prefix(record, "grad/")))
+    near("gradient ", found["grads"], gradients(ours, record))
     pairs = jnp.asarray(record["pairs"], jnp.int32)
     params = jax.tree.map(jnp.asarray, tree(names, with_prefix(record, "state/")))
     assert_array_equal(stages.best_environment(fixed, params, pairs), record["best"])
@@ -48,8 +64,9 @@ def test_the_first_step_of_the_mask(name):
     """The loss holds gradients, so that its gradient is of second order."""
     record, config, fixed, batch = stage(name, "net.")
     names = {"kernel": lambda w: w["net.MLP.weight"].T, "gate": lambda w: w["fs.mu"]}
-    found = results(Ours(stages.mask_learning(config, fixed), names, batch=batch), record)
+    ours = Ours(stages.mask_learning(config, fixed), names, batch=batch)
+    found = results(ours, record)
     near("loss", found["loss"], record["loss"])
     for part in ("penalty", "gate"):
         near(part, found["parts"][part], record[f"part/{part}"])
-    near("gradient ", found["grads"], tree(names, with_prefix(record, "grad/")))
+    near("gradient ", found["grads"], gradients(ours, record))

@@ -3,6 +3,7 @@
 from collections.abc import Callable, Mapping
 from typing import Any
 
+import jax
 import jax.numpy as jnp
 import numpy as np
 
@@ -12,12 +13,14 @@ from mmjax.models import (
     grcn,
     lattice,
     lgmrec,
+    light_gcn,
     mgcn,
     mmgcn,
     slmrec,
     smore,
     vbpr,
 )
+from mmjax.models.configs.baselines import BPRMFConfig, LightGCNConfig
 from tests.parity.official_cases import LATENT, WIDTH, Case
 from tests.parity.official_ours import Names, Ours, linear, merged, table, task_of
 from tests.parity.records import Record
@@ -36,6 +39,28 @@ def _content(case: Case) -> Names:
     """Trained feature tables and their projections."""
     tables = [table(f"content/table_{n}", f"{n}_embedding.weight") for n in case.widths]
     return merged(*tables, *(linear(f"content/project_{n}", f"{n}_trs") for n in case.widths))
+
+
+def _bpr_mf(case: Case, record: Record) -> Ours:
+    reg = case.settings["reg_weight"]
+    names = merged(
+        table("user_embedding", "user_embedding.weight"),
+        table("item_embedding", "item_embedding.weight"),
+    )
+    config = BPRMFConfig(width=WIDTH, reg=reg)
+    objective = light_gcn.build_bpr_mf(config, task_of(case, record))
+    return Ours(objective, names, scale={"norms": reg})
+
+
+def _light_gcn(case: Case, record: Record) -> Ours:
+    s = case.settings
+    names = merged(
+        table("user_embedding", "embedding_dict.user_emb"),
+        table("item_embedding", "embedding_dict.item_emb"),
+    )
+    config = LightGCNConfig(width=WIDTH, layers=s["n_layers"], reg=s["reg_weight"])
+    objective = light_gcn.build(config, task_of(case, record))
+    return Ours(objective, names, scale={"norms": config.reg})
 
 
 def _vbpr(case: Case, record: Record) -> Ours:
@@ -232,10 +257,17 @@ def _slmrec(case: Case, record: Record) -> Ours:
         linear("fac/chain_1", "g_iva_ivat"),
         linear("fac/content_1", "g_t_ivat"),
     )
-    return Ours(slmrec.build(config, task_of(case, record)), names)
+    # The official scores are probabilities, which rank the same.
+    return Ours(
+        slmrec.build(config, task_of(case, record)),
+        names,
+        score=lambda users, items: jax.nn.sigmoid(users @ items.T),
+    )
 
 
 MODELS: Mapping[str, Callable[[Case, Record], Ours]] = {
+    "bpr_mf": _bpr_mf,
+    "light_gcn": _light_gcn,
     "vbpr": _vbpr,
     "freedom": _freedom,
     "bm3": _bm3,

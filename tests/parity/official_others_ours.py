@@ -80,7 +80,8 @@ def _ad_drl(case: Case, record: Record) -> Ours:
     task = task_of(case, record)
     task = dataclasses.replace(task, labels={n: told[n] for n in told})
     scale = {name: getattr(config, name) for name in ("intra", "inter", "values", "reg")}
-    return Ours(ad_drl.build(config, task), names, scale=scale)
+    objective = ad_drl.build(config, task)
+    return Ours(objective, names, scale=scale, score=objective.score)
 
 
 def invrl_config(case: Case) -> InvRLConfig:
