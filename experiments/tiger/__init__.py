@@ -1,0 +1,1 @@
+"""TIGER: semantic ids of items and a Transformer that writes them; the reference pipeline."""

@@ -1,0 +1,1 @@
+"""Pretrained encoders in Flax, read from folders of published weights."""

@@ -1,0 +1,112 @@
+"""Write `encoder_*.npz`: what PyTorch's transformers compute on the small text models.
+
+    python -m tests.golden.make_encoders [MINILM]
+
+Needs PyTorch and transformers (extra `parity`), not JAX. The results are of float64. With the
+folder of a real all-MiniLM-L6-v2 it also writes `minilm.npz`: token ids and vectors of a few
+sentences.
+"""
+
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+import transformers
+
+from tests.encoders.sentences import SENTENCES
+from tests.parity.encoder_cases import CASES, inputs
+from tests.parity.records import save
+
+CLASSES = {
+    "bert": (transformers.BertConfig, transformers.BertModel),
+    "roberta": (transformers.RobertaConfig, transformers.RobertaModel),
+    "t5": (transformers.T5Config, transformers.T5ForConditionalGeneration),
+}
+
+
+def torch_model(config: Mapping[str, Any], seed: int = 0) -> Any:
+    """The model of a configuration in float64, without dropout, every weight drawn."""
+    settings, module = CLASSES[config["model_type"]]
+    model = module(settings(**config, attn_implementation="eager")).double().eval()
+    if config.get("tie_word_embeddings") is False:
+        model.config.tie_word_embeddings = False
+        model.lm_head.weight = torch.nn.Parameter(model.lm_head.weight.detach().clone())
+    rng = np.random.default_rng(seed)
+    with torch.no_grad():
+        for name, value in model.named_parameters():
+            start = 1.0 if "norm.weight" in name.lower() else 0.0
+            value.copy_(torch.from_numpy(rng.normal(start, 0.3, value.shape)))
+    return model
+
+
+def tensors(model: Any) -> dict[str, np.ndarray]:
+    """Named parameters, those that are tied once."""
+    return {name: value.detach().numpy() for name, value in model.named_parameters()}
+
+
+def results(model: Any, given: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
+    """Outputs of every layer, loss and gradients."""
+    ids, mask = torch.from_numpy(given["ids"]), torch.from_numpy(given["mask"]).long()
+    model.zero_grad(set_to_none=True)
+    if "targets" in given:
+        labels = torch.from_numpy(given["targets"])
+        out = model(input_ids=ids, attention_mask=mask, labels=labels, output_hidden_states=True)
+        loss = out.loss
+        found = {"memory": out.encoder_last_hidden_state, "logits": out.logits}
+    else:
+        out = model(
+            input_ids=ids,
+            attention_mask=mask,
+            token_type_ids=torch.from_numpy(given["types"]),
+            output_hidden_states=True,
+        )
+        # Tokens alone: PyTorch gives the embedding of padding no gradient.
+        shown = out.last_hidden_state * mask[..., None]
+        loss = (torch.from_numpy(given["weights"]) * shown).sum()
+        loss = loss + (torch.from_numpy(given["pooled_weights"]) * out.pooler_output).sum()
+        found = {f"hidden/{n}": x for n, x in enumerate(out.hidden_states)}
+        found["pooled"] = out.pooler_output
+    loss.backward()
+    found["loss"] = loss
+    found |= {f"grad/{name}": x.grad for name, x in model.named_parameters()}
+    return {name: x.detach().numpy() for name, x in found.items()}
+
+
+def reference(config: Mapping[str, Any]) -> dict[str, np.ndarray]:
+    """The record of a configuration: inputs, weights and results."""
+    model, given = torch_model(config), inputs(config)
+    state = {f"state/{name}": value.copy() for name, value in tensors(model).items()}
+    return {**given, **state, **results(model, given)}
+
+
+def minilm(folder: Path) -> dict[str, np.ndarray]:
+    """Token ids, with -1 behind the last, and vectors of the sentences by a real model."""
+    tokenizer = transformers.AutoTokenizer.from_pretrained(folder)
+    model = transformers.AutoModel.from_pretrained(folder).eval()
+    batch = tokenizer(
+        list(SENTENCES), padding=True, truncation=True, max_length=256, return_tensors="pt"
+    )
+    mask = batch["attention_mask"][..., None]
+    with torch.no_grad():
+        hidden = model(**batch).last_hidden_state
+    mean = (hidden * mask).sum(1) / mask.sum(1)
+    vectors = torch.nn.functional.normalize(mean, dim=1)
+    ids = torch.where(mask[..., 0] == 1, batch["input_ids"], -1)
+    return {"ids": ids.numpy(), "vectors": vectors.numpy()}
+
+
+def main(arguments: list[str]) -> None:
+    """Write one file a case beside this script."""
+    here = Path(__file__).parent
+    for name, config in CASES.items():
+        save(here / f"encoder_{name}.npz", reference(config), dtype=np.float32, config=config)
+    if arguments:
+        save(here / "minilm.npz", minilm(Path(arguments[0])), dtype=np.float32)
+    print(f"PyTorch {torch.__version__}, transformers {transformers.__version__}")
+
+
+if __name__ == "__main__":
+    main(sys.argv[1:])

@@ -1,0 +1,86 @@
+"""Small random text models for the parity of encoders, and the folders they are published as.
+
+Needs NumPy and safetensors alone, so that it can be imported where PyTorch runs.
+"""
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from safetensors.numpy import save_file
+
+_BERT = {
+    "vocab_size": 17,
+    "hidden_size": 8,
+    "num_hidden_layers": 2,
+    "num_attention_heads": 2,
+    "intermediate_size": 11,
+    "max_position_embeddings": 9,
+    "hidden_dropout_prob": 0.1,
+    "attention_probs_dropout_prob": 0.1,
+}
+_T5 = {
+    "model_type": "t5",
+    "vocab_size": 13,
+    "d_model": 8,
+    "d_kv": 3,
+    "d_ff": 10,
+    "num_layers": 2,
+    "num_decoder_layers": 3,
+    "num_heads": 2,
+    "relative_attention_num_buckets": 8,
+    "relative_attention_max_distance": 12,
+    "decoder_start_token_id": 0,
+}
+CASES: dict[str, dict[str, Any]] = {
+    "bert": {"model_type": "bert", **_BERT, "layer_norm_eps": 1e-12},
+    "bert_relu": {
+        "model_type": "bert",
+        **_BERT,
+        "num_hidden_layers": 1,
+        "hidden_act": "relu",
+        "layer_norm_eps": 1e-3,
+        "type_vocab_size": 1,
+    },
+    "roberta": {
+        "model_type": "roberta",
+        **_BERT,
+        "max_position_embeddings": 11,
+        "layer_norm_eps": 1e-5,
+        "type_vocab_size": 1,
+        "pad_token_id": 1,
+    },
+    "t5": _T5,
+    "t5_gated": {**_T5, "feed_forward_proj": "gated-gelu", "tie_word_embeddings": False},
+}
+"""`config.json` of each model."""
+
+
+def inputs(config: Mapping[str, Any]) -> dict[str, np.ndarray]:
+    """A full row, a padded one and one of a single token; what the loss multiplies outputs by."""
+    rng = np.random.default_rng(5)
+    pad = config.get("pad_token_id", 0)
+    ids = rng.integers(2, config["vocab_size"], (3, 8))
+    mask = np.arange(8)[None] < np.array([8, 5, 1])[:, None]
+    ids = np.where(mask, ids, pad)
+    if config["model_type"] == "t5":
+        return {"ids": ids, "mask": mask, "targets": rng.integers(2, config["vocab_size"], (3, 5))}
+    width = config["hidden_size"]
+    return {
+        "ids": ids,
+        "mask": mask,
+        "types": rng.integers(0, config.get("type_vocab_size", 2), ids.shape),
+        "weights": rng.normal(size=(3, 8, width)),
+        "pooled_weights": rng.normal(size=(3, width)),
+    }
+
+
+def publish(folder: Path, config: Mapping[str, Any], tensors: Mapping[str, np.ndarray]) -> Path:
+    """Write a folder as publishers do; returns it."""
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / "config.json").write_text(json.dumps(dict(config)))
+    arrays = {k: np.ascontiguousarray(v, np.float32) for k, v in tensors.items()}
+    save_file(arrays, folder / "model.safetensors", metadata={"format": "pt"})
+    return folder

@@ -1,0 +1,88 @@
+"""Our side of the parity of encoders: a published folder in, outputs and gradients out."""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from flax.traverse_util import flatten_dict
+
+from mmjax.encoders import bert, t5
+from mmjax.encoders.weights import Sources
+from tests.parity.records import Record, with_prefix
+
+
+def by_published_name(params: Mapping[str, Any], sources: Sources) -> dict[str, np.ndarray]:
+    """The tensors that a tree of parameters would be published as."""
+    found = {}
+    for path, value in flatten_dict(params, sep="/").items():
+        name, layout = sources[path]
+        value = np.asarray(value)
+        if layout == "linear":
+            inputs = 2 if path.endswith(("attention/out/kernel", "cross/out/kernel")) else 1
+            value = value.reshape(int(np.prod(value.shape[:inputs])), -1).T
+        elif path.endswith(("query/bias", "key/bias", "value/bias")):
+            value = value.ravel()
+        found[name] = value
+    return found
+
+
+def load(folder: Path, family: str) -> tuple[Any, dict[str, Any], Sources]:
+    """Model, parameters and where these come from."""
+    if family == "t5":
+        model, params = t5.load_t5(folder)
+        return model, params, t5.sources(model.config)
+    model, params = bert.load_bert(folder)
+    return model, params, bert.sources(model.config)
+
+
+def _seq2seq(model: Any, params: Any, given: Mapping[str, jax.Array]) -> Any:
+    memory = model.apply({"params": params}, given["ids"], given["mask"], method="encode")
+    logits = model.apply(
+        {"params": params}, given["targets"], memory, given["mask"], method="decode"
+    )
+    rows = jax.nn.log_softmax(logits)
+    picked = jnp.take_along_axis(rows, given["targets"][..., None], 2)
+    return -picked.mean(), {"memory": memory, "logits": logits}
+
+
+def _encoder(model: Any, params: Any, given: Mapping[str, jax.Array]) -> Any:
+    out = model.apply({"params": params}, given["ids"], given["mask"], given["types"])
+    shown = jnp.where(given["mask"][..., None], out.last, 0.0)
+    loss = (given["weights"] * shown).sum() + (given["pooled_weights"] * out.pooled).sum()
+    hidden = {f"hidden/{n}": x for n, x in enumerate(out.hidden)}
+    return loss, {**hidden, "pooled": out.pooled}
+
+
+def results(folder: Path, family: str, record: Record) -> dict[str, np.ndarray]:
+    """Outputs, loss and gradients by their published names."""
+    model, params, sources = load(folder, family)
+    given = {
+        name: jnp.asarray(record[name], jnp.float32 if "weights" in name else None)
+        for name in record
+        if "/" not in name and name not in ("loss", "pooled", "memory", "logits")
+    }
+    side = _seq2seq if family == "t5" else _encoder
+    step = jax.jit(
+        jax.value_and_grad(lambda params: side(model, params, given), has_aux=True),
+        compiler_options={"xla_backend_optimization_level": 0},
+    )
+    (loss, out), grads = step(params)
+    named = by_published_name(grads, sources)
+    out = {name: np.asarray(value) for name, value in out.items()}
+    return {**out, "loss": np.asarray(loss), **{f"grad/{k}": v for k, v in named.items()}}
+
+
+def assert_equal_results(got: Record, record: Record, rtol: float) -> None:
+    """Compare with a record; errors are relative to the largest entry of an array, or to 0.1.
+
+    Below that, gradients such as that of a key's bias are zero in exact arithmetic.
+    """
+    grads = with_prefix(record, "grad/")
+    assert grads.keys() == with_prefix(got, "grad/").keys()
+    for name, value in got.items():
+        want = record[name]
+        atol = rtol * max(0.1, float(np.abs(want).max()))
+        np.testing.assert_allclose(value, want, rtol=0, atol=atol, err_msg=name)
