@@ -26,7 +26,21 @@ from mmjax.blocks.projection import l2_normalise
 from mmjax.blocks.sinkhorn import balanced
 from mmjax.data import sid_policies
 from mmjax.data.checks import DataError
-from mmjax.data.sid_table import SidTable, arrays_sha256, suggest_sizes
+from mmjax.data.sid_table import SidTable, arrays_sha256, expected_collisions, suggest_sizes
+
+__all__ = [
+    "SidCollapse",
+    "SidTable",
+    "assign",
+    "check",
+    "decode",
+    "encode",
+    "expected_collisions",
+    "fit_sids",
+    "quality",
+    "report",
+    "suggest_sizes",
+]
 
 _LEAST_USE = 0.5
 

@@ -25,6 +25,7 @@ class SequenceTask:
         n_items: item ids run over ``0..n-1``.
         features: item features by modality, as published.
         labels: by attribute, the class of each item, from 0.
+        users: whose history row u is, for models that know users; None is user u's.
     """
 
     items: Integer[np.ndarray, "e"]
@@ -33,6 +34,7 @@ class SequenceTask:
     n_items: int
     features: Mapping[str, Float[np.ndarray, "i m"]] = field(default_factory=dict)
     labels: Mapping[str, Integer[np.ndarray, "i"]] = field(default_factory=dict)
+    users: Integer[np.ndarray, "u"] | None = None
 
     @property
     def n_users(self) -> int:

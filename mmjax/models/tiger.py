@@ -21,6 +21,7 @@ from jaxtyping import Float, Int, Integer
 
 from mmjax.blocks.collectives import global_mean
 from mmjax.blocks.decode import Step, beam_items, beam_search, score_codes
+from mmjax.blocks.trie_subsets import block
 from mmjax.blocks.tries import Trie, build_trie
 from mmjax.layers.seq2seq import Seq2Seq, Seq2SeqConfig
 from mmjax.models.configs.tiger import TIGERConfig
@@ -182,6 +183,7 @@ def recommend(
     trie: Trie,
     history: Int[Array, "b n"],
     user: Int[Array, "b"],
+    blocked: Int[Array, "b m"] | None = None,
 ) -> Found:
     """The likeliest next items, by beam search over the ids of the trie.
 
@@ -192,11 +194,13 @@ def recommend(
         trie: the ids that may be written; that of `codes`, or of a part of the items.
         history: items, oldest first; -1 at places that hold none.
         user: whose they are.
+        blocked: items that are not to be found, such as all that the user has met; -1 is none.
     """
     c = model.config
     step, cache = _search(model, params, codes, history, user)
-    beams = beam_search(step, cache, trie, batch=len(user), width=c.beams)
-    return Found(*beam_items(beams, trie, k=c.found))
+    subset = None if blocked is None else block(trie, blocked)
+    beams = beam_search(step, cache, trie, batch=len(user), width=c.beams, subset=subset)
+    return Found(*beam_items(beams, trie, k=c.found, subset=subset))
 
 
 def score_items(
@@ -216,21 +220,22 @@ def _predict(
     model: TIGER,
     codes: Array,
     trie: Trie,
-    histories: Array,
+    rows: tuple[Array, Array, Array | None],
     params: Any,
     state: Any,
     key: Array,
 ) -> Found:
-    n = len(histories)
+    n = len(rows[0])
     size = min(n, _USERS)
     steps = -(-n // size)
     # Rows that fill up the last step repeat earlier ones and are cut off.
-    users = jnp.resize(jnp.arange(n), (steps, size))
+    order = jnp.resize(jnp.arange(n), (steps, size))
 
-    def step(carry: None, user: Array) -> tuple[None, Found]:
-        return carry, recommend(model, params, codes, trie, histories[user], user)
+    def step(carry: None, index: Array) -> tuple[None, Found]:
+        own = jax.tree.map(lambda x: x[index], rows)
+        return carry, recommend(model, params, codes, trie, *own)
 
-    _, found = lax.scan(step, None, users)
+    _, found = lax.scan(step, None, order)
     return Found(*(x.reshape(steps * size, -1)[:n] for x in found))
 
 
@@ -239,6 +244,8 @@ def build(
     task: SequenceTask,
     codes: Integer[np.ndarray, "i l"],
     sizes: tuple[int, ...],
+    *,
+    blocked: Int[np.ndarray, "u m"] | None = None,
 ) -> Objective:
     """TIGER for items with semantic ids; `predict` gives `Found` for the task's users.
 
@@ -249,6 +256,7 @@ def build(
         task: the histories that `predict` reads.
         codes: ids of the items, level by level; items of equal ids are found one after the other.
         sizes: codes of each level.
+        blocked: items that `predict` leaves out for each user; -1 is none.
 
     Raises:
         ValueError: there are not as many ids as items, a code is out of range, or `softmax` is
@@ -263,7 +271,12 @@ def build(
     model = TIGER(config, tuple(sizes))
     trie = build_trie(codes, sizes)
     table = jnp.asarray(codes, jnp.int32)
-    histories = jnp.asarray(task.latest(config.history))
+    users = np.arange(task.n_users) if task.users is None else task.users
+    rows = (
+        jnp.asarray(task.latest(config.history), jnp.int32),
+        jnp.asarray(users, jnp.int32),
+        None if blocked is None else jnp.asarray(blocked, jnp.int32),
+    )
     one = jnp.zeros(1, jnp.int32)
 
     def init(table: Array, key: Array) -> Any:
@@ -272,5 +285,5 @@ def build(
     return Objective(
         Partial(init, table),
         Partial(functools.partial(_loss, model), table),
-        Partial(functools.partial(_predict, model), table, trie, histories),
+        Partial(functools.partial(_predict, model), table, trie, rows),
     )

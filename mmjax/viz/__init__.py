@@ -8,6 +8,7 @@ axes of `style.canvas()`, which no window and no notebook shows by itself.
 - `curves`: learning curves of one run, means with bands over seeds of several.
 - `hops`: heat maps of a metric over the hop counts of the modalities.
 - `tables`: leaderboards with spread, significance and published numbers; `bars` draws one.
+- `codes`: how evenly semantic ids use their codes.
 - `neighbours`: the nearest items by name.
 - `report`: one self-contained HTML page of a run.
 - `files`: a picture as PNG with the numbers behind it as CSV.
