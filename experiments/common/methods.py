@@ -26,6 +26,11 @@ class Method(NamedTuple):
         """Train and evaluate; arguments and result as those of `experiments.common.run.run`."""
         return importlib.import_module(self.runner).run(*args, **kwargs)
 
+    def top(self, *args: Any, **kwargs: Any) -> Any:
+        """Ranked items after histories, for a method of sequences; arguments and result as those
+        of `experiments.common.sequences.run.top`."""
+        return importlib.import_module(self.runner).top(*args, **kwargs)
+
     def config_class(self) -> type[Any]:
         """The dataclass of hyper-parameters."""
         return getattr(importlib.import_module(f"mmjax.models.{self.module}"), self.config)
@@ -55,10 +60,18 @@ METHODS = {
     "slmrec": Method("SLMRec", "slmrec", "SLMRecConfig"),
 }
 
+SEQUENCE_METHODS = {
+    "sasrec": Method("SASRec", "sasrec", "SASRecConfig", runner="experiments.common.sequences.run"),
+    "tiger": Method("TIGER", "tiger", "TIGERConfig", runner="experiments.tiger.generative"),
+}
+"""Models of what a user meets next.  ``build`` takes a `mmjax.models.sequence_task.SequenceTask`;
+the runner's module has `run` and `top`, those of `experiments.common.sequences.run` where the
+method compares vectors, or its own."""
 
 _OTHERS = {"item_knn": "item-kNN", "item_knn_content": "content-kNN"}
 
 
 def title(method: str) -> str:
     """The name of a method, or of a ranking without training, as tables show it."""
-    return METHODS[method].title if method in METHODS else _OTHERS.get(method, method)
+    known = {**METHODS, **SEQUENCE_METHODS}
+    return known[method].title if method in known else _OTHERS.get(method, method)

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from experiments.common.config import Run, override
+from mmjax.data.catalogue import Catalogue
 from mmjax.data.files import atomic_path
 from mmjax.data.interactions import Interactions
 from mmjax.training.config import flatten
@@ -85,14 +86,14 @@ def recommend(flags: Recommend) -> list[dict[str, Any]]:
         ids, scores = top_items(
             user_vectors[chunk], item_vectors, seen, k=flags.k, score=objective.score
         )
-        rows += _rows(data, chunk, np.asarray(ids), np.asarray(scores))
+        rows += result_rows(data, chunk, np.asarray(ids), np.asarray(scores))
     return rows
 
 
 _CHUNK = 1024
 
 
-def choose_users(users: Sequence[str], data: Interactions) -> np.ndarray:
+def choose_users(users: Sequence[str], data: Catalogue) -> np.ndarray:
     """Indices of the users with these raw ids, each once; without any, of the first five.
 
     Raises:
@@ -111,9 +112,10 @@ def seen_rows(data: Interactions, users: np.ndarray) -> np.ndarray:
     return pairs[pairs[:, 0] >= 0].astype(np.int32)
 
 
-def _rows(
-    data: Interactions, users: np.ndarray, ids: np.ndarray, scores: np.ndarray
+def result_rows(
+    data: Catalogue, users: np.ndarray, ids: np.ndarray, scores: np.ndarray
 ) -> list[dict[str, Any]]:
+    """One row per item of `ids`, a row of which belongs to each of `users`; -1 is no item."""
     return [
         {
             "user": data.user_id(int(user)),

@@ -11,7 +11,7 @@ from experiments.common.evaluation import predict, ranker
 from experiments.common.heuristics import applicable
 from experiments.common.methods import title as method_title
 from experiments.common.problem import build_objective
-from experiments.common.results import Record, environment
+from experiments.common.results import Record, untrained
 from experiments.common.seeds import Outcome
 from mmjax.blocks.ranking import top_items
 from mmjax.data.interactions import Interactions
@@ -27,40 +27,26 @@ def heuristic_records(run: Run, data: Interactions) -> list[Record]:
     found = []
     for name, build in applicable(data).items():
         vectors = build(data)
-        figures = {
-            split: {metric: [round(value, 6)] for metric, value in rank(vectors).mean.items()}
-            for split, rank in score.items()
-        }
-        found.append(
-            Record(
-                method=name,
-                data=data.name,
-                split=data.split,
-                mask=run.mask,
-                seeds=[],
-                best_epoch=[],
-                epochs=[],
-                seconds=0.0,
-                parameters=0,
-                config={"data_digest": data.digest},
-                **figures,
-                **environment(),
-            )
-        )
+        figures = {split: rank(vectors).mean for split, rank in score.items()}
+        found.append(untrained(name, data, run.mask, figures))
     return found
 
 
-def record_row(record: Record, paper: Mapping[str, float] | None = None) -> tables.Row:
+def record_row(
+    record: Record,
+    paper: Mapping[str, float] | None = None,
+    metrics: Sequence[str] = METRICS,
+) -> tables.Row:
     """A record's test figures as a row of a leaderboard."""
-    values = {m: record.test[m] for m in METRICS if m in record.test}
+    values = {m: record.test[m] for m in metrics if m in record.test}
     name = method_title(record.method)
     note = "" if record.seeds else "no training"
     return tables.Row(name, values, seeds=tuple(record.seeds), paper=paper or {}, note=note)
 
 
-def result_table(records: Sequence[Record]) -> tables.Table:
+def result_table(records: Sequence[Record], metrics: Sequence[str] = METRICS) -> tables.Table:
     """Test figures of several runs under one protocol."""
-    return tables.leaderboard([record_row(r) for r in records], METRICS)
+    return tables.leaderboard([record_row(r, metrics=metrics) for r in records], metrics)
 
 
 def samples(run: Run, data: Interactions, variables: dict[str, Any], n: int = 4) -> list:
@@ -95,45 +81,90 @@ def write_page(
     heuristics: Sequence[Record] = (),
 ) -> Path:
     """`report.html`: result table, curves, recommendations, configuration, environment."""
+    return training_page(
+        path,
+        main,
+        others,
+        heuristics,
+        data=f"{data.name}: {data.n_users:,} users, {data.n_items:,} items, "
+        f"{len(data.train):,} training pairs",
+        subtitle=data.source,
+        metrics=METRICS,
+        shown=("recall@20", "ndcg@20"),
+        watched=run.fit.metric,
+        samples=samples(run, data, main.variables[0]),
+        notes=_notes(run),
+    )
+
+
+def training_page(
+    path: Path,
+    main: Outcome,
+    others: Sequence[Outcome],
+    heuristics: Sequence[Record],
+    *,
+    data: str,
+    subtitle: str,
+    metrics: Sequence[str],
+    shown: Sequence[str],
+    watched: str,
+    samples: list[report.Sample],
+    notes: list[str],
+) -> Path:
+    """The page of a finished training.
+
+    Args:
+        path: the file.
+        main: what was run.
+        others: trained under the same protocol.
+        heuristics: rankings without training.
+        data: one line on the data set.
+        subtitle: below the title.
+        metrics: columns of the result table.
+        shown: metrics of the head; the first one is drawn.
+        watched: the metric that selects on validation.
+        samples: what a few users are shown.
+        notes: below the table.
+    """
     record = main.record
-    table = result_table([record, *(o.record for o in others), *heuristics])
+    table = result_table([record, *(o.record for o in others), *heuristics], metrics)
     histories = {method_title(o.record.method): o.history for o in (main, *others)}
-    metric = run.fit.metric
     pictures = [
         report.Picture(curves.curves(main.history, "loss"), "Training loss"),
         report.Picture(
             curves.compare(
-                {name: _by_seed(history) for name, history in histories.items()}, metric
+                {name: _by_seed(history) for name, history in histories.items()}, watched
             ),
-            f"Validation {metric}; selection looks at nothing else",
+            f"Validation {watched}; selection looks at nothing else",
         ),
-        report.Picture(bars(table, "recall@20"), "Test Recall@20, scored once per seed"),
+        report.Picture(
+            bars(table, shown[0]), f"Test {shown[0].capitalize()}, scored once per seed"
+        ),
     ]
     page = [
         report.summary(
             model=method_title(record.method),
-            data=f"{data.name}: {data.n_users:,} users, {data.n_items:,} items, "
-            f"{len(data.train):,} training pairs",
+            data=data,
             split=record.split,
             seeds=record.seeds,
             device=record.device,
             command=record.command,
             commit=record.commit,
             wall_seconds=record.seconds,
-            numbers={f"test {m}": record.mean(m) for m in ("recall@20", "ndcg@20")},
+            numbers={f"test {m}": record.mean(m) for m in shown},
             mask=record.mask,
             parameters=f"{record.parameters:,}",
             best_epoch=", ".join(map(str, record.best_epoch)),
             stopped_because=", ".join(main.stopped_because),
         ),
-        report.results(table, caption="Test split", notes=_notes(run)),
+        report.results(table, caption="Test split", notes=notes),
         report.figures("Training", pictures),
-        report.recommendations(samples(run, data, main.variables[0])),
+        report.recommendations(samples),
         report.configuration(record.config),
         report.environment(device=record.device),
     ]
-    title = f"{method_title(record.method)} on {data.name}"
-    return report.write_report(path, title, *page, subtitle=data.source)
+    title = f"{method_title(record.method)} on {record.data}"
+    return report.write_report(path, title, *page, subtitle=subtitle)
 
 
 def _by_seed(history: Sequence[Mapping[str, Any]]) -> list:

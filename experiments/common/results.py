@@ -6,6 +6,7 @@ import platform
 import shlex
 import subprocess
 import sys
+from collections.abc import Mapping
 from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
@@ -13,6 +14,7 @@ from typing import Any
 
 import numpy as np
 
+from mmjax.data.catalogue import Catalogue
 from mmjax.data.files import atomic_write_text
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -57,6 +59,31 @@ class Record:
         """Write as JSON, whole or not at all."""
         path.parent.mkdir(parents=True, exist_ok=True)
         atomic_write_text(path, json.dumps(dataclasses.asdict(self), indent=1) + "\n")
+
+
+def untrained(
+    method: str, data: Catalogue, mask: str, figures: Mapping[str, Mapping[str, float]]
+) -> Record:
+    """The record of a ranking without training; `figures` are metrics by split and name."""
+    rounded = {
+        split: {name: [round(value, 6)] for name, value in found.items()}
+        for split, found in figures.items()
+    }
+    return Record(
+        method=method,
+        data=data.name,
+        split=data.split,
+        mask=mask,
+        seeds=[],
+        best_epoch=[],
+        epochs=[],
+        seconds=0.0,
+        parameters=0,
+        config={"data_digest": data.digest},
+        valid=rounded["valid"],
+        test=rounded["test"],
+        **environment(),
+    )
 
 
 def load_record(path: Path) -> Record:

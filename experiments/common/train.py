@@ -1,10 +1,17 @@
 """The training command: run, baselines, table, page."""
 
 import dataclasses
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, TypeVar
 
 from experiments.common.config import Run
+from experiments.common.sequences.config import SequenceRun
 
+if TYPE_CHECKING:
+    from experiments.common.seeds import Outcome
+
+RunT = TypeVar("RunT", Run, SequenceRun)
 INTERRUPTED = 143
 """Exit status after a signal; the same command resumes."""
 
@@ -24,16 +31,12 @@ def train(run: Run, preset: Callable[..., Run]) -> int:
     init()
     data = load_data(run)
     print(f"{data}\n", flush=True)
-    outcomes = []
-    for config in [run, *(baseline(run, name, preset) for name in run.baselines)]:
-        try:
-            outcome = run_one(config, data=data)
-        except Interrupted as stop:
-            print(stop, flush=True)
-            return INTERRUPTED
-        if config.workdir is not None:
-            outcome.record.save(config.workdir / "record.json")
-        outcomes.append(outcome)
+    runs = [run, *(baseline(run, name, preset) for name in run.baselines)]
+    try:
+        outcomes = [saved(run_one(config, data=data), config.workdir) for config in runs]
+    except Interrupted as stop:
+        print(stop, flush=True)
+        return INTERRUPTED
     heuristics = heuristic_records(run, data)
     table = result_table([*(o.record for o in outcomes), *heuristics])
     print(f"\nTest, {data.name}, split {data.split}, mask {run.mask}\n{tables.to_text(table)}")
@@ -47,12 +50,24 @@ def train(run: Run, preset: Callable[..., Run]) -> int:
     return 0
 
 
-def baseline(run: Run, method: str, preset: Callable[..., Run]) -> Run:
+def saved(outcome: "Outcome", workdir: Path | None) -> "Outcome":
+    """The outcome, its record kept in the run's folder if it has one."""
+    if workdir is not None:
+        outcome.record.save(workdir / "record.json")
+    return outcome
+
+
+SAME = ("mask", "ks", "dtype", "smoke", "seed", "seeds", "together", "data_dir", "manual_dir")
+"""Flags that a baseline takes over."""
+
+
+def baseline(
+    run: RunT, method: str, preset: Callable[..., RunT], same: Sequence[str] = SAME
+) -> RunT:
     """`method` with its own preset, under the data, protocol, seeds and devices of `run`."""
     own = preset(method, run.data, run.preset)
     execution = ("devices", "mode", "quiet", "tensorboard")
     fit = dataclasses.replace(own.fit, **{n: getattr(run.fit, n) for n in execution})
-    same = ("mask", "ks", "dtype", "smoke", "seed", "seeds", "together", "data_dir", "manual_dir")
     return dataclasses.replace(
         own,
         fit=fit,

@@ -158,9 +158,15 @@ class Sequences(Catalogue):
             self.targets(windows),
         )
 
+    def pairs(self, windows: Windows) -> Int32[np.ndarray, "_ 2"]:
+        """(row of `windows`, item) of all items of the windows, in order; pairs may repeat."""
+        row = np.repeat(np.arange(len(windows.stop)), windows.stop - windows.start)
+        items = self.items[_ranges(windows.start, windows.stop)]
+        return np.stack([row.astype(np.int32), items], 1)
+
     def train_pairs(self) -> Int32[np.ndarray, "_ 2"]:
         """Every (user, item) of training, in order; pairs may repeat."""
-        return self._pairs(*self._parts()[0])
+        return self.pairs(Windows(np.arange(self.n_users, dtype=np.int32), *self._parts()[0]))
 
     def seen(self, split: str) -> Int32[np.ndarray, "_ 2"]:
         """(user, item) of all that precedes the target of "valid" or "test", pairs may repeat.
@@ -170,8 +176,7 @@ class Sequences(Catalogue):
         """
         if split not in SPLITS[1:]:
             raise ValueError(f"split {split!r} is not evaluated; choose valid or test")
-        _, start, stop = self.histories(split)
-        return self._pairs(start, stop)
+        return self.pairs(self.histories(split))
 
     def held_out(self, split: str) -> Int32[np.ndarray, "_ 2"]:
         """(user, item) of the targets of "valid" or "test" that have a history.
@@ -208,7 +213,8 @@ class Sequences(Catalogue):
         keep = np.sort(np.unique(key, return_index=True)[1])
         lengths = np.bincount(user[keep], minlength=self.n_users)
         once = dataclasses.replace(self, items=self.items[keep], offsets=offsets_of(lengths))
-        parts = [once._pairs(start, stop) for start, stop in once._parts()]
+        users = np.arange(self.n_users, dtype=np.int32)
+        parts = [once.pairs(Windows(users, *bounds)) for bounds in once._parts()]
         return Interactions(**self.columns(), **dict(zip(SPLITS, parts, strict=True)))
 
     def _target(self, split: str) -> tuple[np.ndarray, np.ndarray]:
@@ -226,10 +232,6 @@ class Sequences(Catalogue):
         for size in leave_one_out_sizes(self.lengths):
             bounds.append(bounds[-1] + size)
         return list(zip(bounds[:-1], bounds[1:], strict=True))
-
-    def _pairs(self, start: np.ndarray, stop: np.ndarray) -> np.ndarray:
-        user = np.repeat(np.arange(self.n_users, dtype=np.int32), stop - start)
-        return np.stack([user, self.items[_ranges(start, stop)]], 1)
 
 
 def from_lists(

@@ -21,5 +21,12 @@ class SASRecConfig:
     dropout: float = 0.5
     """Dropout rate of embeddings, attention weights and feed-forward networks."""
     loss: Literal["bce", "softmax"] = "bce"
-    """bce: binary cross-entropy of the next item and of the sampled negatives (the paper, with
-    one); softmax: cross-entropy over all items, which samples nothing."""
+    """bce: binary cross-entropy of the next item and of the sampled negatives (the paper);
+    softmax: cross-entropy over all items, which samples nothing."""
+    negatives: int = 1
+    """Negatives drawn at each position for "bce"; their losses are averaged."""
+
+    @property
+    def n_negatives(self) -> int:
+        """Negatives that a batch has to hold."""
+        return self.negatives if self.loss == "bce" else 0

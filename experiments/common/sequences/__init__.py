@@ -1,0 +1,1 @@
+"""Models of what a user meets next: flags, data, evaluation, training and report."""
