@@ -32,7 +32,7 @@ from jaxtyping import Float, Int
 
 from mmjax.blocks.topk import top_k
 from mmjax.blocks.trie_subsets import Subset, open_children, open_slots, slot_of_rank
-from mmjax.blocks.trie_walk import child, children, lookup, start_nodes
+from mmjax.blocks.trie_walk import child, children, lookup, nth_child, start_nodes
 from mmjax.blocks.tries import Trie
 
 Step = Callable[[Any, Any, int], tuple[Array, Any]]
@@ -91,11 +91,9 @@ def beam_search(
         there = below < trie.n_nodes
         if subset is not None:
             there &= open_children(subset, trie, node, below, level=level)
-        flat = (batch, -1)
 
         def pick(parent: Array, column: Array) -> tuple[Array, Array]:
-            place = parent * token.shape[2] + column
-            return _along(token.reshape(flat), place), _along(below.reshape(flat), place)
+            return nth_child(trie, _along(node, parent), column)
 
         return _of_children(logits, token, there, normalize), pick
 

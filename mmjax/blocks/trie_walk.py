@@ -19,14 +19,24 @@ def children(
     The node is the sink where there is no child. c is the most children of a node of the level;
     with a dense table it is the size of the vocabulary, and column t is token t.
     """
+    width = (trie.branching if trie.table is None else trie.sizes)[level]
+    column = jnp.arange(width, dtype=jnp.int32).reshape((1,) * node.ndim + (-1,))
+    token, below = nth_child(trie, node[..., None], column)
+    if trie.table is None:
+        degree = _read(trie.indptr, node + 1) - _read(trie.indptr, node)
+        below = jnp.where(column < degree[..., None], below, trie.n_nodes)
+    return jnp.broadcast_to(token, below.shape), below
+
+
+def nth_child(trie: Trie, node: Array, column: Array) -> tuple[Array, Array]:
+    """Token and node of the children that stand in the given columns of `children`.
+
+    `node` and `column` are integers of shapes that broadcast; the child must exist.
+    """
     if trie.table is not None:
-        child = _read(trie.table, jnp.minimum(node, trie.leaf0))[..., : trie.sizes[level]]
-        return jnp.broadcast_to(jnp.arange(trie.sizes[level], dtype=jnp.int32), child.shape), child
-    start = _read(trie.indptr, node)[..., None]
-    column = jnp.arange(trie.branching[level], dtype=jnp.int32).reshape((1,) * node.ndim + (-1,))
-    edge = start + column
-    there = edge < _read(trie.indptr, node + 1)[..., None]
-    return _read(trie.token, edge), jnp.where(there, edge + trie.n_roots, trie.n_nodes)
+        return column, trie.table[jnp.minimum(node, trie.leaf0), column]
+    edge = _read(trie.indptr, node) + column
+    return _read(trie.token, edge), edge + trie.n_roots
 
 
 def child(
