@@ -2,15 +2,23 @@
 
     python -m experiments.benchmarks.decode [--torch-python PATH] [--out FILE]
 
-Every candidate decodes 64 queries with 50 beams over codes of 4 tokens. Timed is the whole
-decoding: at each of the 4 levels a tiny model (a product of rank 8, the same numbers on all
-sides), log-softmax, the constraint, the choice of the best 50 and the reordering of the beams.
+64 queries with 50 beams over codes of 4 tokens, timed in two ways:
 
-- "mmjax" is `beam_search`; "mmjax, free" is `free_beam_search`, without a constraint.
-- "jax, dictionary" is the same search in JAX with a trie of Python dictionaries on the host, which
-  a callback asks for the tokens of every beam.
+- "whole" is a decoding from the first level to the last: at each a tiny model (a product of rank
+  8, the same numbers on all sides), log-softmax, the constraint, the choice of the best 50 and the
+  reordering of the beams.
+- "step" is the constraint alone, without model, log-softmax or choice: from the beams of a level
+  and their log-probabilities (fixed random numbers) to those in which only what the trie allows is
+  not -inf. Timed together for the three levels after the first, where each query has 50 beams.
+
+Candidates:
+
+- "mmjax" is `beam_search`, and its reading of the trie; "mmjax, free" is `free_beam_search`.
+- "jax, dictionary" is the same in JAX with a trie of Python dictionaries on the host, which a
+  callback asks for the tokens of every beam.
 - "transformers, dictionary" is Hugging Face's `generate` with such a trie behind
-  `prefix_allowed_tokens_fn`; "transformers, free" is `generate` without it.
+  `prefix_allowed_tokens_fn`, and its `PrefixConstrainedLogitsProcessor`; "transformers, free" is
+  `generate` without it.
 
 Candidates run in alternating rounds, PyTorch in a process of its own; speed-ups are medians of
 the ratios within a round. Before that, all constrained searches must find the same codes. Codes
@@ -34,15 +42,17 @@ import numpy as np
 import tyro
 
 from experiments.benchmarks import timing
-from experiments.benchmarks.nested import Nested, allowed, nested
+from experiments.benchmarks.nested import Nested, allowed, log_probabilities, nested
 from mmjax.blocks.decode import beam_search, free_beam_search
 from mmjax.blocks.topk import top_k
+from mmjax.blocks.trie_walk import child, children
 from mmjax.blocks.tries import Trie, build_trie
 
 TORCH = "experiments.benchmarks.torch_decode"
 BASELINE = "transformers, dictionary"
 ALONE = "jax, dictionary"
 """The baseline without PyTorch."""
+TASKS = ("whole", "step")
 RANK = 8
 
 
@@ -126,6 +136,21 @@ def free(weights: dict[str, Any], trie: Trie, *, beams: int) -> Any:
     return found.tokens, found.scores
 
 
+def mask_of(trie: Nested, prefixes: Any, size: int) -> Any:
+    """Which of `size` tokens may follow prefixes [q, w, l], by asking the host."""
+
+    def ask(prefixes: Any) -> np.ndarray:
+        lead = np.shape(prefixes)[:2]
+        rows = np.asarray(prefixes).reshape(lead[0] * lead[1], -1).tolist()
+        found = np.zeros((len(rows), size), bool)
+        for row, prefix in zip(found, rows, strict=True):
+            row[allowed(trie, prefix)] = True
+        return found.reshape(*lead, size)
+
+    shape = jax.ShapeDtypeStruct((*prefixes.shape[:2], size), jnp.bool_)
+    return jax.pure_callback(ask, shape, prefixes)
+
+
 def by_callback(weights: dict[str, Any], trie: Nested, *, beams: int, length: int) -> Any:
     """The same search, asking a trie of dictionaries on the host."""
     query = weights["queries"][:, None]
@@ -134,17 +159,7 @@ def by_callback(weights: dict[str, Any], trie: Nested, *, beams: int, length: in
     for level in range(length):
         logits, _ = step(query, tokens[:, :, -1] if level else None, level)
         size = logits.shape[2]
-
-        def mask(prefixes: Any, size: int = size) -> np.ndarray:
-            lead = np.shape(prefixes)[:2]
-            rows = np.asarray(prefixes).reshape(lead[0] * lead[1], -1).tolist()
-            found = np.zeros((len(rows), size), bool)
-            for row, prefix in zip(found, rows, strict=True):
-                row[allowed(trie, prefix)] = True
-            return found.reshape(*lead, size)
-
-        there = jax.pure_callback(mask, jax.ShapeDtypeStruct(logits.shape, jnp.bool_), tokens)
-        gain = jnp.where(there, jax.nn.log_softmax(logits), -jnp.inf)
+        gain = jnp.where(mask_of(trie, tokens, size), jax.nn.log_softmax(logits), -jnp.inf)
         total = (score[..., None] + gain).reshape(batch, -1)
         score, place = top_k(total, min(beams, total.shape[1]))
         parent, column = jnp.divmod(jnp.maximum(place, 0), size)
@@ -153,20 +168,48 @@ def by_callback(weights: dict[str, Any], trie: Nested, *, beams: int, length: in
     return tokens, score
 
 
-def programs(trie: Trie, dictionaries: Nested, weights: Any, options: Options) -> dict[str, Any]:
-    """Compiled searches by name, bound to their inputs."""
-    beams = options.beams
+def steps(trie: Trie, nodes: Sequence[Any], given: Any) -> list[Any]:
+    """Log-probabilities of the children of the nodes of levels 1, 2, ..., and their tokens."""
+    found = []
+    for level, node in enumerate(nodes, 1):
+        token, below = children(trie, node, level=level)
+        own = jnp.take_along_axis(given, token, 2, mode="clip")
+        found.append((jnp.where(below < trie.n_nodes, own, -jnp.inf), token))
+    return found
+
+
+def steps_by_callback(trie: Nested, tokens: Any, given: Any) -> list[Any]:
+    """The same over the whole vocabulary, asking the host."""
+    size = given.shape[2]
+    return [
+        jnp.where(mask_of(trie, tokens[:, :, :level], size), given, -jnp.inf)
+        for level in range(1, tokens.shape[2])
+    ]
+
+
+def programs(trie: Trie, arrays: dict[str, np.ndarray], options: Options) -> dict[str, Any]:
+    """Compiled searches and steps by "task: name", bound to their inputs."""
+    weights = {key: jnp.asarray(value) for key, value in arrays.items() if key != "codes"}
+    dictionaries, beams, length = nested(arrays["codes"]), options.beams, options.length
 
     def bound(search: Any, *operands: Any) -> Any:
         compiled = jax.jit(search).lower(*operands).compile()
         return lambda: compiled(*operands)
 
+    whole = bound(lambda w, t: constrained(w, t, beams=beams), weights, trie)
+    tokens = whole()[0]
+    nodes = [jnp.zeros(tokens.shape[:2], jnp.int32)]
+    for level in range(length - 1):
+        nodes.append(child(trie, nodes[-1], tokens[:, :, level], level=level))
+    given = jnp.asarray(log_probabilities(tokens.shape[:2], arrays["tokens"].shape[1]))
     return {
-        "mmjax": bound(lambda w, t: constrained(w, t, beams=beams), weights, trie),
-        "mmjax, free": bound(lambda w, t: free(w, t, beams=beams), weights, trie),
-        ALONE: bound(
-            lambda w: by_callback(w, dictionaries, beams=beams, length=options.length), weights
+        "whole: mmjax": whole,
+        "whole: mmjax, free": bound(lambda w, t: free(w, t, beams=beams), weights, trie),
+        f"whole: {ALONE}": bound(
+            lambda w: by_callback(w, dictionaries, beams=beams, length=length), weights
         ),
+        "step: mmjax": bound(steps, trie, nodes[1:], given),
+        f"step: {ALONE}": bound(lambda t, x: steps_by_callback(dictionaries, t, x), tokens, given),
     }
 
 
@@ -190,7 +233,6 @@ def measure(name: str, options: Options, python: str | None) -> dict[str, Any]:
     start = time.perf_counter()
     trie = build_trie(arrays["codes"], [catalogue.vocabulary] * options.length)
     built = time.perf_counter() - start
-    weights = {key: jnp.asarray(value) for key, value in arrays.items() if key != "codes"}
     found: dict[str, Any] = {
         **catalogue._asdict(),
         "nodes": trie.n_nodes,
@@ -203,12 +245,12 @@ def measure(name: str, options: Options, python: str | None) -> dict[str, Any]:
         f"{trie.branching}, {found['mib']:.0f} MiB, built in {built:.1f} s",
         flush=True,
     )
-    runs = programs(trie, nested(arrays["codes"]), weights, options)
-    expected = runs["mmjax"]()
-    check_same(expected, runs[ALONE](), ALONE)
+    runs = programs(trie, arrays, options)
+    expected = runs["whole: mmjax"]()
+    check_same(expected, runs[f"whole: {ALONE}"](), ALONE)
     # What takes milliseconds is repeated within a round.
     candidates = {
-        label: timing.timed(run, wait=jax.block_until_ready, repeat=1 if label == ALONE else 10)
+        label: timing.timed(run, wait=jax.block_until_ready, repeat=1 if ALONE in label else 10)
         for label, run in runs.items()
     }
     with ExitStack() as stack:
@@ -222,11 +264,18 @@ def measure(name: str, options: Options, python: str | None) -> dict[str, Any]:
                 check_same(expected, (file["tokens"], file["scores"]), BASELINE)
             found["torch"] = remote.about
             candidates |= remote.candidates
-        baseline = BASELINE if BASELINE in candidates else ALONE
         samples = timing.interleaved(candidates, rounds=options.rounds, warmup=1)
-    rows = timing.summary(samples, baseline)
-    print(timing.table(rows, baseline), flush=True)
-    return {**found, "baseline": baseline, "rows": [row._asdict() for row in rows]}
+    for task in TASKS:
+        own = {
+            label.removeprefix(f"{task}: "): seconds
+            for label, seconds in samples.items()
+            if label.startswith(task)
+        }
+        baseline = BASELINE if BASELINE in own else ALONE
+        rows = timing.summary(own, baseline)
+        print(f"\n{task}\n{timing.table(rows, baseline)}", flush=True)
+        found[task] = {"baseline": baseline, "rows": [row._asdict() for row in rows]}
+    return found
 
 
 def with_transformers(python: str | None) -> str | None:

@@ -1,4 +1,4 @@
-"""Tries as dictionaries in dictionaries, the peer of `decode`; needs neither JAX nor mmjax."""
+"""What both sides of `decode` use, so without JAX: tries as dictionaries in dictionaries."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -26,3 +26,8 @@ def allowed(trie: Nested, prefix: Sequence[int]) -> list[int]:
     for token in prefix:
         node = node[token]
     return list(node)
+
+
+def log_probabilities(shape: Sequence[int], size: int) -> np.ndarray:
+    """Fixed random numbers for the beams of a step, [*shape, size]."""
+    return np.random.default_rng(1).normal(size=(*shape, size)).astype(np.float32)

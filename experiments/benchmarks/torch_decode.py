@@ -15,7 +15,7 @@ import transformers
 from transformers.modeling_outputs import CausalLMOutput
 
 from experiments.benchmarks import timing
-from experiments.benchmarks.nested import allowed, nested
+from experiments.benchmarks.nested import allowed, log_probabilities, nested
 
 
 class Config(transformers.PretrainedConfig):
@@ -81,10 +81,11 @@ def main() -> None:
         with torch.inference_mode():
             return model.generate(start, queries=queries, generation_config=options, **more)
 
+    def follow(_: int, sentence: torch.Tensor) -> list[int]:
+        return allowed(trie, sentence[1:].tolist())
+
     def constrained() -> Any:
-        return generate(
-            prefix_allowed_tokens_fn=lambda _, sentence: allowed(trie, sentence[1:].tolist())
-        )
+        return generate(prefix_allowed_tokens_fn=follow)
 
     found = constrained()
     options.output_scores = False
@@ -94,9 +95,16 @@ def main() -> None:
         tokens=found.sequences[:, 1:].reshape(*shape, length).numpy(),
         scores=found.sequences_scores.reshape(shape).numpy(),
     )
+    given = torch.from_numpy(log_probabilities((len(found.sequences),), tokens.shape[1]))
+    processor = transformers.PrefixConstrainedLogitsProcessor(follow, beams)
+
+    def steps() -> Any:
+        return [processor(found.sequences[:, : level + 1], given) for level in range(1, length)]
+
     candidates = {
-        "transformers, dictionary": timing.timed(constrained),
-        "transformers, free": timing.timed(generate),
+        "whole: transformers, dictionary": timing.timed(constrained),
+        "whole: transformers, free": timing.timed(generate),
+        "step: transformers, dictionary": timing.timed(steps),
     }
     about = {
         "torch": torch.__version__,

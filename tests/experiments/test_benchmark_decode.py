@@ -49,7 +49,24 @@ def test_writes_its_figures(tmp_path, capsys, monkeypatch):
     record = json.loads(out.read_text())
     assert {"command", "commit", "versions", "cpu", "device", "cores_used"} <= record.keys()
     found = record["catalogues"]["tiny"]
-    assert (found["items"], found["vocabulary"], found["baseline"]) == (300, 8, decode.ALONE)
-    assert {row["name"] for row in found["rows"]} == {"mmjax", "mmjax, free", decode.ALONE}
-    assert all(row["median_ms"] > 0 for row in found["rows"])
+    assert (found["items"], found["vocabulary"]) == (300, 8)
+    names = {task: {row["name"] for row in found[task]["rows"]} for task in decode.TASKS}
+    both = {"mmjax", decode.ALONE}
+    assert names == {"whole": {*both, "mmjax, free"}, "step": both}
+    for task in decode.TASKS:
+        assert found[task]["baseline"] == decode.ALONE
+        assert all(row["median_ms"] > 0 for row in found[task]["rows"])
     assert "300 items" in capsys.readouterr().out
+
+
+def test_both_kinds_of_step_allow_the_same():
+    arrays = decode.problem(decode.CATALOGUES["tiny"], TINY)
+    runs = decode.programs(decode.build_trie(arrays["codes"], [8] * 3), arrays, TINY)
+    for (own, token), other in zip(
+        runs["step: mmjax"](), runs[f"step: {decode.ALONE}"](), strict=True
+    ):
+        own, token, other = (np.asarray(x) for x in (own, token, other))
+        full = np.full_like(other, -np.inf)
+        for place in zip(*np.nonzero(own > -np.inf), strict=True):
+            full[(*place[:2], token[place])] = own[place]
+        np.testing.assert_array_equal(full, other)
