@@ -21,10 +21,15 @@ class Averages(NamedTuple):
     sums: Float[Array, "k d"]
 
 
-def averages(codebook: Float[Array, "k d"]) -> Averages:
-    """The averages that stand for a codebook at the start: one member each, itself."""
+def averages(codebook: Float[Array, "k d"], counts: Float[Array, "k"] | None = None) -> Averages:
+    """The averages that stand for a codebook at the start: one member each, itself.
+
+    Give the members' `counts` where they are known, as after k-means: a code that starts with
+    fewer than the threshold of `revive` is replaced in the first step.
+    """
     codebook = codebook.astype(jnp.float32)
-    return Averages(jnp.ones(len(codebook)), codebook)
+    counts = jnp.ones(len(codebook)) if counts is None else counts
+    return Averages(counts, counts[:, None] * codebook)
 
 
 def follow(
@@ -110,10 +115,12 @@ def revive(
     codebook = codebook.astype(jnp.float32)
     real = gather(jnp.ones(x.shape[0], bool) if where is None else where, axis)
     dead = (state.counts < threshold) & real.any()
+    # Drawn outside of the branch: vmapped, a branch may read its operands twice, a key only once.
+    draws = jax.random.uniform(key, dead.shape)
 
     def replace() -> tuple[Array, Averages]:
         rows = lax.stop_gradient(gather(x.astype(jnp.float32), axis))
-        chosen = rows[_spread_rows(key, real, dead)]
+        chosen = rows[_spread_rows(draws, real, dead)]
         counts = jnp.where(dead, threshold, state.counts)
         sums = jnp.where(dead[:, None], threshold * chosen, state.sums)
         return jnp.where(dead[:, None], chosen, codebook), Averages(counts, sums)
@@ -122,7 +129,7 @@ def revive(
     return Revived(codebook, state, dead)
 
 
-def _spread_rows(key: Array, real: Array, dead: Array) -> Array:
+def _spread_rows(draws: Array, real: Array, dead: Array) -> Array:
     """A row for each code: the real rows are cut into as many runs as there are dead codes, and
     each of these draws from a run of its own. It needs no sort of the rows."""
     n, runs = real.sum(), jnp.maximum(dead.sum(), 1)
@@ -132,6 +139,6 @@ def _spread_rows(key: Array, real: Array, dead: Array) -> Array:
         return r * (n // runs) + r * (n % runs) // runs
 
     length = first(run + 1) - first(run)
-    place = first(run) + (jax.random.uniform(key, dead.shape) * length).astype(jnp.int32)
+    place = first(run) + (draws * length).astype(jnp.int32)
     place = jnp.minimum(place, n - 1)
     return jnp.minimum(jnp.searchsorted(jnp.cumsum(real), place + 1), real.shape[0] - 1)

@@ -153,6 +153,34 @@ class _Rows:
         return {"user": user, "item": item, "negatives": drawn, "where": where[i]}
 
 
+def rows_source(n: int, batch_size: int) -> Source:
+    """The rows of a table in random order, each once an epoch.
+
+    Every batch has int32 `row` ``[b]`` in [0, n) and bool `where` ``[b]``; the last batch of an
+    epoch is filled up with rows whose `where` is False.
+
+    Args:
+        n: rows of the table.
+        batch_size: rows of a batch; at most n are used.
+
+    Raises:
+        ValueError: n or `batch_size` is below 1.
+    """
+    if n < 1 or batch_size < 1:
+        raise ValueError(f"rows_source: {n} rows, batch_size {batch_size}; both must be 1 or more")
+    batch_size = min(batch_size, n)
+    return Source(
+        epoch=Partial(Shuffle(n, batch_size)),
+        batch=Partial(_row_numbers),
+        steps_per_epoch=-(-n // batch_size),
+    )
+
+
+def _row_numbers(plan: Plan, i: Array | int, key: Key[Array, ""]) -> Batch:
+    index, where = plan
+    return {"row": index[i], "where": where[i]}
+
+
 def triples_source(
     pairs: Integer[np.ndarray, "e 2"],
     batch_size: int,
