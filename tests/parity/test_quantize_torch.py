@@ -1,0 +1,63 @@
+"""Quantisers against lucidrains' vector-quantize-pytorch on random problems."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from tests.parity.quantize_cases import CASES, Case
+from tests.parity.quantize_ours import assert_equal_records, ours
+from tests.parity.records import load, with_prefix
+
+torch = pytest.importorskip("torch")
+pytest.importorskip("vector_quantize_pytorch")
+
+from tests.golden.make_quantize import NAME, reference  # noqa: E402
+
+pytestmark = pytest.mark.parity
+
+
+@pytest.fixture(autouse=True)
+def _one_thread():
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(threads)
+
+
+@st.composite
+def cases(draw):
+    kind = draw(st.sampled_from(["vq", "rq"]))
+    learning = draw(st.sampled_from(["gradient", "ema"]))
+    levels = 1 if kind == "vq" else draw(st.integers(2, 4))
+    sizes = tuple(draw(st.lists(st.integers(2, 9), min_size=levels, max_size=levels)))
+    return Case(
+        kind,
+        learning,
+        draw(st.sampled_from(["straight_through", "rotation"])),
+        draw(st.sampled_from(["detach", "ste_residual"])),
+        sizes,
+        masked=kind == "vq" and draw(st.booleans()),
+        decay=draw(st.sampled_from([0.5, 0.8, 0.99])),
+        steps=draw(st.integers(1, 2)),
+        width=draw(st.integers(2, 6)),
+        rows=draw(st.integers(1, 30)),
+        seed=draw(st.integers(0, 2**20)),
+    )
+
+
+@settings(max_examples=15)
+@given(cases())
+def test_random_problems(case):
+    assert_equal_records(ours(case), reference(case))
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_golden_file_is_current(name):
+    _, record = load(Path(__file__).parents[1] / "golden" / NAME)
+    stored, fresh = with_prefix(record, f"{name}/"), reference(CASES[name])
+    assert stored.keys() == fresh.keys()
+    for key, value in fresh.items():
+        np.testing.assert_allclose(stored[key], value, rtol=1e-4, atol=1e-6, err_msg=key)
