@@ -1,11 +1,13 @@
 """PyTorch's side of the decoding benchmark: Hugging Face's `generate`; started by `decode`.
 
-    python -m experiments.benchmarks.torch_decode FOLDER BEAMS
+    python -m experiments.benchmarks.torch_decode FOLDER BEAMS [cpu]
 
-Reads FOLDER/problem.npz, writes what it finds to FOLDER/found.npz, then serves timings.
+Reads FOLDER/problem.npz, writes what it finds to FOLDER/found.npz, then serves timings,
+of CPU time if asked.
 """
 
 import sys
+import time
 from pathlib import Path
 from typing import Any
 
@@ -101,10 +103,11 @@ def main() -> None:
     def steps() -> Any:
         return [processor(found.sequences[:, : level + 1], given) for level in range(1, length)]
 
+    clock = time.process_time if sys.argv[3:] == ["cpu"] else time.perf_counter
     candidates = {
-        "whole: transformers, dictionary": timing.timed(constrained),
-        "whole: transformers, free": timing.timed(generate),
-        "step: transformers, dictionary": timing.timed(steps),
+        "whole: transformers, dictionary": timing.timed(constrained, clock=clock),
+        "whole: transformers, free": timing.timed(generate, clock=clock),
+        "step: transformers, dictionary": timing.timed(steps, clock=clock),
     }
     about = {
         "torch": torch.__version__,

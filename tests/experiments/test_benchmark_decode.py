@@ -42,12 +42,14 @@ def test_unknown_catalogues_are_refused():
         decode.main(decode.Options(catalogues=("huge",)))
 
 
-def test_writes_its_figures(tmp_path, capsys, monkeypatch):
+@pytest.mark.parametrize("cpu_time", [False, True])
+def test_writes_its_figures(tmp_path, capsys, monkeypatch, cpu_time):
     monkeypatch.setattr(decode.importlib.util, "find_spec", lambda name: None)
     out = tmp_path / "decode.json"
-    decode.main(dataclasses.replace(TINY, out=out))
+    decode.main(dataclasses.replace(TINY, out=out, cpu_time=cpu_time))
     record = json.loads(out.read_text())
     assert {"command", "commit", "versions", "cpu", "device", "cores_used"} <= record.keys()
+    assert record["clock"] == ("CPU time" if cpu_time else "wall time")
     found = record["catalogues"]["tiny"]
     assert (found["items"], found["vocabulary"]) == (300, 8)
     names = {task: {row["name"] for row in found[task]["rows"]} for task in decode.TASKS}

@@ -40,6 +40,10 @@ def test_a_timed_function_is_repeated_and_awaited():
     assert waited == [7, 7, 7]
 
 
+def test_cpu_time_does_not_pass_while_asleep():
+    assert timing.timed(lambda: time.sleep(0.05), clock=time.process_time)() < 0.05
+
+
 @pytest.mark.process
 def test_a_second_process_that_fails_says_so():
     with (
