@@ -5,7 +5,7 @@ import dataclasses
 from experiments.common.config import Adam
 from experiments.common.sequences.config import SequenceRun
 from mmjax.models.configs.sasrec import SASRecConfig
-from mmjax.models.configs.tiger import TIGERConfig
+from mmjax.models.configs.tiger import SidConfig, TIGERConfig
 from mmjax.training.config import FitConfig
 
 DATA = ("amazon_beauty", "amazon_toys", "chains")
@@ -35,6 +35,7 @@ _TIGER = {
     # Small enough for a CPU: an epoch of Beauty takes minutes.
     "tuned": SequenceRun(
         TIGERConfig(
+            ids=SidConfig(quantiser="residual_kmeans"),
             width=64,
             layers=2,
             heads=4,

@@ -1,0 +1,85 @@
+"""TIGER by command: ids, training, resumption, recommendations, what is refused."""
+
+import dataclasses
+import shutil
+
+import numpy as np
+import pytest
+
+from experiments.common.results import load_record
+from experiments.common.sequences.recommend import RecommendNext, recommend
+from experiments.tiger.cli import main
+from experiments.tiger.generative import run
+from experiments.tiger.ids import FILE, categories, item_ids
+from experiments.tiger.presets import preset
+from mmjax import semantic_ids as sids
+from mmjax.data.checks import DataError
+from mmjax.data.synthetic import chains
+from mmjax.models.configs.tiger import SidConfig
+
+FLAGS = ["--method", "tiger", "--smoke", "--fit.devices", "1", "--fit.quiet"]
+RANDOM = SidConfig(quantiser="random", sizes=(8, 16))
+
+
+@pytest.fixture(scope="module")
+def smoke_run(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("tiger")
+    return main([*FLAGS, "--workdir", str(folder)]), folder
+
+
+def test_command_leaves_ids_record_and_page(smoke_run, capsys):
+    status, folder = smoke_run
+    assert status == 0
+    record = load_record(folder / "record.json")
+    assert (record.method, record.data, record.split) == ("tiger", "chains", "leave-one-out")
+    assert record.mean("recall@10") > 2 * 10 / 120, "better than chance after four epochs"
+    table = sids.SidTable.load(folder / FILE)
+    assert len({tuple(code) for code in table.codes}) == len(table.codes) == 120
+    assert "TIGER on chains" in (folder / "report.html").read_text()
+    assert main([*FLAGS, "--workdir", str(folder)]) == 0
+    assert load_record(folder / "record.json").test == record.test
+    assert "level 1: uses" in capsys.readouterr().out
+
+
+def test_recommend_needs_the_ids_of_the_run(smoke_run, tmp_path, capsys):
+    _, folder = smoke_run
+    rows = recommend(RecommendNext(folder, users=("3", "7"), k=5))
+    assert [row["rank"] for row in rows] == [1, 2, 3, 4, 5] * 2
+    known = set(chains().of_user(3).tolist())
+    assert not known & {int(row["item"]) for row in rows[:5]}
+    assert main(["recommend", "--workdir", str(folder), "--k", "21"]) == 2
+    assert "model.found" in capsys.readouterr().err
+    moved = tmp_path / "moved"
+    shutil.copytree(folder, moved)
+    (moved / FILE).unlink()
+    assert main(["recommend", "--workdir", str(moved)]) == 2
+    assert FILE in capsys.readouterr().err
+
+
+def test_ids_come_from_the_file_once_made(tmp_path):
+    data = chains()
+    config = SidConfig(quantiser="residual_kmeans", sizes=(6, 16), most_collisions=1.0)
+    first = item_ids(config, data, tmp_path)
+    again = item_ids(dataclasses.replace(config, seed=5), data, tmp_path)
+    np.testing.assert_array_equal(first.codes, again.codes)
+    assert sids.quality(first, categories(data))["level_1/purity"] == 1.0
+    other = dataclasses.replace(data, features={"text": data.features["text"] + 1})
+    with pytest.raises(DataError, match="other features"):
+        item_ids(config, other, tmp_path)
+
+
+def test_random_ids_read_no_features():
+    data = dataclasses.replace(chains(), features={})
+    table = item_ids(RANDOM, data)
+    assert table.sizes[:2] == (8, 16)
+    assert sids.quality(table, categories(data))["level_1/purity"] < 0.5
+    with pytest.raises(ValueError, match="no item feature 'text'"):
+        item_ids(dataclasses.replace(RANDOM, quantiser="rq_vae"), data)
+
+
+def test_collapsed_ids_stop_the_run():
+    start = preset("tiger", "chains")
+    ids = SidConfig(quantiser="residual_kmeans", sizes=(2, 2))
+    config = dataclasses.replace(start, model=dataclasses.replace(start.model, ids=ids))
+    with pytest.raises(sids.SidCollapse, match="97% of the items"):
+        run(config)
