@@ -261,7 +261,7 @@ def test_an_unknown_loss_is_refused():
         build(config, task())
 
 
-@pytest.mark.parametrize("loss", ["bce", "softmax"])
+@pytest.mark.parametrize("loss", [pytest.param("bce", marks=pytest.mark.slow), "softmax"])
 def test_it_learns_what_follows_what(loss):
     data = chains(n_users=300, n_items=60)
     _, start, stop = data.histories("test")
