@@ -215,9 +215,12 @@ class Seq2Seq(nn.Module):
 
     def _logits(self, x: Array) -> Array:
         tied = self.config.tied
-        table = self.embedding.embedding.T / math.sqrt(x.shape[-1]) if tied else self.head
-        table = table.astype(self.config.dtype)
-        return jnp.matmul(x, table, preferred_element_type=jnp.float32)
+        table = (self.embedding.embedding.T if tied else self.head).astype(self.config.dtype)
+        # As one matrix: jax 0.7.2 has no such product of three axes in half precision on CPU.
+        rows = x.reshape(-1, x.shape[-1])
+        logits = jnp.matmul(rows, table, preferred_element_type=jnp.float32)
+        logits = logits.reshape(*x.shape[:-1], table.shape[1])
+        return logits / math.sqrt(x.shape[-1]) if tied else logits
 
 
 def shift_right(tokens: Int[Array, "b t"], start_id: int) -> Int[Array, "b t"]:
