@@ -6,13 +6,15 @@ Forward, gradient in the latents and update of the codebooks: by Adam, or by mov
 and without revival of unused codes. Straight through, squared errors averaged over all entries,
 the same latents and codebooks on both sides. Sides run in alternating rounds, the peer in a
 process of its own; before timing, the losses of the first step are compared. The peer's Python
-needs `torch` and `vector-quantize-pytorch`.
+needs `torch` and `vector-quantize-pytorch`. With --one-thread --cpu-time the figures hold on a
+machine that has other work to do.
 """
 
 import argparse
 import importlib.util
 import os
 import sys
+import time
 from collections.abc import Callable
 from contextlib import ExitStack
 from pathlib import Path
@@ -49,9 +51,9 @@ def problem(batch: int, levels: int, codes: int, width: int) -> Problem:
     )
 
 
-def cores() -> int:
-    """Cores that this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+def clock(flags: argparse.Namespace) -> Callable[[], float]:
+    """What seconds are counted by."""
+    return time.process_time if flags.cpu_time else time.perf_counter
 
 
 def ours(mode: str, given: Problem) -> tuple[Callable[[], Any], float]:
@@ -125,8 +127,11 @@ def measure(flags: argparse.Namespace, remote: dict[str, timing.Candidate]) -> d
         for mode in MODES:
             name = f"{mode}, {batch} rows"
             run, loss = ours(mode, given)
-            one = timing.timed(run, repeat=flags.repeat, wait=jax.block_until_ready)
-            candidates = {f"mmjax {name}": one}
+            candidates = {
+                f"mmjax {name}": timing.timed(
+                    run, repeat=flags.repeat, wait=jax.block_until_ready, clock=clock(flags)
+                )
+            }
             if f"torch {name}" in remote:
                 candidates[f"torch {name}"] = remote[f"torch {name}"]
                 theirs = remote[f"torch {name} first loss"]()
@@ -155,6 +160,10 @@ def arguments(description: str | None) -> argparse.ArgumentParser:
     parser.add_argument("--codes", type=int, default=256)
     parser.add_argument("--width", type=int, default=32)
     parser.add_argument("--repeat", type=int, default=10, help="steps of a measurement")
+    parser.add_argument(
+        "--cpu-time", action="store_true", help="count CPU seconds, not the clock's"
+    )
+    parser.add_argument("--one-thread", action="store_true", help="one thread a side")
     return parser
 
 
@@ -171,6 +180,10 @@ def main(given: list[str] | None = None) -> None:
     sizes = {k: getattr(flags, k) for k in ("levels", "codes", "width", "repeat")}
     shared = [f"--{name}={value}" for name, value in sizes.items()]
     shared += ["--batches", *map(str, flags.batches)]
+    shared += ["--cpu-time"] * flags.cpu_time + ["--one-thread"] * flags.one_thread
+    if flags.one_thread:  # before JAX starts its CPU client
+        single = "--xla_cpu_multi_thread_eigen=false"
+        os.environ["XLA_FLAGS"] = f"{os.environ.get('XLA_FLAGS', '')} {single}".strip()
     with ExitStack() as stack:
         remote, about = {}, {}
         if python is not None:
@@ -179,8 +192,11 @@ def main(given: list[str] | None = None) -> None:
         found = measure(flags, remote)
     if flags.out is not None:
         environment = timing.environment(("mmjax", "jax", "jaxlib", "optax", "numpy"))
-        environment["cores"] = cores()
-        timing.write_json(flags.out, {**environment, **about, **sizes, "steps": found})
+        how = {
+            "clock": "CPU time" if flags.cpu_time else "wall time",
+            "one_thread": flags.one_thread,
+        }
+        timing.write_json(flags.out, {**environment, **about, **sizes, **how, "steps": found})
 
 
 if __name__ == "__main__":

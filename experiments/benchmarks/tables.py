@@ -103,6 +103,16 @@ def fusion() -> str:
     return markdown(head, rows)
 
 
+def quantize() -> str:
+    """A training step of a residual quantiser."""
+    found = load("quantize")
+    rows = []
+    for name, step in found["steps"].items():
+        ours, theirs = (1e3 * median(step["seconds"][f"{s} {name}"]) for s in ("mmjax", "torch"))
+        rows.append((name, f"{ours:.1f}", f"{theirs:.1f}", f"{step['speed_up']:.1f}"))
+    return markdown(("", "mmjax median ms", "ResidualVQ median ms", "times ResidualVQ"), rows)
+
+
 def bodies() -> dict[str, str]:
     """Every table by its name in README.md."""
     return {
@@ -115,6 +125,7 @@ def bodies() -> dict[str, str]:
         "mig_gt_epoch": epoch(),
         "recommenders": recommenders(),
         "fusion": fusion(),
+        "quantize": quantize(),
     }
 
 

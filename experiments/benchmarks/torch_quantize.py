@@ -14,7 +14,7 @@ from experiments.benchmarks.quantize import (
     THRESHOLD,
     Problem,
     arguments,
-    cores,
+    clock,
     problem,
 )
 
@@ -63,7 +63,8 @@ class Peer:
 def main() -> None:
     """Serve until standard input closes."""
     flags = arguments(__doc__).parse_args()
-    torch.set_num_threads(cores())
+    if flags.one_thread:
+        torch.set_num_threads(1)
     candidates = {}
     for batch in flags.batches:
         given = problem(batch, flags.levels, flags.codes, flags.width)
@@ -71,7 +72,7 @@ def main() -> None:
             peer, name = Peer(mode, given), f"torch {mode}, {batch} rows"
             peer.step()
             candidates[f"{name} first loss"] = lambda loss=peer.loss: loss
-            candidates[name] = timing.timed(peer.step, repeat=flags.repeat)
+            candidates[name] = timing.timed(peer.step, repeat=flags.repeat, clock=clock(flags))
     versions = timing.environment(("torch", "vector-quantize-pytorch", "numpy"))["versions"]
     timing.serve(candidates, {"peer": versions, "peer_threads": torch.get_num_threads()})
 
