@@ -18,7 +18,10 @@ from mmjax.models.configs.rq_vae import LC_REC, MMGREC, TIGER, RQVAEConfig
 from mmjax.models.rq_vae_step import RQVAE, loss_terms
 from mmjax.training.config import FitConfig
 from mmjax.training.fit import fit
+from mmjax.training.parallel import Devices, make_mesh
 from mmjax.training.source import rows_source
+from mmjax.training.state import init_state
+from mmjax.training.step import run_epochs
 
 CONFIG = RQVAEConfig(widths=(8,), latent=4, sizes=(6, 5), revive_below=0.0)
 WAYS = {
@@ -250,6 +253,26 @@ def test_training(name, table):
         assert after["reconstruction/mse"] < 0.5 * before["reconstruction/mse"]
         assert after["level_1/utilisation"] > 0.5
         assert np.isclose(after["reconstruction/mse"], found.best_metric[seed], rtol=1e-3)
+
+
+@pytest.mark.multi
+@pytest.mark.parametrize("mode", ["jit", "shard_map"])
+def test_codebooks_that_follow_are_those_of_one_device(mode, table):
+    config = dataclasses.replace(varied("ema"), decay=0.5)
+    objective, source, optimiser = rq_vae.build(config, table), rows_source(40, 12), optax.sgd(0.01)
+
+    def run(objective, source, state, **options):
+        return run_epochs(objective, optimiser, source, state, 2, **options)
+
+    arguments = (objective, source, init_state(objective, optimiser, jax.random.key(0)))
+    expected, _ = quick(run)(*arguments)
+    devices = Devices(make_mesh(2), mode)
+    found, _ = devices.data_parallel(run)(*devices.replicate(arguments))
+    close = partial(assert_allclose, rtol=1e-4, atol=1e-5)
+    jax.tree.map(close, found.params, expected.params)
+    jax.tree.map(close, found.extra, expected.extra)
+    start = arguments[-1].extra["codebooks"]["codebook_1"]
+    assert jnp.abs(expected.extra["codebooks"]["codebook_1"] - start).max() > 0.01
 
 
 def test_learnt_embeddings_get_a_gradient(table, rows):
