@@ -7,7 +7,7 @@ from experiments.common import readme
 from experiments.common.methods import title
 from experiments.common.report import record_row
 from experiments.common.results import Record, load_record
-from experiments.common.sequences.train import METRICS
+from experiments.common.sequences.config import METRICS
 from experiments.tiger.presets import DATA
 from mmjax.data.files import atomic_write_text
 from mmjax.viz import tables

@@ -8,6 +8,8 @@ from experiments.common.config import Adam, Identified, ModelT
 from mmjax.training.config import EXECUTION, FitConfig
 
 _HOW = {EXECUTION: True}
+METRICS = ("recall@5", "ndcg@5", "recall@10", "ndcg@10")
+"""Columns of the result tables."""
 
 
 @dataclass(frozen=True)

@@ -10,8 +10,7 @@ from experiments.common.methods import SEQUENCE_METHODS
 from experiments.common.report import training_page
 from experiments.common.results import Record
 from experiments.common.seeds import Outcome
-from experiments.common.sequences.config import SequenceRun
-from experiments.common.sequences.train import METRICS
+from experiments.common.sequences.config import METRICS, SequenceRun
 from mmjax.data.sequences import Sequences, Windows
 from mmjax.viz import report
 

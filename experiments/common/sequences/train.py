@@ -3,10 +3,9 @@
 from collections.abc import Callable
 
 from experiments.common.methods import SEQUENCE_METHODS
-from experiments.common.sequences.config import SequenceRun
+from experiments.common.sequences.config import METRICS, SequenceRun
 from experiments.common.train import INTERRUPTED, baseline, saved
 
-METRICS = ("recall@5", "ndcg@5", "recall@10", "ndcg@10")
 SAME = ("filter_seen", "ks", "smoke", "seed", "seeds", "together", "data_dir")
 
 
