@@ -8,23 +8,25 @@ from flax import linen as nn
 from jax import Array
 from jaxtyping import Float
 
+from mmjax.layers.linear import Linear
+
 
 class Content(nn.Module):
     """``W_m x_m + b_m`` for each modality m, with the tables x_m constant or trained.
 
     Trained tables are parameters ``table_<m>`` in float32 that start at the given features, as
     MMRec's LATTICE, FREEDOM, BM3, MGCN, SMORE and PGL have them: a parameter for every entry,
-    many more than the rest of such a model. Biases start at zero.
+    many more than the rest of such a model.
 
     Attributes:
         width: width w of the output.
         trainable: whether the tables are parameters.
-        kernel_init: initialiser of W_m.
+        kernel_init: initialiser of W_m, see `Linear`.
     """
 
     width: int
     trainable: bool = True
-    kernel_init: Any = nn.initializers.xavier_uniform()
+    kernel_init: Any = None
 
     @nn.compact
     def __call__(
@@ -36,4 +38,4 @@ class Content(nn.Module):
     def _project(self, name: str, x: Array) -> Array:
         if self.trainable:
             x = self.param(f"table_{name}", lambda _: x.astype(jnp.float32))
-        return nn.Dense(self.width, kernel_init=self.kernel_init, name=f"project_{name}")(x)
+        return Linear(self.width, kernel_init=self.kernel_init, name=f"project_{name}")(x)

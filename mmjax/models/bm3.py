@@ -24,6 +24,7 @@ from mmjax.blocks.losses import emb_loss
 from mmjax.blocks.projection import l2_normalise
 from mmjax.blocks.sparse import Operator
 from mmjax.layers.content import Content
+from mmjax.layers.linear import Linear
 from mmjax.models.light_gcn import Embeddings
 from mmjax.models.task import Task
 from mmjax.objective import Aux, Objective
@@ -69,8 +70,8 @@ class BM3(nn.Module):
     def setup(self) -> None:
         c, init = self.config, nn.initializers.xavier_normal()
         self.ids = Embeddings(self.n_users, self.n_items, c.width)
-        self.content = Content(c.width, c.trainable_features)
-        self.predictor = nn.Dense(c.width, kernel_init=init)
+        self.content = Content(c.width, c.trainable_features, kernel_init=init)
+        self.predictor = Linear(c.width, kernel_init=init)
 
     def __call__(self, features: Mapping[str, Float[Array, "i _"]], graph: Operator) -> Nodes:
         """Vectors of all users, items and items' modalities."""

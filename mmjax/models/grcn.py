@@ -22,6 +22,7 @@ from mmjax.blocks.losses import info_bpr
 from mmjax.blocks.projection import l2_normalise
 from mmjax.blocks.segments import edge_softmax
 from mmjax.blocks.sparse import Operator, edge_dots, spmm
+from mmjax.layers.linear import Linear
 from mmjax.models.task import Task
 from mmjax.objective import Aux, Objective
 
@@ -100,7 +101,8 @@ class GRCN(nn.Module):
         votes, content, preferences, routed = [], [], [], []
         # By the alphabet, as a dict that went through jit is.
         for name, raw in sorted(features.items()):
-            items = l2_normalise(nn.leaky_relu(nn.Dense(c.width, kernel_init=init, name=name)(raw)))
+            items = Linear(c.width, kernel_init=init, name=name)(raw)
+            items = l2_normalise(nn.leaky_relu(items))
             preferences.append(self.param(f"{name}_preference", init, (self.n_users, c.width)))
             users = l2_normalise(preferences[-1])
             for _ in range(0 if c.released_flow else c.routing):

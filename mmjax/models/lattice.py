@@ -152,8 +152,9 @@ def build(config: LATTICEConfig, task: Task) -> Objective:
 
     The item graph is rebuilt, with its gradient, in the first batch of each epoch and at
     evaluation; other batches read the one that the state keeps, and give the content a gradient
-    of zero (the authors' optimiser skips it then; one with momentum still moves it). Batches carry
-    `epoch`, a number of their epoch that `Objective.epoch` draws.
+    of zero. Momentum still moves it then, as with the authors' PyTorch 1 (from version 2 on its
+    optimisers skip what has no gradient). Batches carry `epoch`, a number of their epoch that
+    `Objective.epoch` draws.
 
     Raises:
         ValueError: a modality is missing.

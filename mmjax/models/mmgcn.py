@@ -20,6 +20,7 @@ from mmjax.blocks.collectives import global_mean
 from mmjax.blocks.losses import info_bpr
 from mmjax.blocks.projection import l2_normalise
 from mmjax.blocks.sparse import Operator, spmm
+from mmjax.layers.linear import Linear
 from mmjax.models.task import Task
 from mmjax.objective import Aux, Objective
 
@@ -76,29 +77,24 @@ class MMGCN(nn.Module):
         preferences, total = [], jnp.zeros_like(ids)
         for name, items in features.items():
             if items.shape[1] > c.longest:
-                items = self._dense(c.latent, f"{name}_latent")(items)
+                items = Linear(c.latent, name=f"{name}_latent")(items)
             preferences.append(self._table(f"{name}_preference", self.n_users, items.shape[1]))
             x = l2_normalise(jnp.concatenate([preferences[-1], items]))
             for layer in range(c.layers):
-                x = self._layer(x, ids, graph, f"{name}_{layer}")
+                # The authors name an initialiser for all maps of the first layer alone.
+                init = None if layer else nn.initializers.xavier_normal()
+                x = self._layer(x, ids, graph, f"{name}_{layer}", init)
             total = total + x
         return Nodes(total / len(features), ids, tuple(preferences))
 
-    def _layer(self, x: Array, ids: Array, graph: Operator, name: str) -> Array:
+    def _layer(self, x: Array, ids: Array, graph: Operator, name: str, combine_init: Any) -> Array:
         """Aggregation, then combination with the id vectors by concatenation."""
-        message = nn.Dense(
-            x.shape[1],
-            use_bias=False,
-            kernel_init=nn.initializers.xavier_normal(),
-            name=f"{name}_neighbours",
-        )
+        width, init = self.config.width, nn.initializers.xavier_normal()
+        message = Linear(x.shape[1], bias=False, kernel_init=init, name=f"{name}_neighbours")
         h = nn.leaky_relu(spmm(graph, message(x)))
-        own = nn.leaky_relu(self._dense(self.config.width, f"{name}_own")(x)) + ids
-        both = jnp.concatenate([h, own], axis=1)
-        return nn.leaky_relu(self._dense(self.config.width, f"{name}_combine")(both))
-
-    def _dense(self, width: int, name: str) -> nn.Dense:
-        return nn.Dense(width, kernel_init=nn.initializers.xavier_normal(), name=name)
+        own = nn.leaky_relu(Linear(width, kernel_init=init, name=f"{name}_own")(x)) + ids
+        combine = Linear(width, kernel_init=combine_init, name=f"{name}_combine")
+        return nn.leaky_relu(combine(jnp.concatenate([h, own], axis=1)))
 
     def _table(self, name: str, rows: int, width: int) -> Array:
         init = nn.initializers.xavier_normal()

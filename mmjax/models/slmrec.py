@@ -20,6 +20,7 @@ from mmjax.blocks.contrast import in_batch
 from mmjax.blocks.graph import lightgcn
 from mmjax.blocks.sparse import Operator
 from mmjax.layers.content import Content
+from mmjax.layers.linear import Linear
 from mmjax.models.light_gcn import Embeddings
 from mmjax.models.task import Task
 from mmjax.objective import Aux, Objective
@@ -68,9 +69,9 @@ class FineAndCoarse(nn.Module):
             last = 0 < n == count - 1
             out = width // 2 if last else width
             if last and count == 2:
-                ids = nn.Dense(width, kernel_init=_INIT, name="chain_between")(ids)
-            ids = nn.Dense(out, kernel_init=_INIT, name=f"chain_{n}")(ids)
-            pairs.append((ids, nn.Dense(out, kernel_init=_INIT, name=f"content_{n}")(x)))
+                ids = Linear(width, kernel_init=_INIT, name="chain_between")(ids)
+            ids = Linear(out, kernel_init=_INIT, name=f"chain_{n}")(ids)
+            pairs.append((ids, Linear(out, kernel_init=_INIT, name=f"content_{n}")(x)))
         return pairs
 
 
@@ -87,8 +88,8 @@ class SLMRec(nn.Module):
         c = self.config
         self.ids = Embeddings(self.n_users, self.n_items, c.width)
         self.content = Content(c.width, trainable=False, kernel_init=_INIT)
-        self.read_users = nn.Dense(c.width, kernel_init=_INIT)
-        self.read_items = nn.Dense(c.width, kernel_init=_INIT)
+        self.read_users = Linear(c.width, kernel_init=_INIT)
+        self.read_items = Linear(c.width, kernel_init=_INIT)
         self.fac = FineAndCoarse()
 
     def __call__(

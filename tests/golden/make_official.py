@@ -11,11 +11,12 @@ import argparse
 from dataclasses import asdict
 from pathlib import Path
 
+import numpy as np
 import torch
 
 from tests.golden import official_ad_drl, official_invrl, official_meta_mmf, official_mmrec
-from tests.golden.official_torch import commit, on_cpu
-from tests.parity.official_cases import CASES
+from tests.golden.official_torch import commit, forget, leaves, on_cpu, spread
+from tests.parity.official_cases import CASES, STARTS
 from tests.parity.records import save
 
 DRIVERS = {
@@ -37,14 +38,22 @@ def main() -> None:
         if (checkout := given[key.replace("-", "_")]) is None:
             continue
         driver.prepare(checkout)
-        for name, case in CASES.items():
-            if case.model not in driver.MODELS:
-                continue
-            path = Path(__file__).with_name(f"official_{name}.npz")
-            header = {"case": asdict(case), "repository": driver.REPOSITORY}
-            header |= {"commit": commit(checkout), "torch": torch.__version__}
-            save(path, driver.record(case), dtype="float32", **header)
-            print(f"{path.name}: {path.stat().st_size} bytes")
+        header = {"repository": driver.REPOSITORY, "commit": commit(checkout)}
+        header["torch"] = torch.__version__
+        cases = {name: case for name, case in CASES.items() if case.model in driver.MODELS}
+        for name, case in cases.items():
+            _write(name, driver.record(case), **header, case=asdict(case))
+        torch.manual_seed(0)
+        starts = {n: driver.model(case) for n, case in STARTS.items() if n in cases}
+        spreads = {f"{n}/{k}": spread(x) for n, m in starts.items() for k, x in leaves(m).items()}
+        _write(f"start_{key}", spreads, **header)
+        forget(checkout)
+
+
+def _write(name: str, record: dict[str, np.ndarray], **header: object) -> None:
+    path = Path(__file__).with_name(f"official_{name}.npz")
+    save(path, record, dtype="float32", **header)
+    print(f"{path.name}: {path.stat().st_size} bytes")
 
 
 if __name__ == "__main__":

@@ -22,28 +22,33 @@ def prepare(checkout: Path) -> None:
     sys.path.insert(0, str(checkout))
 
 
-def _model(case: Case) -> Any:
-    """Its sizes of features and labels are those of Amazon's data; here the layers are smaller."""
-    model = importlib.import_module("model").ADDRL(
+def model(case: Case) -> Any:
+    """The model of a case, without dropout, as it starts.
+
+    Its sizes of features and labels are those of Amazon's data; here the layers are smaller. Its
+    training script, not the model, draws the weights of all layers.
+    """
+    torch.set_default_dtype(torch.float32)
+    net = importlib.import_module("model").ADDRL(
         case.n_users, case.n_items, num_neg=case.negatives, **case.settings
     )
-    chunk, width = model.embed_dim // model.n_factor, model.embed_dim
-    model.textual_mlp_2 = nn.Linear(case.widths["text"], width)
-    model.visual_mlp_2 = nn.Linear(case.widths["image"], width)
+    chunk, width = net.embed_dim // net.n_factor, net.embed_dim
+    net.textual_mlp_2 = nn.Linear(case.widths["text"], width)
+    net.visual_mlp_2 = nn.Linear(case.widths["image"], width)
     for name in labels(case):
-        getattr(model, f"{name}_mlp")[2] = nn.Linear(chunk, ATTRIBUTES[name])
-    for module in model.modules():
+        getattr(net, f"{name}_mlp")[2] = nn.Linear(chunk, ATTRIBUTES[name])
+    for module in net.modules():
         if isinstance(module, nn.Dropout):
             module.p = 0.0
-    return model
+        elif isinstance(module, (nn.Linear, nn.Embedding)):
+            nn.init.xavier_uniform_(module.weight)
+    return net
 
 
 def record(case: Case) -> dict[str, np.ndarray]:
     """What the released model computes on a case, without dropout."""
-    given, told = inputs(case), labels(case)
-    torch.set_default_dtype(torch.float32)
-    model = _model(case)
-    draw_weights(model, case.seed)
+    given, told, net = inputs(case), labels(case), model(case)
+    draw_weights(net, case.seed)
     user, item, negatives = (torch.from_numpy(given[k]) for k in ("user", "item", "negatives"))
     text, image = (torch.from_numpy(given[f"features/{n}"]).double() for n in ("text", "image"))
     classes = [torch.from_numpy(told.get(n, np.zeros(case.n_items, int))) for n in ATTRIBUTES]
@@ -51,12 +56,12 @@ def record(case: Case) -> dict[str, np.ndarray]:
     def loss() -> Tensor:
         rows = (torch.stack([user, item], 1), negatives)
         content = (text[item], image[item], text[negatives], image[negatives])
-        return model(*rows, *content, *(x[i] for i in (item, negatives) for x in classes))
+        return net(*rows, *content, *(x[i] for i in (item, negatives) for x in classes))
 
-    model.train()
-    found = losses(model, loss, {part: {decay: 0} for part, decay in DECAYS.items()})
-    model.eval()
+    net.train()
+    found = losses(net, loss, {part: {decay: 0} for part, decay in DECAYS.items()})
+    net.eval()
     everyone, everything = torch.arange(case.n_users), torch.arange(case.n_items)
-    scores = model(everyone, everything, text, image)[0]
+    scores = net(everyone, everything, text, image)[0]
     given |= {f"labels/{n}": x for n, x in told.items()}
-    return {**given, **weights(model), **found, "scores": numbers(scores)}
+    return {**given, **weights(net), **found, "scores": numbers(scores)}

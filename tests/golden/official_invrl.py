@@ -14,7 +14,7 @@ import torch
 from torch import Tensor, nn
 
 from tests.golden.official_torch import draw_weights, losses, numbers, weights
-from tests.parity.official_cases import WIDTH, Case, environments, inputs, mask
+from tests.parity.official_cases import Case, environments, inputs, mask
 
 REPOSITORY = "nickwzk/InvRL"
 MODELS = ("invrl", "invrl_environments", "invrl_mask")
@@ -28,17 +28,31 @@ def prepare(checkout: Path) -> None:
 def record(case: Case) -> dict[str, np.ndarray]:
     """What the released code computes on a case in the stage that its model names."""
     given = inputs(case)
+    rows = [torch.from_numpy(given[k]) for k in ("user", "item", "negatives")]
+    return given | _STAGES[case.model](case, *_problem(case, given), rows)
+
+
+def model(case: Case) -> nn.Module:
+    """The recommender of a case, as it starts."""
+    return importlib.import_module("UltraGCN").UltraGCNNet(*_problem(case, inputs(case)), logging)
+
+
+def _problem(case: Case, given: dict[str, np.ndarray]) -> tuple[SimpleNamespace, SimpleNamespace]:
+    """Data and arguments, as the released code takes them."""
     torch.set_default_dtype(torch.float32)
     features = [torch.from_numpy(given[f"features/{n}"]) for n in case.widths]
-    data = SimpleNamespace(
-        usz=case.n_users, isz=case.n_items, dim=WIDTH, train=given["pairs"], sz=len(given["pairs"])
-    )
+    data = SimpleNamespace(usz=case.n_users, isz=case.n_items, dim=case.width, train=given["pairs"])
+    data.sz = len(data.train)
     data.v_feat, data.a_feat, data.t_feat = features[0], None, features[1]
     data.feature = torch.cat(features, 1)
-    settings = {"device": "cpu", "dataset": "small", "feat_dim": WIDTH, "sigma": 0.0, "lr": 0.1}
-    args = SimpleNamespace(**settings, **case.settings)
-    rows = [torch.from_numpy(given[k]) for k in ("user", "item", "negatives")]
-    return given | _STAGES[case.model](case, data, args, rows)
+    settings = {
+        "device": "cpu",
+        "dataset": "small",
+        "feat_dim": case.width,
+        "sigma": 0.0,
+        "lr": 0.1,
+    }
+    return data, SimpleNamespace(**settings, **case.settings)
 
 
 def _in_double(net: Any) -> None:

@@ -27,6 +27,11 @@ def prepare(checkout: Path) -> None:
     Tensor.float = Tensor.double
 
 
+def _xavier(*shape: int) -> nn.Parameter:
+    """A matrix that starts as all of the authors' do."""
+    return nn.Parameter(nn.init.xavier_uniform_(torch.empty(shape)))
+
+
 def _factored(layer: type[Any]) -> type[Any]:
     """The authors' layer with a whole tensor, which the paper's factors (section 2.3) make."""
 
@@ -35,7 +40,7 @@ def _factored(layer: type[Any]) -> type[Any]:
             super().__init__(k, p, q)
             del self._parameters["T_1"]
             for name, shape in (("A", (p, rank)), ("B", (rank, q)), ("C", (rank * k, 1))):
-                setattr(self, name, nn.Parameter(torch.empty(shape)))
+                setattr(self, name, _xavier(*shape))
 
         @property
         def T_1(self) -> Tensor:  # the name that the authors' forward pass reads
@@ -46,7 +51,9 @@ def _factored(layer: type[Any]) -> type[Any]:
     return Factored
 
 
-def _model(case: Case) -> Any:
+def model(case: Case) -> Any:
+    """The network of a case, as it starts."""
+    torch.set_default_dtype(torch.float32)
     s, (cp, meta) = case.settings, map(importlib.import_module, ("cpd_layer", "meta_layer"))
     make = {
         "released": lambda p, q: cp.CPDLayer(s["R"], s["s_dim"], p, q),
@@ -61,7 +68,7 @@ def _model(case: Case) -> Any:
         nn.Module.__init__(module)
     first, widths = sum(case.widths.values()), s["widths"]
     net.mlp_signal = nn.Sequential(nn.Linear(first, first), nn.ReLU(), nn.Linear(first, s["s_dim"]))
-    net.item_E = nn.Parameter(torch.empty(case.n_items, widths[-1]))
+    net.item_E = _xavier(case.n_items, widths[-1])
     for n, (p, q) in enumerate(zip((first, *widths), widths, strict=False), 1):
         setattr(net, f"layer_{n}", make(p, q))
     net.activation = nn.LeakyReLU()
@@ -69,14 +76,14 @@ def _model(case: Case) -> Any:
     gcn.conv1, gcn.conv2 = (convolution(2 * widths[-1], 2 * widths[-1]) for _ in range(2))
     gcn.fus, gcn.device = net, "cpu"
     gcn.USER_NUM, gcn.ITEM_NUM = case.n_users, case.n_items
-    gcn.user = nn.Parameter(torch.empty(case.n_users, 2 * widths[-1]))
+    gcn.user = _xavier(case.n_users, 2 * widths[-1])
     return gcn.eval()
 
 
 def record(case: Case) -> dict[str, np.ndarray]:
     """What the released modules compute on a case."""
-    given, model = inputs(case), _model(case)
-    draw_weights(model, case.seed, scale=0.3)
+    given, net = inputs(case), model(case)
+    draw_weights(net, case.seed, scale=0.3)
     features = [given[f"features/{name}"] for name in case.widths]
     pairs = torch.from_numpy(given["pairs"]) + torch.tensor([0, case.n_users])
     edges = torch.cat([pairs, pairs.flip(1)]).T.contiguous()
@@ -84,9 +91,9 @@ def record(case: Case) -> dict[str, np.ndarray]:
 
     def vectors() -> Tensor:
         if case.settings["gcn"]:
-            return model(*features, edges)
+            return net(*features, edges)
         content = (torch.from_numpy(x).double() for x in features)
-        return torch.cat([model.user, model.fus(*content, range(case.n_items))])
+        return torch.cat([net.user, net.fus(*content, range(case.n_items))])
 
     def loss() -> Tensor:
         users, items = vectors().split([case.n_users, case.n_items])
@@ -97,7 +104,7 @@ def record(case: Case) -> dict[str, np.ndarray]:
     final = {"users": users, "items": items, "scores": users @ items.T}
     return {
         **given,
-        **weights(model),
-        **losses(model, loss, {}),
+        **weights(net),
+        **losses(net, loss, {}),
         **{k: numbers(x) for k, x in final.items()},
     }

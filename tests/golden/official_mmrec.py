@@ -18,12 +18,13 @@ import torch
 from torch import Tensor
 
 from tests.golden.official_torch import draw_weights, losses, numbers, weights
-from tests.parity.official_cases import LATENT, WIDTH, Case, gumbel, inputs
+from tests.parity.official_cases import Case, gumbel, inputs
 
 REPOSITORY = "enoche/MMRec"
 
 
 Model = Any
+_WIDTHS = ("embedding_size", "feat_embed_dim", "latent_embedding", "recdim")
 
 
 @dataclass(frozen=True)
@@ -84,8 +85,8 @@ def prepare(checkout: Path) -> None:
     vars(scipy.sparse)["dok_matrix"]._update = fill
 
 
-def record(case: Case) -> dict[str, np.ndarray]:
-    """What MMRec computes on a case."""
+def model(case: Case) -> Model:
+    """The model of a case, as it starts."""
     given, official = inputs(case), MODELS[case.model]
     torch.set_default_dtype(torch.float32)
     with tempfile.TemporaryDirectory() as folder:
@@ -102,26 +103,31 @@ def record(case: Case) -> dict[str, np.ndarray]:
             dataset="",
             vision_feature_file="image.npy",
             text_feature_file="text.npy",
-            embedding_size=WIDTH,
-            feat_embed_dim=WIDTH,
+            **{name: case.width for name in _WIDTHS},
             **{**official.settings, **case.settings},
         )
         module = importlib.import_module(f"models.{official.name.lower()}")
-        model = getattr(module, official.name)(config, _Pairs(case, given["pairs"]))
-    official.adapt(model, case)
-    draw_weights(model, case.seed)
+        made = getattr(module, official.name)(config, _Pairs(case, given["pairs"]))
+    official.adapt(made, case)
+    return made
+
+
+def record(case: Case) -> dict[str, np.ndarray]:
+    """What MMRec computes on a case."""
+    given, official, net = inputs(case), MODELS[case.model], model(case)
+    draw_weights(net, case.seed)
     batch = [torch.from_numpy(given[k]) for k in ("user", "item")]
     batch.append(torch.from_numpy(given["negatives"][:, 0]))
 
     def loss() -> Tensor:
-        model.pre_epoch_processing()
-        return model.calculate_loss(batch)
+        net.pre_epoch_processing()
+        return net.calculate_loss(batch)
 
-    found = {**given, **weights(model), **losses(model, loss, official.parts)}
-    users, items = official.vectors(model)[:2]
+    found = {**given, **weights(net), **losses(net, loss, official.parts)}
+    users, items = official.vectors(net)[:2]
     found |= {"users": numbers(users), "items": numbers(items)}
-    found["scores"] = numbers(model.full_sort_predict([torch.arange(case.n_users)]))
-    return found | official.extra(model, batch, case)
+    found["scores"] = numbers(net.full_sort_predict([torch.arange(case.n_users)]))
+    return found | official.extra(net, batch, case)
 
 
 def _halves(model: Model) -> list[Tensor]:
@@ -142,7 +148,7 @@ def _narrow_latent(model: Model, case: Case) -> None:
         module, old = importlib.import_module("models.mmgcn"), model.v_gcn
         args = (old.batch_size, old.num_user, old.num_item, old.dim_feat, old.dim_id)
         model.v_gcn = module.GCN(
-            old.edge_index, *args, old.aggr_mode, old.concate, 3, True, dim_latent=LATENT
+            old.edge_index, *args, old.aggr_mode, old.concate, 3, True, dim_latent=case.latent
         )
 
 
@@ -226,7 +232,7 @@ MODELS = {
         "GRCN",
         _NORMS,
         vectors=_halves,
-        settings={"latent_embedding": WIDTH, "n_layers": 3},
+        settings={"n_layers": 3},
         adapt=_route_to_users,
     ),
     "mgcn": Official("MGCN", _BOTH, vectors=_over_the_graph),
@@ -242,7 +248,6 @@ MODELS = {
         {"ssl": {"ssl_alpha": 0}},
         vectors=lambda m: m.compute(),
         settings={
-            "recdim": WIDTH,
             "mm_fusion_mode": "concat",
             "temp": 0.2,
             "init": "xavier",

@@ -1,5 +1,6 @@
 """What all drivers of official PyTorch code share: double precision, weights, loss, gradients."""
 
+import sys
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from subprocess import run
@@ -14,6 +15,14 @@ def commit(checkout: Path) -> str:
     """The commit that a checkout of an official repository stands at."""
     command = ["git", "-C", str(checkout), "rev-parse", "HEAD"]
     return run(command, capture_output=True, text=True, check=True).stdout.strip()
+
+
+def forget(checkout: Path) -> None:
+    """Unload a checkout's modules: other repositories have files of the same names."""
+    for name, module in list(sys.modules.items()):
+        if str(getattr(module, "__file__", None)).startswith(str(checkout)):
+            del sys.modules[name]
+    sys.path[:] = [p for p in sys.path if not p.startswith(str(checkout))]
 
 
 def on_cpu() -> None:
@@ -43,6 +52,11 @@ def draw_weights(model: nn.Module, seed: int, scale: float = 0.5) -> None:
     for x in leaves(model).values():
         values = draw.normal(0, scale, x.shape).astype(np.float32)
         x.data = torch.from_numpy(values.astype(np.float64))
+
+
+def spread(x: Tensor) -> np.ndarray:
+    """Standard deviation and shape of a parameter."""
+    return np.array([x.detach().double().std(correction=0), *x.shape], np.float32)
 
 
 def weights(model: nn.Module) -> dict[str, np.ndarray]:

@@ -7,24 +7,27 @@ computes: ``users`` and ``items`` (vectors), ``scores``, ``loss``, ``part/<name>
 
 import itertools
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
 
 WIDTHS = {"image": 8, "text": 5}
-WIDTH = 4
-LATENT = 6
 ATTRIBUTES = {"price": 3, "salesrank": 2, "brand": 6, "category": 4}
 
 
 @dataclass(frozen=True)
 class Case:
-    """One problem of one model; `settings` are of the official code, by its own names."""
+    """One problem of one model; `settings` are of the official code, by its own names.
+
+    `widths` are of the features, `width` of vectors, and `latent` that of MMGCN's image features.
+    """
 
     model: str
     settings: Mapping[str, Any] = field(default_factory=dict)
     widths: Mapping[str, int] = field(default_factory=lambda: WIDTHS)
+    width: int = 4
+    latent: int = 6
     n_users: int = 7
     n_items: int = 9
     batch: int = 12
@@ -154,6 +157,20 @@ def _invrl() -> Iterator[tuple[str, Case]]:
 
 
 CASES = dict(itertools.chain(_cases(), _meta_mmf(), _invrl(), _ad_drl()))
+
+
+def _starts() -> Iterator[tuple[str, Case]]:
+    """A case of each model that is large enough for a look at how its parameters start."""
+    many = {"hyper_num": 24, "embed_dim": 120, "widths": [24, 20, 16, 12], "R": 16, "s_dim": 5}
+    sizes: dict[str, Any] = {"n_users": 150, "n_items": 120, "width": 24, "latent": 20}
+    for name, case in CASES.items():
+        if name in (case.model, "meta_mmf_released", "meta_mmf_cp", "meta_mmf_full"):
+            settings = {k: many.get(k, v) for k, v in case.settings.items()}
+            widths = {n: 80 - 10 * k for k, n in enumerate(case.widths)}
+            yield name, replace(case, settings=settings, widths=widths, **sizes)
+
+
+STARTS = {name: case for name, case in _starts() if not name.startswith("invrl_")}
 
 
 def environments(case: Case) -> np.ndarray:

@@ -21,7 +21,7 @@ from mmjax.models import (
     vbpr,
 )
 from mmjax.models.configs.baselines import BPRMFConfig, LightGCNConfig
-from tests.parity.official_cases import LATENT, WIDTH, Case
+from tests.parity.official_cases import Case
 from tests.parity.official_ours import Names, Ours, linear, merged, table, task_of
 from tests.parity.records import Record
 
@@ -47,7 +47,7 @@ def _bpr_mf(case: Case, record: Record) -> Ours:
         table("user_embedding", "user_embedding.weight"),
         table("item_embedding", "item_embedding.weight"),
     )
-    config = BPRMFConfig(width=WIDTH, reg=reg)
+    config = BPRMFConfig(width=case.width, reg=reg)
     objective = light_gcn.build_bpr_mf(config, task_of(case, record))
     return Ours(objective, names, scale={"norms": reg})
 
@@ -58,14 +58,14 @@ def _light_gcn(case: Case, record: Record) -> Ours:
         table("user_embedding", "embedding_dict.user_emb"),
         table("item_embedding", "embedding_dict.item_emb"),
     )
-    config = LightGCNConfig(width=WIDTH, layers=s["n_layers"], reg=s["reg_weight"])
+    config = LightGCNConfig(width=case.width, layers=s["n_layers"], reg=s["reg_weight"])
     objective = light_gcn.build(config, task_of(case, record))
     return Ours(objective, names, scale={"norms": config.reg})
 
 
 def _vbpr(case: Case, record: Record) -> Ours:
     reg = case.settings["reg_weight"]
-    config = vbpr.VBPRConfig(unit=False, width=WIDTH, content_width=WIDTH, reg=reg)
+    config = vbpr.VBPRConfig(unit=False, width=case.width, content_width=case.width, reg=reg)
     # MMRec reads text first, we read modalities by the alphabet.
     order = {n: case.widths[n] for n in ("text", "image") if n in case.widths}
 
@@ -86,7 +86,7 @@ def _freedom(case: Case, record: Record) -> Ours:
     s = case.settings
     config = freedom.FREEDOMConfig(
         unit=False,
-        width=WIDTH,
+        width=case.width,
         item_layers=s["n_mm_layers"],
         neighbours=s["knn_k"],
         shares=(s["mm_image_weight"], 1 - s["mm_image_weight"]),
@@ -99,7 +99,7 @@ def _freedom(case: Case, record: Record) -> Ours:
 def _bm3(case: Case, record: Record) -> Ours:
     s = case.settings
     config = bm3.BM3Config(
-        unit=False, width=WIDTH, layers=s["n_layers"], dropout=0.0, reg=s["reg_weight"]
+        unit=False, width=case.width, layers=s["n_layers"], dropout=0.0, reg=s["reg_weight"]
     )
     names = merged(_ids(), _content(case), linear("predictor", "predictor"))
     return Ours(bm3.build(config, task_of(case, record)), names, rank="pairs")
@@ -109,8 +109,8 @@ def _lattice(case: Case, record: Record) -> Ours:
     s = case.settings
     config = lattice.LATTICEConfig(
         unit=False,
-        width=WIDTH,
-        content_width=WIDTH,
+        width=case.width,
+        content_width=case.width,
         item_layers=s.get("n_layers", 1),
         neighbours=s["knn_k"],
         skip=s["lambda_coeff"],
@@ -125,9 +125,9 @@ def mmgcn_config(case: Case) -> mmgcn.MMGCNConfig:
     """Our settings of MMGCN, but for the ids that the released code never trains."""
     return mmgcn.MMGCNConfig(
         unit=False,
-        width=WIDTH,
-        latent=LATENT,
-        longest=7,
+        width=case.width,
+        latent=case.latent,
+        longest=case.widths["text"],
         reg=case.settings["reg_weight"],
         penalised=("image",),
     )
@@ -153,7 +153,7 @@ def _mmgcn(case: Case, record: Record) -> Ours:
 def _grcn(case: Case, record: Record) -> Ours:
     config = grcn.GRCNConfig(
         unit=False,
-        width=WIDTH,
+        width=case.width,
         reg=case.settings["reg_weight"],
         penalised_tables=("image",),
         released_flow=not case.settings.get("routing_to_users"),
@@ -171,7 +171,7 @@ def _mgcn(case: Case, record: Record) -> Ours:
     s = case.settings
     config = mgcn.MGCNConfig(
         unit=False,
-        width=WIDTH,
+        width=case.width,
         layers=s["n_ui_layers"],
         item_layers=s["n_layers"],
         neighbours=s["knn_k"],
@@ -195,7 +195,7 @@ def _smore(case: Case, record: Record) -> Ours:
     s = case.settings
     config = smore.SMOREConfig(
         unit=False,
-        width=WIDTH,
+        width=case.width,
         layers=s["n_ui_layers"],
         item_layers=s["n_layers"],
         neighbours=(s["image_knn_k"], s["text_knn_k"]),
@@ -218,7 +218,7 @@ def _lgmrec(case: Case, record: Record) -> Ours:
     s = case.settings
     config = lgmrec.LGMRecConfig(
         unit=False,
-        width=WIDTH,
+        width=case.width,
         layers=s["n_ui_layers"],
         content_layers=s["n_mm_layers"],
         hyper_layers=s["n_hyper_layer"],
@@ -240,7 +240,7 @@ def _slmrec(case: Case, record: Record) -> Ours:
     s = case.settings
     config = slmrec.SLMRecConfig(
         unit=True,
-        width=WIDTH,
+        width=case.width,
         layers=s["layer_num"],
         ssl=s["ssl_alpha"],
         ssl_temperature=s["ssl_temp"],

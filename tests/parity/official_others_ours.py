@@ -9,7 +9,7 @@ from mmjax.models import ad_drl, invrl, meta_mmf
 from mmjax.models.configs.ad_drl import ADDRLConfig
 from mmjax.models.configs.meta_mmf import MetaMMFConfig
 from mmjax.models.invrl import InvRLConfig
-from tests.parity.official_cases import WIDTH, Case
+from tests.parity.official_cases import Case
 from tests.parity.official_ours import Ours, linear, merged, table, task_of
 from tests.parity.records import Record, with_prefix
 
@@ -89,7 +89,7 @@ def invrl_config(case: Case) -> InvRLConfig:
     s = case.settings
     return InvRLConfig(
         modalities=tuple(case.widths),
-        width=WIDTH,
+        width=case.width,
         weights=tuple(s["p_w"]),
         reg=s["p_emb"][1],
         item_reg=s["wdi"],

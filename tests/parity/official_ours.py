@@ -15,6 +15,7 @@ from mmjax.objective import Objective
 from tests.parity.official_cases import CASES, Case
 from tests.parity.records import Record, load, nested, with_prefix
 
+GOLDEN = Path(__file__).parents[1] / "golden"
 Names = Mapping[str, Callable[[Record], np.ndarray]]
 """Path of a parameter of ours -> what it is made of, by official names."""
 
@@ -80,7 +81,7 @@ def task_of(case: Case, record: Record) -> Task:
 
 def stored(name: str) -> tuple[Case, dict[str, np.ndarray]]:
     """A case and what the official code computes on it."""
-    _, record = load(Path(__file__).parents[1] / "golden" / f"official_{name}.npz")
+    _, record = load(GOLDEN / f"official_{name}.npz")
     return CASES[name], record
 
 
