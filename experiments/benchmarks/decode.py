@@ -1,6 +1,7 @@
 """Constrained beam search over a million codes: mmjax against tries of Python dictionaries.
 
     python -m experiments.benchmarks.decode [--torch-python PATH] [--out FILE]
+    [--one-thread --cpu-time]
 
 64 queries with 50 beams over codes of 4 tokens, timed in two ways:
 
@@ -23,6 +24,7 @@ Candidates:
 Candidates run in alternating rounds, PyTorch in a process of its own; speed-ups are medians of
 the ratios within a round. Before that, all constrained searches must find the same codes. Codes
 are drawn uniformly, or with the tokens of each level as popular as 1 / sqrt(rank) ("skewed").
+With --one-thread --cpu-time the figures hold on a machine that has other work to do.
 """
 
 import importlib.util
@@ -93,6 +95,8 @@ class Options:
     """Rounds that count."""
     cpu_time: bool = False
     """Count CPU seconds instead of those that pass; for a busy machine without accelerator."""
+    one_thread: bool = False
+    """One thread a side."""
 
 
 def problem(catalogue: Catalogue, options: Options) -> dict[str, np.ndarray]:
@@ -264,11 +268,9 @@ def measure(name: str, options: Options, python: str | None) -> dict[str, Any]:
         if python is not None:
             folder = Path(stack.enter_context(tempfile.TemporaryDirectory()))
             np.savez(folder / "problem.npz", allow_pickle=False, **arrays)
-            remote = stack.enter_context(
-                timing.worker(
-                    python, TORCH, str(folder), str(options.beams), *["cpu"] * options.cpu_time
-                )
-            )
+            flags = ["--beams", str(options.beams), *["--cpu-time"] * options.cpu_time]
+            flags += ["--one-thread"] * options.one_thread
+            remote = stack.enter_context(timing.worker(python, TORCH, str(folder), *flags))
             with np.load(folder / "found.npz") as file:
                 check_same(expected, (file["tokens"], file["scores"]), BASELINE)
             found["torch"] = remote.about
@@ -308,15 +310,18 @@ def main(options: Options) -> None:
     if wrong := unknown(options.catalogues):
         raise ValueError(f"catalogues are {'; '.join(CATALOGUES)}, got {wrong[0]!r}")
     python = with_transformers(options.torch_python)
+    if options.one_thread:  # before JAX starts its CPU client
+        single = "--xla_cpu_multi_thread_eigen=false"
+        os.environ["XLA_FLAGS"] = f"{os.environ.get('XLA_FLAGS', '')} {single}".strip()
     record = {
         **timing.environment(("mmjax", "jax", "jaxlib", "numpy")),
         "device": jax.devices()[0].device_kind,
-        "cores_used": len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else None,
         "queries": options.queries,
         "beams": options.beams,
         "length": options.length,
         "rounds": options.rounds,
         "clock": "CPU time" if options.cpu_time else "wall time",
+        "one_thread": options.one_thread,
         "catalogues": {name: measure(name, options, python) for name in options.catalogues},
     }
     if options.out is not None:

@@ -1,12 +1,11 @@
 """PyTorch's side of the decoding benchmark: Hugging Face's `generate`; started by `decode`.
 
-    python -m experiments.benchmarks.torch_decode FOLDER BEAMS [cpu]
+    python -m experiments.benchmarks.torch_decode FOLDER --beams N [--one-thread] [--cpu-time]
 
-Reads FOLDER/problem.npz, writes what it finds to FOLDER/found.npz, then serves timings,
-of CPU time if asked.
+Reads FOLDER/problem.npz, writes what it finds to FOLDER/found.npz, then serves timings.
 """
 
-import sys
+import argparse
 import time
 from pathlib import Path
 from typing import Any
@@ -56,7 +55,15 @@ class Product(transformers.PreTrainedModel, transformers.GenerationMixin):
 
 def main() -> None:
     """Decode once, then serve until standard input closes."""
-    folder, beams = Path(sys.argv[1]), int(sys.argv[2])
+    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
+    parser.add_argument("folder", type=Path)
+    parser.add_argument("--beams", type=int, required=True)
+    parser.add_argument("--one-thread", action="store_true")
+    parser.add_argument("--cpu-time", action="store_true")
+    flags = parser.parse_args()
+    folder, beams = flags.folder, flags.beams
+    if flags.one_thread:
+        torch.set_num_threads(1)
     with np.load(folder / "problem.npz") as file:
         trie = nested(file["codes"])
         length = file["codes"].shape[1]
@@ -103,7 +110,7 @@ def main() -> None:
     def steps() -> Any:
         return [processor(found.sequences[:, : level + 1], given) for level in range(1, length)]
 
-    clock = time.process_time if sys.argv[3:] == ["cpu"] else time.perf_counter
+    clock = time.process_time if flags.cpu_time else time.perf_counter
     candidates = {
         "whole: transformers, dictionary": timing.timed(constrained, clock=clock),
         "whole: transformers, free": timing.timed(generate, clock=clock),

@@ -48,7 +48,7 @@ def test_writes_its_figures(tmp_path, capsys, monkeypatch, cpu_time):
     out = tmp_path / "decode.json"
     decode.main(dataclasses.replace(TINY, out=out, cpu_time=cpu_time))
     record = json.loads(out.read_text())
-    assert {"command", "commit", "versions", "cpu", "device", "cores_used"} <= record.keys()
+    assert {"command", "commit", "versions", "cpu", "device", "one_thread"} <= record.keys()
     assert record["clock"] == ("CPU time" if cpu_time else "wall time")
     found = record["catalogues"]["tiny"]
     assert (found["items"], found["vocabulary"]) == (300, 8)
