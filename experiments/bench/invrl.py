@@ -18,7 +18,7 @@ from experiments.common.config import Run
 from experiments.common.grouped import grouped_source
 from experiments.common.problem import build_optimiser, build_task, load_data, shrink
 from experiments.common.run import run as run_one
-from experiments.common.seeds import Interrupted, Outcome
+from experiments.common.seeds import Interrupted, Outcome, joined
 from mmjax.blocks.invariance import gates
 from mmjax.blocks.sampling import negative_index
 from mmjax.data.files import atomic_path
@@ -71,7 +71,8 @@ def run(
             workdir=folder and folder / "final",
         )
         outcomes.append(run_one(final, data=masked(single, data, mask), test=test))
-    return _together(config, outcomes)
+    digest = outcomes[0].record.config["data_digest"]
+    return joined(outcomes, config.identity() | {"data_digest": digest})
 
 
 def learn_mask(config: Run[InvRLConfig], data: Interactions) -> Float[np.ndarray, "c"]:
@@ -162,30 +163,3 @@ def _train(
     if result.stopped_because == "signal":
         raise Interrupted("stopped by a signal; the same command resumes")
     return result.variables[0]["params"]
-
-
-def _together(config: Run[InvRLConfig], outcomes: list[Outcome]) -> Outcome:
-    records = [o.record for o in outcomes]
-
-    def joined(split: str) -> dict[str, list[float]]:
-        return {
-            n: [v for r in records for v in getattr(r, split)[n]]
-            for n in getattr(records[0], split)
-        }
-
-    record = dataclasses.replace(
-        records[0],
-        seeds=list(config.seed_list()),
-        valid=joined("valid"),
-        test=joined("test"),
-        best_epoch=[e for r in records for e in r.best_epoch],
-        epochs=[e for r in records for e in r.epochs],
-        seconds=round(sum(r.seconds for r in records), 1),
-        config=config.identity() | {"data_digest": records[0].config["data_digest"]},
-    )
-    return Outcome(
-        record,
-        [v for o in outcomes for v in o.variables],
-        [line for o in outcomes for line in o.history],
-        [why for o in outcomes for why in o.stopped_because],
-    )

@@ -68,7 +68,7 @@ SEQUENCE_METHODS = {
 the runner's module has `run` and `top`, those of `experiments.common.sequences.run` where the
 method compares vectors, or its own."""
 
-_OTHERS = {"item_knn": "item-kNN", "item_knn_content": "content-kNN"}
+_OTHERS = {"item_knn": "item-kNN", "item_knn_content": "content-kNN", "mmgrec": "MMGRec"}
 
 
 def title(method: str) -> str:

@@ -16,7 +16,7 @@ from mmjax.data.interactions import Interactions
 from mmjax.data.load import load
 from mmjax.data.mmrec import load_mmrec
 from mmjax.data.source import NAMES, get_source
-from mmjax.data.synthetic import communities
+from mmjax.data.synthetic import communities, topics
 from mmjax.models.task import Task
 from mmjax.objective import Objective
 from mmjax.training.source import Source, pairs_source, triples_source
@@ -38,6 +38,8 @@ def load_data(run: Run) -> Interactions:
         if elsewhere:
             features = {"text": data.features["text"], "image": data.features["noise"]}
             data = dataclasses.replace(data, features=features)
+    elif run.data == "topics":
+        data = topics()
     elif Path(run.data).is_dir():
         data = load_mmrec(Path(run.data))
     else:

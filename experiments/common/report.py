@@ -1,6 +1,6 @@
 """The page and the tables of a finished run."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +11,7 @@ from experiments.common.evaluation import predict, ranker
 from experiments.common.heuristics import applicable
 from experiments.common.methods import title as method_title
 from experiments.common.problem import build_objective
+from experiments.common.recommend import seen_rows
 from experiments.common.results import Record, untrained
 from experiments.common.seeds import Outcome
 from mmjax.blocks.ranking import top_items
@@ -49,26 +50,36 @@ def result_table(records: Sequence[Record], metrics: Sequence[str] = METRICS) ->
     return tables.leaderboard([record_row(r, metrics=metrics) for r in records], metrics)
 
 
-def samples(run: Run, data: Interactions, variables: dict[str, Any], n: int = 4) -> list:
-    """What a few users with many test items are shown, from the first seed."""
-    users_vectors, items_vectors = predict(build_objective(run, data), variables)
+Best = Callable[[np.ndarray], tuple[Any, Any]]
+"""Items and scores ``[n, 10]`` for users by number, best first; -1 is no item."""
+
+
+def samples(run: Run, data: Interactions, variables: dict[str, Any]) -> list[report.Sample]:
+    """What a few users are shown, from the first seed."""
+    user_vectors, item_vectors = predict(build_objective(run, data), variables)
+
+    def best(users: np.ndarray) -> tuple[Any, Any]:
+        return top_items(user_vectors[users], item_vectors, seen_rows(data, users), k=10)
+
+    return shown_to(data, best)
+
+
+def shown_to(data: Interactions, best: Best, n: int = 4) -> list[report.Sample]:
+    """What `best` finds for the users with most test items, and which of it is among these."""
     held = np.bincount(data.test[:, 0], minlength=data.n_users)
     users = np.argsort(-held, kind="stable")[:n]
-    rows = np.flatnonzero(np.isin(data.train[:, 0], users))
-    place = {int(u): r for r, u in enumerate(users)}
-    seen = np.array([[place[int(u)], i] for u, i in data.train[rows]], np.int32)
-    ids, scores = top_items(users_vectors[users], items_vectors, seen, k=10)
     hits = {(int(u), int(i)) for u, i in data.test}
     return [
         report.Sample(
             f"user {data.user_id(int(user))}",
-            [data.item_title(int(i)) for u, i in data.train[rows] if u == user],
+            [data.item_title(int(i)) for i in data.train[data.train[:, 0] == user, 1]],
             [
                 report.Pick(data.item_title(int(i)), float(s), (int(user), int(i)) in hits)
                 for i, s in zip(row, values, strict=True)
+                if i >= 0
             ],
         )
-        for user, row, values in zip(users, np.asarray(ids), np.asarray(scores), strict=True)
+        for user, row, values in zip(users, *map(np.asarray, best(users)), strict=True)
     ]
 
 

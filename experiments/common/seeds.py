@@ -1,6 +1,7 @@
 """Train every seed of a run, select on validation, test once; whatever is trained."""
 
-from collections.abc import Callable
+import dataclasses
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple, Protocol
 
@@ -119,6 +120,37 @@ def train_seeds(config: Described, parts: Parts, *, test: bool = True) -> Outcom
     )
     history = [line for f in fits for line in f.history]
     return Outcome(record, variables, history, [f.stopped_because for f in fits])
+
+
+def joined(outcomes: Sequence[Outcome], config: Mapping[str, Any]) -> Outcome:
+    """The outcomes of several seeds, each trained by itself, as one.
+
+    Args:
+        outcomes: one a seed, of the same method and data.
+        config: the whole run's, for the record.
+    """
+    records = [o.record for o in outcomes]
+
+    def table(split: str) -> dict[str, list[float]]:
+        names = getattr(records[0], split)
+        return {n: [x for r in records for x in getattr(r, split)[n]] for n in names}
+
+    record = dataclasses.replace(
+        records[0],
+        seeds=[s for r in records for s in r.seeds],
+        valid=table("valid"),
+        test=table("test"),
+        best_epoch=[e for r in records for e in r.best_epoch],
+        epochs=[e for r in records for e in r.epochs],
+        seconds=round(sum(r.seconds for r in records), 1),
+        config=dict(config),
+    )
+    return Outcome(
+        record,
+        [v for o in outcomes for v in o.variables],
+        [line for o in outcomes for line in o.history],
+        [why for o in outcomes for why in o.stopped_because],
+    )
 
 
 def _identity(config: Described, parts: Parts) -> dict[str, Any]:

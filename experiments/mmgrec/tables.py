@@ -1,0 +1,59 @@
+"""The tables of README.md, from results/."""
+
+import dataclasses
+from pathlib import Path
+
+from experiments.common import readme
+from experiments.common.report import METRICS, record_row
+from experiments.common.results import Record, load_record
+from experiments.mmgrec import ablate, cost
+from experiments.mmgrec.train import searches_table
+from mmjax.data.files import atomic_write_text
+from mmjax.viz import tables
+
+FOLDER = Path(__file__).resolve().parent
+BENCH = FOLDER.parent / "bench" / "results"
+
+
+def beside_the_bench(record: Record, folder: Path) -> tables.Table:
+    """MMGRec and the recommenders of the bench on the same data, split and mask, best first.
+
+    Raises:
+        ValueError: a record of the bench is of another split.
+    """
+    others = [load_record(path) for path in sorted(folder.glob("*.json"))]
+    for other in others:
+        if (other.data, other.split, other.mask) != (record.data, record.split, record.mask):
+            raise ValueError(f"{folder}: {other.method} was measured on another split than MMGRec")
+    ordered = sorted([record, *others], key=lambda r: -r.mean("recall@20"))
+    rows = [
+        dataclasses.replace(
+            record_row(r), note=f"{len(r.seeds)} seeds" if r.seeds else "no training"
+        )
+        for r in ordered
+    ]
+    return tables.leaderboard(rows, METRICS)
+
+
+def bodies() -> dict[str, str]:
+    """Every table by its name in README.md."""
+    results, found = FOLDER / "results", {}
+    for folder in sorted(p for p in results.iterdir() if p.is_dir()):
+        records = {path.stem: load_record(path) for path in sorted(folder.glob("*.json"))}
+        found[f"{folder.name}_forms"] = tables.to_markdown(ablate.table(records))
+        if "full" in records:
+            found[f"{folder.name}_searches"] = tables.to_markdown(
+                searches_table(records["full"], [])
+            )
+            bench = beside_the_bench(records["full"], BENCH / folder.name)
+            found[f"{folder.name}_bench"] = tables.to_markdown(bench)
+    if (results / "cost.json").exists():
+        found["cost"] = cost.table(cost.load(results / "cost.json"))
+    return found
+
+
+def write_readme() -> Path:
+    """Fill README.md."""
+    path = FOLDER / "README.md"
+    atomic_write_text(path, readme.filled(path.read_text(), bodies()))
+    return path
