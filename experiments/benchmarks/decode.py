@@ -175,12 +175,16 @@ def by_callback(weights: dict[str, Any], trie: Nested, *, beams: int, length: in
 
 
 def steps(trie: Trie, nodes: Sequence[Any], given: Any) -> list[Any]:
-    """Log-probabilities of the children of the nodes of levels 1, 2, ..., and their tokens."""
+    """Log-probabilities of the children of the nodes of levels 1, 2, ..., and their tokens.
+
+    Tokens are None where the log-probabilities are those of the whole vocabulary.
+    """
     found = []
     for level, node in enumerate(nodes, 1):
-        token, below = children(trie, node, level=level)
-        own = jnp.take_along_axis(given, token, 2, mode="clip")
-        found.append((jnp.where(below < trie.n_nodes, own, -jnp.inf), token))
+        token, there = children(trie, node, level=level)
+        masked = trie.masks[level] is not None
+        own = given if masked else jnp.take_along_axis(given, token, 2, mode="clip")
+        found.append((jnp.where(there, own, -jnp.inf), None if masked else token))
     return found
 
 

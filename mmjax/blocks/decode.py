@@ -87,18 +87,21 @@ def beam_search(
     _check(carry, batch, width, normalize)
 
     def offer(level: int, node: Array, logits: Array) -> Any:
-        token, below = children(trie, node, level=level)
-        there = below < trie.n_nodes
+        token, there = children(trie, node, level=level)
         if subset is not None:
-            there &= open_children(subset, trie, node, below, level=level)
+            there = open_children(subset, trie, node, there, level=level)
 
         def pick(parent: Array, column: Array) -> tuple[Array, Array]:
-            return nth_child(trie, _along(node, parent), column)
+            return nth_child(trie, _along(node, parent), column, level=level)
 
-        return _of_children(logits, token, there, normalize), pick
+        if trie.masks[level] is not None:
+            own = logits[..., : there.shape[2]]
+        else:
+            own = jnp.take_along_axis(logits, token, 2, mode="clip")
+        return _log_probabilities(own, there, logits, normalize), pick
 
     roots = start_nodes(trie, start, (batch,))
-    tokens, scores, node = _search(step, carry, trie, offer, roots, width, trie.end)
+    tokens, scores, node = _search(step, carry, trie, offer, roots, width, constrained=True)
     return Beams(tokens, scores, jnp.where(scores > -jnp.inf, node - trie.leaf0, -1))
 
 
@@ -126,7 +129,7 @@ def free_beam_search(
         return gain, lambda parent, column: (column, _along(node, parent))
 
     nowhere = jnp.zeros(batch, jnp.int32)
-    tokens, scores, _ = _search(step, carry, trie, offer, nowhere, width, None)
+    tokens, scores, _ = _search(step, carry, trie, offer, nowhere, width, constrained=False)
     return Beams(
         tokens, scores, lookup(trie, tokens, None if start is None else _tile(start, width))
     )
@@ -171,19 +174,21 @@ def score_codes(
         if not level:
             _check_logits(logits, (batch, 1), 1, level)
             logits, carry = jax.tree.map(lambda x: jnp.repeat(x, n, axis=1), (logits, carry))
-        token = codes[:, :, level]
         _check_logits(logits, (batch, n), 1, level)
-        if trie is None or node is None:
-            gain = _of_children(logits, token[..., None], jnp.ones((), bool), "full")
-        else:
-            choice, below = children(trie, node, level=level)
+        token = codes[:, :, level]
+        known, pool = jnp.ones((batch, n), bool), logits
+        if trie is not None and node is not None:
+            if normalize == "valid":
+                choice, there = children(trie, node, level=level)
+                pool = jnp.take_along_axis(logits, choice, 2, mode="clip")
+                pool = jnp.where(there, pool, -jnp.inf)
             node = child(trie, node, token, level=level)
-            chosen = (below == node[..., None]) & (below < trie.n_nodes)
-            gain = _of_children(logits, choice, below < trie.n_nodes, normalize)
-            gain = jnp.where(chosen, gain, -jnp.inf)
-            if trie.end is not None and last is not None:
-                gain = jnp.where(chosen & (last == trie.end)[..., None], 0.0, gain)
-        score += gain.max(-1)
+            known = node < trie.n_nodes
+        own = jnp.take_along_axis(logits, token[..., None], 2, mode="clip")
+        gain = _log_probabilities(own, known[..., None], pool, "full")[..., 0]
+        if trie is not None and trie.end is not None and last is not None:
+            gain = jnp.where(known & (last == trie.end), 0.0, gain)
+        score += gain
     return score
 
 
@@ -209,7 +214,14 @@ def beam_items(
 
 
 def _search(
-    step: Step, carry: Any, trie: Trie, offer: _Offer, node: Array, width: int, end: int | None
+    step: Step,
+    carry: Any,
+    trie: Trie,
+    offer: _Offer,
+    node: Array,
+    width: int,
+    *,
+    constrained: bool,
 ) -> tuple[Array, Array, Array]:
     """Tokens, scores and nodes of the best sequences of what `offer` proposes."""
     batch = node.shape[0]
@@ -220,12 +232,14 @@ def _search(
         logits, carry = step(carry, last, level)
         _check_logits(logits, score.shape, trie.sizes[level], level)
         gain, pick = offer(level, node, logits)
-        if end is not None and last is not None:
-            finished = (last == end)[..., None] & (gain > -jnp.inf)
-            gain = jnp.where(finished, 0.0, gain)
-        choices = gain.shape[2]
+        choices = most = gain.shape[2]
+        if constrained:
+            most = trie.branching[level]
+            if trie.end is not None and last is not None:
+                finished = (last == trie.end)[..., None] & (gain > -jnp.inf)
+                gain = jnp.where(finished, 0.0, gain)
         total = (score[..., None] + gain).reshape(batch, -1)
-        score, place = top_k(total, min(width, total.shape[1]))
+        score, place = top_k(total, min(width, score.shape[1] * most))
         parent, column = jnp.divmod(jnp.maximum(place, 0), choices)
         token, node = pick(parent, column)
         dead = place < 0
@@ -242,11 +256,10 @@ def _search(
     )
 
 
-def _of_children(logits: Array, token: Array, there: Array, normalize: str) -> Array:
-    """Log-probabilities of the children's tokens; -inf where there is no child."""
-    logits = logits.astype(jnp.float32)
-    own = jnp.where(there, jnp.take_along_axis(logits, token, 2, mode="clip"), -jnp.inf)
-    pool = own if normalize == "valid" else logits
+def _log_probabilities(own: Array, there: Array, logits: Array, normalize: str) -> Array:
+    """Of the `own` logits where `there`, else -inf; over the logits, or over these alone."""
+    own = jnp.where(there, own.astype(jnp.float32), -jnp.inf)
+    pool = own if normalize == "valid" else logits.astype(jnp.float32)
     top = pool.max(-1, keepdims=True)
     top = jnp.where(top > -jnp.inf, top, 0.0)
     rest = jnp.log(jnp.exp(pool - top).sum(-1, keepdims=True))

@@ -78,17 +78,17 @@ def parent_nodes(trie: Trie, node: Int[Array, "b m"], *, level: int) -> Int[Arra
 
 
 def open_children(
-    subset: Subset, trie: Trie, node: Int[Array, "b w"], child: Int[Array, "b w c"], *, level: int
+    subset: Subset, trie: Trie, node: Int[Array, "b w"], there: Bool[Array, "b w c"], *, level: int
 ) -> Bool[Array, "b w c"]:
-    """Which of the `children` of beams on a level lead to an item that is not left out.
+    """Which of the children of beams on a level lead to an item that is not left out.
 
-    The beams of a query must be at distinct nodes.
+    `there` is what `trie_walk.children` says. The beams of a query must be at distinct nodes.
     """
-    b, w, c = child.shape
+    b, w, c = there.shape
     listed = subset.nodes[level]
     parent = parent_nodes(trie, listed, level=level)
     edge = listed - trie.n_roots
-    if trie.table is not None:
+    if trie.masks[level] is not None:
         column = trie.token.at[edge].get(mode="clip")
     else:
         column = edge - trie.indptr.at[parent].get(mode="clip")
@@ -96,7 +96,6 @@ def open_children(
     at = parent[:, None, :] == node[:, :, None]
     place = jnp.where(at.any(1), at.argmax(1).astype(jnp.int32) * c + column, w * c)
     marked = jax.vmap(lambda p: jnp.zeros(w * c, bool).at[p].set(True, mode="drop"))(place)
-    there = child < trie.n_nodes
     return there & (marked.reshape(b, w, c) != subset.blocked)
 
 

@@ -13,28 +13,29 @@ from mmjax.blocks.tries import Trie
 
 def children(
     trie: Trie, node: Int[Array, "*b"], *, level: int
-) -> tuple[Int[Array, "*b c"], Int[Array, "*b c"]]:
-    """Token and node of every child of nodes of a level, in the order of tokens.
+) -> tuple[Int[Array, "*b c"], Bool[Array, "*b c"]]:
+    """Token of every child of nodes of a level, ascending, and whether there is such a child.
 
-    The node is the sink where there is no child. c is the most children of a node of the level;
-    with a dense table it is the size of the vocabulary, and column t is token t.
+    c is the most children of a node of the level; where the level has a mask, it is the size of
+    the vocabulary, and column t is token t. `nth_child` gives the node of a column.
     """
-    width = (trie.branching if trie.table is None else trie.sizes)[level]
-    column = jnp.arange(width, dtype=jnp.int32).reshape((1,) * node.ndim + (-1,))
-    token, below = nth_child(trie, node[..., None], column)
-    if trie.table is None:
-        degree = _read(trie.indptr, node + 1) - _read(trie.indptr, node)
-        below = jnp.where(column < degree[..., None], below, trie.n_nodes)
-    return jnp.broadcast_to(token, below.shape), below
+    mask = trie.masks[level]
+    if mask is not None:
+        row = jnp.minimum(node, trie.first[level + 1]) - trie.first[level]
+        there = _read(mask, row)
+        return jnp.broadcast_to(jnp.arange(mask.shape[1], dtype=jnp.int32), there.shape), there
+    start, stop = _read(trie.indptr, node), _read(trie.indptr, node + 1)
+    column = jnp.arange(trie.branching[level], dtype=jnp.int32).reshape((1,) * node.ndim + (-1,))
+    edge = start[..., None] + column
+    return _read(trie.token, edge), edge < stop[..., None]
 
 
-def nth_child(trie: Trie, node: Array, column: Array) -> tuple[Array, Array]:
-    """Token and node of the children that stand in the given columns of `children`.
-
-    `node` and `column` are integers of shapes that broadcast; the child must exist.
-    """
-    if trie.table is not None:
-        return column, trie.table[jnp.minimum(node, trie.leaf0), column]
+def nth_child(
+    trie: Trie, node: Int[Array, "*b"], column: Int[Array, "*b"], *, level: int
+) -> tuple[Int[Array, "*b"], Int[Array, "*b"]]:
+    """Token and node of the child that stands in a column of `children`; it must exist."""
+    if trie.masks[level] is not None:
+        return column, child(trie, node, column, level=level)
     edge = _read(trie.indptr, node) + column
     return _read(trie.token, edge), edge + trie.n_roots
 

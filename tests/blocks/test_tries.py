@@ -8,13 +8,14 @@ from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 from numpy.testing import assert_array_equal
 
-from mmjax.blocks.trie_walk import child, children, contains, leaf_members, lookup
+from mmjax.blocks.trie_walk import child, children, contains, leaf_members, lookup, nth_child
 from mmjax.blocks.tries import build_trie, leaf_codes, with_items
 
 WORKED = np.array([[0, 1, 2], [0, 1, 3], [0, 2, 0], [3, 0, 0], [3, 0, 0]])
 few = settings(max_examples=25)
 _children = jax.jit(children, static_argnames="level")
 _child = jax.jit(child, static_argnames="level")
+_nth_child = jax.jit(nth_child, static_argnames="level")
 _lookup = jax.jit(lookup)
 _leaf_members = jax.jit(leaf_members, static_argnames="k")
 corpora = st.tuples(st.integers(0, 2**31), st.integers(1, 40), st.integers(1, 4), st.integers(1, 5))
@@ -132,16 +133,34 @@ def test_children_and_child_agree(dense):
     trie = build_trie(codes, [5, 5, 7], dense=dense)
     for level in range(3):
         nodes = np.append(np.arange(*trie.first[level : level + 2]), trie.n_nodes).astype(np.int32)
-        token, below = (np.asarray(x) for x in _children(trie, jnp.asarray(nodes), level=level))
-        there = below < trie.n_nodes
+        token, there = (np.asarray(x) for x in _children(trie, jnp.asarray(nodes), level=level))
         assert token.shape[1] == (trie.sizes if dense else trie.branching)[level]
         assert_array_equal(there.sum(1), np.diff(trie.indptr)[nodes])
-        every = np.arange(-1, trie.sizes[level] + 1)
-        hit = there[:, None] & (token[:, None] == every[:, None])
-        expected = np.where(hit, below[:, None], trie.n_nodes).min(2)
-        grid = np.broadcast_arrays(nodes[:, None], every)
-        found = _child(trie, *(jnp.asarray(x, jnp.int32) for x in grid), level=level)
-        assert_array_equal(found, expected)
+        every = np.arange(-1, trie.sizes[level] + 1, dtype=np.int32)
+        grid = [jnp.asarray(x) for x in np.broadcast_arrays(nodes[:, None], every)]
+        found = np.asarray(_child(trie, *grid, level=level))
+        hit = (there[:, None] & (token[:, None] == every[:, None])).any(2)
+        assert_array_equal(found < trie.n_nodes, hit)
+        parent, column = np.nonzero(there)
+        picked = _nth_child(trie, *map(jnp.asarray, (nodes[parent], column)), level=level)
+        assert_array_equal(picked[0], token[parent, column])
+        assert_array_equal(picked[1], found[parent, token[parent, column] + 1])
+        assert_array_equal(np.sort(picked[1]), np.arange(*trie.first[level + 1 : level + 3]))
+
+
+def test_levels_that_are_half_full_have_masks():
+    half = np.array([[0, 0, 0], [1, 3, 7], [1, 1, 7], [0, 0, 9]])
+    sizes = (2, 5, 5000)
+    masks = build_trie(half, sizes).masks
+    assert [None if m is None else m.shape for m in masks] == [(2, 2), None, None]
+    assert [m is None for m in build_trie(half, sizes, dense=False).masks] == [True] * 3
+    every = build_trie(half, sizes, dense=True).masks
+    assert [m.shape for m in every] == [(2, 2), (3, 5), (4, 5000)]
+    assert np.argwhere(every[1]).tolist() == [[0, 0], [1, 1], [1, 3]]
+    wide = np.stack([np.arange(70_000) // 35_000, np.arange(70_000) % 35_000], 1)
+    assert [m is None for m in build_trie(wide).masks] == [False, False]
+    wide = np.stack([np.arange(70_000) % 35_000, np.arange(70_000) // 35_000 * 999], 1)
+    assert [m is None for m in build_trie(wide).masks] == [False, True]
 
 
 @few
@@ -219,7 +238,6 @@ def test_memory(n):
         (WORKED, {"roots": np.arange(5) / 2}, "roots are float64"),
         (WORKED, {"roots": np.arange(5), "n_roots": 4}, "roots, row 4: root 4"),
         (WORKED, {"end": 0}, r"row 0 goes on after the end token 0: \[0, 1, 2\]"),
-        (np.array([[2**28 - 1]]), {"dense": True}, "dense table of 2 x 268435456.*2.0 GiB"),
     ],
 )
 def test_bad_input_is_one_clear_error(codes, more, message):

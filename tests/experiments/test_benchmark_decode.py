@@ -61,14 +61,15 @@ def test_writes_its_figures(tmp_path, capsys, monkeypatch, cpu_time):
     assert "300 items" in capsys.readouterr().out
 
 
-def test_both_kinds_of_step_allow_the_same():
+@pytest.mark.parametrize("dense", [False, True])
+def test_both_kinds_of_step_allow_the_same(dense):
     arrays = decode.problem(decode.CATALOGUES["tiny"], TINY)
-    runs = decode.programs(decode.build_trie(arrays["codes"], [8] * 3), arrays, TINY)
-    for (own, token), other in zip(
-        runs["step: mmjax"](), runs[f"step: {decode.ALONE}"](), strict=True
-    ):
-        own, token, other = (np.asarray(x) for x in (own, token, other))
-        full = np.full_like(other, -np.inf)
-        for place in zip(*np.nonzero(own > -np.inf), strict=True):
-            full[(*place[:2], token[place])] = own[place]
+    runs = decode.programs(decode.build_trie(arrays["codes"], dense=dense), arrays, TINY)
+    own, others = runs["step: mmjax"](), runs[f"step: {decode.ALONE}"]()
+    for (left, token), other in zip(own, map(np.asarray, others), strict=True):
+        full = np.asarray(left)
+        if token is not None:
+            full = np.full_like(other, -np.inf)
+            for place in np.argwhere(np.asarray(left) > -np.inf).tolist():
+                full[(*place[:2], token[tuple(place)])] = left[tuple(place)]
         np.testing.assert_array_equal(full, other)
