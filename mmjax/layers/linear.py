@@ -9,18 +9,8 @@ from jax import Array
 from jaxtyping import Float
 
 
-def uniform(inputs: int) -> Any:
-    """Initialiser of weights and biases: U(-1, 1) over the square root of the inputs."""
-    bound = inputs**-0.5
-
-    def init(key: Array, shape: tuple[int, ...], dtype: Any = jnp.float32) -> Array:
-        return jax.random.uniform(key, shape, dtype, minval=-bound, maxval=bound)
-
-    return init
-
-
 class Linear(nn.Module):
-    """``x W + b`` with W and b drawn by `uniform`.
+    """``x W + b`` with W and b drawn from U(-1, 1) over the square root of the inputs.
 
     What `torch.nn.Linear` does where a paper's code names no initialiser; Flax starts otherwise.
 
@@ -37,8 +27,12 @@ class Linear(nn.Module):
     @nn.compact
     def __call__(self, x: Float[Array, "*n d"]) -> Float[Array, "*n w"]:
         """Map the last axis."""
-        init = uniform(x.shape[-1])
-        y = x @ self.param("kernel", self.kernel_init or init, (x.shape[-1], self.width))
+        bound = x.shape[-1] ** -0.5
+
+        def uniform(key: Array, shape: tuple[int, ...]) -> Array:
+            return jax.random.uniform(key, shape, minval=-bound, maxval=bound)
+
+        y = x @ self.param("kernel", self.kernel_init or uniform, (x.shape[-1], self.width))
         if not self.bias:
             return y
-        return y + jnp.broadcast_to(self.param("bias", init, (self.width,)), y.shape)
+        return y + jnp.broadcast_to(self.param("bias", uniform, (self.width,)), y.shape)

@@ -25,7 +25,6 @@ from mmjax.blocks.disentangle import chunks
 from mmjax.blocks.dropout import dropout
 from mmjax.blocks.losses import sq_loss
 from mmjax.blocks.projection import l2_normalise
-from mmjax.layers.linear import Linear, uniform
 from mmjax.models.configs.ad_drl import ADDRLConfig
 from mmjax.models.task import Task
 from mmjax.objective import Aux, Objective
@@ -47,8 +46,7 @@ class Classifier(nn.Module):
         z = nn.leaky_relu(z, self.slope)
         if train:
             z = dropout(self.make_rng("dropout"), z, self.rate)
-        init = nn.initializers.xavier_uniform()
-        return nn.Dense(self.classes, kernel_init=init, bias_init=uniform(z.shape[-1]))(z)
+        return nn.Dense(self.classes, kernel_init=nn.initializers.xavier_uniform())(z)
 
 
 class Items(NamedTuple):
@@ -64,6 +62,8 @@ class Items(NamedTuple):
 
 class ADDRL(nn.Module):
     """Users, items and the classifiers that tell factors and attribute values apart.
+
+    All biases start at zero, where the authors leave them as PyTorch draws them.
 
     Attributes:
         config: hyper-parameters.
@@ -86,14 +86,15 @@ class ADDRL(nn.Module):
     def setup(self) -> None:
         c, xavier = self.config, nn.initializers.xavier_uniform()
         width, m = self.factors * c.factor_width, 1 + len(self.modalities)
+        zeros = nn.initializers.zeros
         self.users = self.param("user_embedding", xavier, (self.n_users, width))
         self.ids = self.param("item_embedding", xavier, (self.n_items, width))
-        self.projections = {n: Linear(width, kernel_init=xavier) for n in self.modalities}
+        self.projections = {n: nn.Dense(width, kernel_init=xavier) for n in self.modalities}
         self.attention = (
             self.param("attention_in", xavier, (c.factor_width, m)),
-            self.param("attention_in_bias", uniform(c.factor_width), (m,)),
+            self.param("attention_in_bias", zeros, (m,)),
             self.param("attention_out", xavier, (m, m)),
-            self.param("attention_out_bias", uniform(m), (m,)),
+            self.param("attention_out_bias", zeros, (m,)),
         )
         sources = ("user", "id", *self.modalities)
         self.which = {n: Classifier(self.factors, c.slope, c.dropout) for n in sources}
