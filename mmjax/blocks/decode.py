@@ -36,7 +36,8 @@ from mmjax.blocks.trie_walk import child, children, lookup, nth_child, start_nod
 from mmjax.blocks.tries import Trie
 
 Step = Callable[[Any, Any, int], tuple[Array, Any]]
-_Offer = Callable[[int, Array, Array], tuple[Array, Callable[[Array, Array], tuple[Array, Array]]]]
+_Pick = Callable[[Array, Array], tuple[Array, Array]]
+_Offer = Callable[[int, Array, Any, Array], tuple[Array, int, _Pick]]
 
 NORMALIZE = ("full", "valid")
 
@@ -86,7 +87,7 @@ def beam_search(
     """
     _check(carry, batch, width, normalize)
 
-    def offer(level: int, node: Array, logits: Array) -> Any:
+    def offer(level: int, node: Array, last: Any, logits: Array) -> Any:
         token, there = children(trie, node, level=level)
         if subset is not None:
             there = open_children(subset, trie, node, there, level=level)
@@ -98,10 +99,13 @@ def beam_search(
             own = logits[..., : there.shape[2]]
         else:
             own = jnp.take_along_axis(logits, token, 2, mode="clip")
-        return _log_probabilities(own, there, logits, normalize), pick
+        gain = _log_probabilities(own, there, logits, normalize)
+        if trie.end is not None and level:
+            gain = jnp.where((last == trie.end)[..., None] & there, 0.0, gain)
+        return gain, trie.branching[level], pick
 
     roots = start_nodes(trie, start, (batch,))
-    tokens, scores, node = _search(step, carry, trie, offer, roots, width, constrained=True)
+    tokens, scores, node = _search(step, carry, trie, offer, roots, width)
     return Beams(tokens, scores, jnp.where(scores > -jnp.inf, node - trie.leaf0, -1))
 
 
@@ -122,14 +126,14 @@ def free_beam_search(
     """
     _check(carry, batch, width, "full")
 
-    def offer(level: int, node: Array, logits: Array) -> Any:
+    def offer(level: int, node: Array, last: Any, logits: Array) -> Any:
         gain = jax.nn.log_softmax(logits.astype(jnp.float32), axis=-1)
         if drop:
             gain = gain.at[..., jnp.asarray(drop)].set(-jnp.inf)
-        return gain, lambda parent, column: (column, _along(node, parent))
+        return gain, gain.shape[2], lambda parent, column: (column, _along(node, parent))
 
     nowhere = jnp.zeros(batch, jnp.int32)
-    tokens, scores, _ = _search(step, carry, trie, offer, nowhere, width, constrained=False)
+    tokens, scores, _ = _search(step, carry, trie, offer, nowhere, width)
     return Beams(
         tokens, scores, lookup(trie, tokens, None if start is None else _tile(start, width))
     )
@@ -214,16 +218,13 @@ def beam_items(
 
 
 def _search(
-    step: Step,
-    carry: Any,
-    trie: Trie,
-    offer: _Offer,
-    node: Array,
-    width: int,
-    *,
-    constrained: bool,
+    step: Step, carry: Any, trie: Trie, offer: _Offer, node: Array, width: int
 ) -> tuple[Array, Array, Array]:
-    """Tokens, scores and nodes of the best sequences of what `offer` proposes."""
+    """Tokens, scores and nodes of the best sequences of what `offer` proposes.
+
+    ``offer(level, node, last, logits)`` gives the log-probability of each choice ``[b, w, c]``,
+    how many choices a beam can have at most, and the token and node of those that are picked.
+    """
     batch = node.shape[0]
     node, score = node[:, None], jnp.zeros((batch, 1), jnp.float32)
     tokens = jnp.zeros((batch, 1, 0), jnp.int32)
@@ -231,16 +232,10 @@ def _search(
         last = tokens[:, :, -1] if level else None
         logits, carry = step(carry, last, level)
         _check_logits(logits, score.shape, trie.sizes[level], level)
-        gain, pick = offer(level, node, logits)
-        choices = most = gain.shape[2]
-        if constrained:
-            most = trie.branching[level]
-            if trie.end is not None and last is not None:
-                finished = (last == trie.end)[..., None] & (gain > -jnp.inf)
-                gain = jnp.where(finished, 0.0, gain)
+        gain, most, pick = offer(level, node, last, logits)
         total = (score[..., None] + gain).reshape(batch, -1)
         score, place = top_k(total, min(width, score.shape[1] * most))
-        parent, column = jnp.divmod(jnp.maximum(place, 0), choices)
+        parent, column = jnp.divmod(jnp.maximum(place, 0), gain.shape[2])
         token, node = pick(parent, column)
         dead = place < 0
         token, node = jnp.where(dead, 0, token), jnp.where(dead, trie.n_nodes, node)

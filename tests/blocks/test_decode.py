@@ -164,6 +164,11 @@ def test_a_finished_beam_keeps_its_score(normalize):
     assert_is_twin(beams, t, codes, 9, normalize, end=2)
     again = scored(t, jnp.asarray(beams.tokens), trie, normalize=normalize)
     assert_allclose(again, beams.scores, rtol=1e-5, atol=1e-5)
+    impossible = [*t[:3], t[3].at[:, 2].set(-jnp.inf)]
+    beams, _ = on_host(search(impossible, trie, width=60, k=1, normalize=normalize))
+    ended = beams.leaves[beams.tokens[..., 3] == 2]
+    expected = (leaf_codes(trie)[:, 2] == 2).sum()
+    assert len(ended) == BATCH * expected > 0
 
 
 # ---- without the trie
