@@ -19,6 +19,7 @@ from jax import Array, lax
 from jax.tree_util import Partial
 from jaxtyping import Bool, Float, Int
 
+from mmjax.blocks.codes import lookup
 from mmjax.blocks.collectives import global_sum
 from mmjax.blocks.multihead import causal, visible
 from mmjax.blocks.positions import sinusoidal
@@ -120,7 +121,7 @@ class Generator(nn.Module):
         source = self.encode(items, where, user, train=train)
         tokens = self.vocabulary.inputs(codes)
         b, k, t = tokens.shape
-        x = self.embedding[tokens] + self._positions(t)[None, None]
+        x = self._embed(tokens) + self._positions(t)[None, None]
         x = drop(self, x.reshape(b, k * t, -1), self.config.dropout, train)
         own = jnp.arange(k * t) // t
         alone = causal(k * t) & (own[:, None] == own[None])[None, None]
@@ -175,9 +176,12 @@ class Generator(nn.Module):
             tokens = jnp.full((rows, beams), self.vocabulary.start)
         else:
             tokens = self.vocabulary.token_of(codes, level - 1)
-        x = self.embedding[tokens] + self._positions(level + 1)[level][None, None]
+        x = self._embed(tokens) + self._positions(level + 1)[level][None, None]
         x, cache = self.decoder.step(cache, fixed, x, level)
         return self._logits(x, level), cache
+
+    def _embed(self, tokens: Array) -> Array:
+        return lookup(self.embedding, tokens.ravel()).reshape(*tokens.shape, -1)
 
     def _positions(self, length: int) -> Array:
         return sinusoidal(length, self.width)
