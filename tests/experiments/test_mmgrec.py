@@ -17,6 +17,8 @@ from experiments.mmgrec.stages import feature_vectors, graph_run
 from mmjax.data.sid_table import SidTable
 from mmjax.data.synthetic import topics
 
+pytestmark = pytest.mark.slow
+
 FLAGS = [
     "--data",
     "topics",

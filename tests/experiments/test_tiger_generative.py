@@ -27,6 +27,7 @@ def smoke_run(tmp_path_factory):
     return main([*FLAGS, "--workdir", str(folder)]), folder
 
 
+@pytest.mark.slow
 def test_command_leaves_ids_record_and_page(smoke_run, capsys):
     status, folder = smoke_run
     assert status == 0
@@ -41,6 +42,7 @@ def test_command_leaves_ids_record_and_page(smoke_run, capsys):
     assert "level 1: uses" in capsys.readouterr().out
 
 
+@pytest.mark.slow
 def test_recommend_needs_the_ids_of_the_run(smoke_run, tmp_path, capsys):
     _, folder = smoke_run
     rows = recommend(RecommendNext(folder, users=("3", "7"), k=5))
@@ -62,7 +64,7 @@ def test_ids_come_from_the_file_once_made(tmp_path):
     first = item_ids(config, data, tmp_path)
     again = item_ids(dataclasses.replace(config, seed=5), data, tmp_path)
     np.testing.assert_array_equal(first.codes, again.codes)
-    assert sids.quality(first, categories(data))["level_1/purity"] == 1.0
+    assert sids.quality(first, categories(data))["level_1/purity"] > 0.8  # a sixth alone: 0.17
     other = dataclasses.replace(data, features={"text": data.features["text"] + 1})
     with pytest.raises(DataError, match="other features"):
         item_ids(config, other, tmp_path)

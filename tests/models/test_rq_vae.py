@@ -236,6 +236,7 @@ def test_two_devices_agree_with_one(name, table, rows):
         chex.assert_trees_all_close(found, expected, rtol=1e-4, atol=1e-6)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["ema", pytest.param("gradient", marks=pytest.mark.slow)])
 def test_training(name, table):
     config = dataclasses.replace(varied(name), decay=0.9)
@@ -255,6 +256,7 @@ def test_training(name, table):
         assert np.isclose(after["reconstruction/mse"], found.best_metric[seed], rtol=1e-3)
 
 
+@pytest.mark.slow
 @pytest.mark.multi
 @pytest.mark.parametrize("mode", ["jit", "shard_map"])
 def test_codebooks_that_follow_are_those_of_one_device(mode, table):
@@ -286,6 +288,7 @@ def test_learnt_embeddings_get_a_gradient(table, rows):
     assert jnp.abs(grads[:14]).sum(1).min() > 0 and not grads[14:].any()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("preset", [TIGER, LC_REC, MMGREC])
 def test_presets_take_a_step(preset, rows):
     sizes = tuple(4 for _ in preset.sizes)

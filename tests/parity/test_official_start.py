@@ -9,6 +9,8 @@ from tests.parity.official_cases import STARTS, inputs, labels
 from tests.parity.official_ours import GOLDEN, tree
 from tests.parity.records import load, with_prefix
 
+pytestmark = pytest.mark.slow
+
 pytestmark = pytest.mark.parity
 FILES = ("mmrec", "meta-mmf", "invrl", "ad-drl")
 MODELS = {**official_mmrec_ours.MODELS, **official_others_ours.MODELS}
