@@ -14,7 +14,15 @@ from pathlib import Path
 
 from experiments.benchmarks.tables import write_readme
 
-NAMES = ("propagation", "evaluation", "mig_gt_epoch", "recommenders", "fusion", "quantize")
+NAMES = (
+    "propagation",
+    "evaluation",
+    "mig_gt_epoch",
+    "recommenders",
+    "fusion",
+    "quantize",
+    "decode",
+)
 WITH_DATA = ("propagation", "mig_gt_epoch")
 ALONE = ("fusion",)
 """Without a peer."""

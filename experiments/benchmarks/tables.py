@@ -103,6 +103,17 @@ def fusion() -> str:
     return markdown(head, rows)
 
 
+def decode(task: str) -> str:
+    """Constrained beam search, or its constraint alone, by catalogue."""
+    catalogues = load("decode")["catalogues"]
+    figures: dict[str, list[str]] = {}
+    for found in catalogues.values():
+        for row in found[task]["rows"]:
+            text = f"{row['median_ms']:.1f} ({row['speedup']:.1f})"
+            figures.setdefault(row["name"], []).append(text)
+    return markdown(("", *catalogues), [(name, *row) for name, row in figures.items()])
+
+
 def quantize() -> str:
     """A training step of a residual quantiser."""
     found = load("quantize")
@@ -126,6 +137,7 @@ def bodies() -> dict[str, str]:
         "recommenders": recommenders(),
         "fusion": fusion(),
         "quantize": quantize(),
+        **{f"decode-{task}": decode(task) for task in ("whole", "step")},
     }
 
 
