@@ -22,9 +22,10 @@ NAMES = (
     "fusion",
     "quantize",
     "decode",
+    "latency",
 )
 WITH_DATA = ("propagation", "mig_gt_epoch")
-ALONE = ("fusion",)
+ALONE = ("fusion", "latency")
 """Without a peer."""
 
 

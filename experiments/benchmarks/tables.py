@@ -114,6 +114,18 @@ def decode(task: str) -> str:
     return markdown(("", *catalogues), [(name, *row) for name, row in figures.items()])
 
 
+def latency() -> str:
+    """A user's recommendation with and without a cache."""
+    rows = []
+    for model, batches in load("latency")["models"].items():
+        for batch in batches:
+            users = batch["users"]
+            own = {row["name"]: row for row in batch["rows"]}
+            times = (f"{own[name]['median_ms'] / users:.2f}" for name in ("cache", "no cache"))
+            rows.append((f"{model}, {users}", *times, f"{own['cache']['speedup']:.1f}"))
+    return markdown(("model, users at a time", "cache", "no cache", "times no cache"), rows)
+
+
 def quantize() -> str:
     """A training step of a residual quantiser."""
     found = load("quantize")
@@ -137,6 +149,7 @@ def bodies() -> dict[str, str]:
         "recommenders": recommenders(),
         "fusion": fusion(),
         "quantize": quantize(),
+        "latency": latency(),
         **{f"decode-{task}": decode(task) for task in ("whole", "step")},
     }
 

@@ -17,7 +17,7 @@ import numpy as np
 from flax import linen as nn
 from jax import Array, lax
 from jax.tree_util import Partial
-from jaxtyping import Float, Int, Integer
+from jaxtyping import Bool, Float, Int, Integer
 
 from mmjax.blocks.collectives import global_mean
 from mmjax.blocks.decode import Step, beam_items, beam_search, score_codes
@@ -91,14 +91,14 @@ class TIGER(nn.Module):
             item: the next one.
             train: draw dropout from the stream "dropout".
         """
-        tokens, mask = self._source(codes, history, user)
+        tokens, mask = self.source(codes, history, user)
         return self.t5(tokens, self._tokens(codes)[item], mask, train=train)
 
     def start(
         self, codes: Integer[Array, "i l"], history: Int[Array, "b n"], user: Int[Array, "b"]
     ) -> tuple[Any, Any]:
         """What all steps of a search read, and the state of its one beam."""
-        tokens, mask = self._source(codes, history, user)
+        tokens, mask = self.source(codes, history, user)
         memory = self.t5.encode(tokens, mask)
         return self.t5.start(memory, mask, beams=1, length=len(self.sizes))
 
@@ -126,7 +126,9 @@ class TIGER(nn.Module):
     def _tokens(self, codes: Integer[Array, "i l"]) -> Int[Array, "i l"]:
         return codes + jnp.array([self.first[:-1]], jnp.int32)
 
-    def _source(self, codes: Array, history: Array, user: Array) -> tuple[Int[Array, "b s"], Array]:
+    def source(
+        self, codes: Integer[Array, "i l"], history: Int[Array, "b n"], user: Int[Array, "b"]
+    ) -> tuple[Int[Array, "b s"], Bool[Array, "b s"]]:
         """Tokens that the encoder reads, padding last, and which of them count."""
         # The user's token keeps its distance to the items whatever the length of the row.
         order = jnp.argsort(history < 0, axis=1, stable=True)
