@@ -54,7 +54,7 @@ class BertConfig:
     positions: int = 512
     """Rows of the position table."""
     types: int = 2
-    """Rows of the token type table."""
+    """Rows of the token type table; 0: there is none (MPNet)."""
     eps: float = 1e-12
     """Of the norms."""
     activation: Activation = "gelu"
@@ -67,6 +67,8 @@ class BertConfig:
     """Token of padding."""
     pad_positions: bool = False
     """RoBERTa's positions: tokens are counted from ``pad_id + 1``, padding is at ``pad_id``."""
+    buckets: int = 0
+    """Buckets of a relative position bias that all layers share (MPNet); 0: none."""
     pooler: bool = True
     """A dense layer with tanh on the first token, which pretraining used."""
     dtype: Any = jnp.float32
@@ -149,7 +151,8 @@ class Bert(nn.Module):
             ids: tokens in [0, vocabulary).
             mask: 1 or True at tokens, 0 at padding, which then changes no token; None: all but
                 `BertConfig.pad_id` are tokens.
-            types: which of two texts a token is of; None is the first.
+            types: which of two texts a token is of; None is the first. Not read by a model
+                without a table of types.
             train: draw dropout from the stream "dropout".
 
         Raises:
@@ -169,7 +172,8 @@ class Bert(nn.Module):
         else:
             places = jnp.broadcast_to(jnp.arange(ids.shape[1])[None], ids.shape)
         x = table("tokens", c.vocabulary)(ids) + table("positions", c.positions)(places)
-        x = x + table("types", c.types)(jnp.zeros_like(ids) if types is None else types)
+        if c.types:
+            x = x + table("types", c.types)(jnp.zeros_like(ids) if types is None else types)
         x = norms.norm("layer", c.eps, dtype=c.dtype, name="embedding_norm")(x)
         x = drop(self, x, c.dropout, train)
         block = BlockConfig(
@@ -184,7 +188,8 @@ class Bert(nn.Module):
             kernel_init=start,
             dtype=c.dtype,
         )
-        hidden = Stack(StackConfig(block, c.layers), name="encoder")(x, mask, train=train).hidden
+        stack = StackConfig(block, c.layers, buckets=c.buckets, bias_init=start)
+        hidden = Stack(stack, name="encoder")(x, mask, train=train).hidden
         if not c.pooler:
             return Encoded(hidden, None)
         pooler = nn.Dense(c.width, kernel_init=start, dtype=c.dtype, name="pooler")

@@ -25,7 +25,7 @@ from tqdm.auto import tqdm
 
 from mmjax.blocks.pooling import masked_mean
 from mmjax.blocks.projection import l2_normalise
-from mmjax.encoders import bert
+from mmjax.encoders import bert, mpnet
 from mmjax.encoders.weights import WeightsError, read_config, read_json
 
 Pooling = Literal["mean", "cls"]
@@ -34,6 +34,8 @@ Pooling = Literal["mean", "cls"]
 # than about half padding.
 _LENGTHS = (8, 16, 24, 32, 48, 64, 96, 128, 192, 256, 384, 512, 768, 1024, 1536, 2048, 4096, 8192)
 _TOKENISED = 8192
+_LOADERS = dict.fromkeys(bert.FAMILIES, bert.load_bert)
+_LOADERS |= dict.fromkeys(mpnet.FAMILIES, mpnet.load_mpnet)
 _POOLING, _MODULES, _LENGTH = "1_Pooling/config.json", "modules.json", "sentence_bert_config.json"
 
 
@@ -198,12 +200,11 @@ def load_text_encoder(
     """
     folder = Path(folder)
     family = read_config(folder).get("model_type")
-    if family not in bert.FAMILIES:
+    if family not in _LOADERS:
         raise WeightsError(
-            f"{folder}: model_type {family!r} is not among the text encoders "
-            f"{', '.join(bert.FAMILIES)}"
+            f"{folder}: model_type {family!r} is not among the text encoders {', '.join(_LOADERS)}"
         )
-    model, params = bert.load_bert(folder, dtype=dtype)
+    model, params = _LOADERS[family](folder, dtype=dtype)
     said = _sentence_transformers(folder, pooling)
     limit = model.config.longest
     if max_length is not None and not 0 < max_length <= limit:

@@ -23,6 +23,7 @@ from tests.parity.records import save
 CLASSES = {
     "bert": (transformers.BertConfig, transformers.BertModel),
     "roberta": (transformers.RobertaConfig, transformers.RobertaModel),
+    "mpnet": (transformers.MPNetConfig, transformers.MPNetModel),
     "t5": (transformers.T5Config, transformers.T5ForConditionalGeneration),
 }
 
@@ -57,12 +58,8 @@ def results(model: Any, given: Mapping[str, np.ndarray]) -> dict[str, np.ndarray
         loss = out.loss
         found = {"memory": out.encoder_last_hidden_state, "logits": out.logits}
     else:
-        out = model(
-            input_ids=ids,
-            attention_mask=mask,
-            token_type_ids=torch.from_numpy(given["types"]),
-            output_hidden_states=True,
-        )
+        types = {"token_type_ids": torch.from_numpy(given["types"])} if "types" in given else {}
+        out = model(input_ids=ids, attention_mask=mask, output_hidden_states=True, **types)
         # Tokens alone: PyTorch gives the embedding of padding no gradient.
         shown = out.last_hidden_state * mask[..., None]
         loss = (torch.from_numpy(given["weights"]) * shown).sum()

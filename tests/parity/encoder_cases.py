@@ -52,6 +52,13 @@ CASES: dict[str, dict[str, Any]] = {
         "type_vocab_size": 1,
         "pad_token_id": 1,
     },
+    "mpnet": {
+        "model_type": "mpnet",
+        **_BERT,
+        "max_position_embeddings": 11,
+        "layer_norm_eps": 1e-5,
+        "pad_token_id": 1,
+    },
     "t5": _T5,
     "t5_gated": {**_T5, "feed_forward_proj": "gated-gelu", "tie_word_embeddings": False},
 }
@@ -68,10 +75,11 @@ def inputs(config: Mapping[str, Any]) -> dict[str, np.ndarray]:
     if config["model_type"] == "t5":
         return {"ids": ids, "mask": mask, "targets": rng.integers(2, config["vocab_size"], (3, 5))}
     width = config["hidden_size"]
+    types = {"types": rng.integers(0, config.get("type_vocab_size", 2), ids.shape)}
     return {
         "ids": ids,
         "mask": mask,
-        "types": rng.integers(0, config.get("type_vocab_size", 2), ids.shape),
+        **({} if config["model_type"] == "mpnet" else types),
         "weights": rng.normal(size=(3, 8, width)),
         "pooled_weights": rng.normal(size=(3, width)),
     }

@@ -9,9 +9,14 @@ import jax.numpy as jnp
 import numpy as np
 from flax.traverse_util import flatten_dict
 
-from mmjax.encoders import bert, t5
+from mmjax.encoders import bert, mpnet, t5
 from mmjax.encoders.weights import Sources
 from tests.parity.records import Record, with_prefix
+
+LOADERS: dict[str, tuple[Any, Any]] = {
+    "t5": (t5.load_t5, t5.sources),
+    "mpnet": (mpnet.load_mpnet, mpnet.sources),
+}
 
 
 def by_published_name(params: Mapping[str, Any], sources: Sources) -> dict[str, np.ndarray]:
@@ -31,11 +36,9 @@ def by_published_name(params: Mapping[str, Any], sources: Sources) -> dict[str, 
 
 def load(folder: Path, family: str) -> tuple[Any, dict[str, Any], Sources]:
     """Model, parameters and where these come from."""
-    if family == "t5":
-        model, params = t5.load_t5(folder)
-        return model, params, t5.sources(model.config)
-    model, params = bert.load_bert(folder)
-    return model, params, bert.sources(model.config)
+    read, sources = LOADERS.get(family, (bert.load_bert, bert.sources))
+    model, params = read(folder)
+    return model, params, sources(model.config)
 
 
 def _seq2seq(model: Any, params: Any, given: Mapping[str, jax.Array]) -> Any:
@@ -49,7 +52,7 @@ def _seq2seq(model: Any, params: Any, given: Mapping[str, jax.Array]) -> Any:
 
 
 def _encoder(model: Any, params: Any, given: Mapping[str, jax.Array]) -> Any:
-    out = model.apply({"params": params}, given["ids"], given["mask"], given["types"])
+    out = model.apply({"params": params}, given["ids"], given["mask"], given.get("types"))
     shown = jnp.where(given["mask"][..., None], out.last, 0.0)
     loss = (given["weights"] * shown).sum() + (given["pooled_weights"] * out.pooled).sum()
     hidden = {f"hidden/{n}": x for n, x in enumerate(out.hidden)}

@@ -33,7 +33,7 @@ def _one_thread():
 
 @st.composite
 def bert_configs(draw):
-    family = draw(st.sampled_from(["bert", "roberta"]))
+    family = draw(st.sampled_from(["bert", "roberta", "mpnet"]))
     heads = draw(st.integers(1, 3))
     return {
         "model_type": family,
@@ -45,8 +45,8 @@ def bert_configs(draw):
         "max_position_embeddings": draw(st.integers(10, 14)),
         "layer_norm_eps": draw(st.sampled_from([1e-2, 1e-3])),
         "hidden_act": draw(st.sampled_from(["gelu", "gelu_new", "relu", "silu"])),
-        "type_vocab_size": 1 if family == "roberta" else draw(st.integers(1, 3)),
-        "pad_token_id": 1 if family == "roberta" else 0,
+        "type_vocab_size": 1 if family != "bert" else draw(st.integers(1, 3)),
+        "pad_token_id": 0 if family == "bert" else 1,
     }
 
 
@@ -90,7 +90,7 @@ def test_golden_files_are_current(name):
         np.testing.assert_allclose(stored[key], value, rtol=1e-6, atol=1e-7, err_msg=key)
 
 
-@pytest.mark.parametrize("name", ["bert", "roberta", "t5"])
+@pytest.mark.parametrize("name", ["bert", "roberta", "mpnet", "t5"])
 def test_what_transformers_save_is_read_and_what_we_write_they_read(name, tmp_path):
     model = peer.torch_model(CASES[name]).float()
     model.save_pretrained(tmp_path)
