@@ -1,4 +1,4 @@
-"""Write `encoder_*.npz`: what PyTorch's transformers compute on the small text models.
+"""Write `encoder_*.npz`: what PyTorch's transformers compute on the small models.
 
     python -m tests.golden.make_encoders [MINILM]
 
@@ -7,6 +7,7 @@ folder of a real all-MiniLM-L6-v2 it also writes `minilm.npz`: token ids and vec
 sentences.
 """
 
+import re
 import sys
 from collections.abc import Mapping
 from pathlib import Path
@@ -24,8 +25,28 @@ CLASSES = {
     "bert": (transformers.BertConfig, transformers.BertModel),
     "roberta": (transformers.RobertaConfig, transformers.RobertaModel),
     "mpnet": (transformers.MPNetConfig, transformers.MPNetModel),
+    "vit": (transformers.ViTConfig, transformers.ViTModel),
+    "deit": (transformers.DeiTConfig, transformers.DeiTModel),
+    "clip": (transformers.CLIPConfig, transformers.CLIPModel),
     "t5": (transformers.T5Config, transformers.T5ForConditionalGeneration),
 }
+VIT_PARTS = {
+    "attention.q_proj": "attention.attention.query",
+    "attention.k_proj": "attention.attention.key",
+    "attention.v_proj": "attention.attention.value",
+    "attention.o_proj": "attention.output.dense",
+    "mlp.fc1": "intermediate.dense",
+    "mlp.fc2": "output.dense",
+}
+
+
+def published(name: str) -> str:
+    """The name in files of a parameter; transformers 5 calls those of ViT otherwise in memory."""
+    layer = re.fullmatch(r"layers\.(\d+)\.(.+)\.(weight|bias)", name)
+    if not layer:
+        return name
+    n, part, kind = layer.groups()
+    return f"encoder.layer.{n}.{VIT_PARTS.get(part, part)}.{kind}"
 
 
 def torch_model(config: Mapping[str, Any], seed: int = 0) -> Any:
@@ -38,20 +59,52 @@ def torch_model(config: Mapping[str, Any], seed: int = 0) -> Any:
     rng = np.random.default_rng(seed)
     with torch.no_grad():
         for name, value in model.named_parameters():
-            start = 1.0 if "norm.weight" in name.lower() else 0.0
+            start = 1.0 if "norm" in name.lower() and name.endswith("weight") else 0.0
             value.copy_(torch.from_numpy(rng.normal(start, 0.3, value.shape)))
     return model
 
 
 def tensors(model: Any) -> dict[str, np.ndarray]:
     """Named parameters, those that are tied once."""
-    return {name: value.detach().numpy() for name, value in model.named_parameters()}
+    return {published(name): value.detach().numpy() for name, value in model.named_parameters()}
 
 
 def results(model: Any, given: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
     """Outputs of every layer, loss and gradients."""
-    ids, mask = torch.from_numpy(given["ids"]), torch.from_numpy(given["mask"]).long()
     model.zero_grad(set_to_none=True)
+    loss, found = _with_images(model, given) if "pixels" in given else _with_texts(model, given)
+    loss.backward()
+    found["loss"] = loss
+    found |= {f"grad/{published(name)}": x.grad for name, x in model.named_parameters()}
+    return {name: x.detach().numpy() for name, x in found.items()}
+
+
+def _with_images(model: Any, given: Mapping[str, np.ndarray]) -> tuple[Any, dict[str, Any]]:
+    pixels = torch.from_numpy(given["pixels"]).permute(0, 3, 1, 2)
+    weights = torch.from_numpy(given["weights"])
+    if "ids" not in given:
+        out = model(pixel_values=pixels, output_hidden_states=True)
+        loss = (weights * out.last_hidden_state).sum()
+        loss = loss + (torch.from_numpy(given["pooled_weights"]) * out.pooler_output).sum()
+        found = {f"hidden/{n}": x for n, x in enumerate(out.hidden_states)}
+        return loss, {**found, "last": out.last_hidden_state, "pooled": out.pooler_output}
+    out = model(
+        input_ids=torch.from_numpy(given["ids"]),
+        attention_mask=torch.from_numpy(given["mask"]).long(),
+        pixel_values=pixels,
+        output_hidden_states=True,
+    )
+    found = {}
+    for side, tower in (("text", out.text_model_output), ("image", out.vision_model_output)):
+        found |= {f"{side}/hidden/{n}": x for n, x in enumerate(tower.hidden_states)}
+        # Where both towers are asked, the pooled vector gives way to its projection.
+        found |= {f"{side}/last": tower.last_hidden_state, f"{side}/projected": tower.pooler_output}
+    found |= {"logits": out.logits_per_image}
+    return (weights * out.logits_per_image).sum(), found
+
+
+def _with_texts(model: Any, given: Mapping[str, np.ndarray]) -> tuple[Any, dict[str, Any]]:
+    ids, mask = torch.from_numpy(given["ids"]), torch.from_numpy(given["mask"]).long()
     if "targets" in given:
         labels = torch.from_numpy(given["targets"])
         out = model(input_ids=ids, attention_mask=mask, labels=labels, output_hidden_states=True)
@@ -66,10 +119,7 @@ def results(model: Any, given: Mapping[str, np.ndarray]) -> dict[str, np.ndarray
         loss = loss + (torch.from_numpy(given["pooled_weights"]) * out.pooler_output).sum()
         found = {f"hidden/{n}": x for n, x in enumerate(out.hidden_states)}
         found["pooled"] = out.pooler_output
-    loss.backward()
-    found["loss"] = loss
-    found |= {f"grad/{name}": x.grad for name, x in model.named_parameters()}
-    return {name: x.detach().numpy() for name, x in found.items()}
+    return loss, found
 
 
 def reference(config: Mapping[str, Any]) -> dict[str, np.ndarray]:

@@ -9,11 +9,14 @@ import jax.numpy as jnp
 import numpy as np
 from flax.traverse_util import flatten_dict
 
-from mmjax.encoders import bert, mpnet, t5
+from mmjax.encoders import bert, clip_files, mpnet, t5, vit
 from mmjax.encoders.weights import Sources
 from tests.parity.records import Record, with_prefix
 
 LOADERS: dict[str, tuple[Any, Any]] = {
+    "clip": (clip_files.load_clip, clip_files.clip_sources),
+    "deit": (vit.load_vit, vit.sources),
+    "vit": (vit.load_vit, vit.sources),
     "t5": (t5.load_t5, t5.sources),
     "mpnet": (mpnet.load_mpnet, mpnet.sources),
 }
@@ -28,6 +31,8 @@ def by_published_name(params: Mapping[str, Any], sources: Sources) -> dict[str, 
         if layout == "linear":
             inputs = 2 if path.endswith(("attention/out/kernel", "cross/out/kernel")) else 1
             value = value.reshape(int(np.prod(value.shape[:inputs])), -1).T
+        elif layout == "conv":
+            value = value.transpose(3, 2, 0, 1)
         elif path.endswith(("query/bias", "key/bias", "value/bias")):
             value = value.ravel()
         found[name] = value
@@ -59,15 +64,37 @@ def _encoder(model: Any, params: Any, given: Mapping[str, jax.Array]) -> Any:
     return loss, {**hidden, "pooled": out.pooled}
 
 
+def _images(model: Any, params: Any, given: Mapping[str, jax.Array]) -> Any:
+    out = model.apply({"params": params}, given["pixels"])
+    loss = (given["weights"] * out.last).sum() + (given["pooled_weights"] * out.pooled).sum()
+    hidden = {f"hidden/{n}": x for n, x in enumerate(out.hidden)}
+    return loss, {**hidden, "last": out.last, "pooled": out.pooled}
+
+
+def _towers(model: Any, params: Any, given: Mapping[str, jax.Array]) -> Any:
+    out = model.apply({"params": params}, given["ids"], given["pixels"], given["mask"])
+    found = {"logits": out.logits}
+    for side, tower in (("text", out.text), ("image", out.image)):
+        found |= {f"{side}/hidden/{n}": x for n, x in enumerate(tower.hidden)}
+        found |= {f"{side}/last": tower.last, f"{side}/projected": tower.projected}
+    return (given["weights"] * out.logits).sum(), found
+
+
+SIDES = {"t5": _seq2seq, "vit": _images, "deit": _images, "clip": _towers}
+OUTPUTS = ("loss", "last", "pooled", "memory", "logits")
+
+
 def results(folder: Path, family: str, record: Record) -> dict[str, np.ndarray]:
     """Outputs, loss and gradients by their published names."""
     model, params, sources = load(folder, family)
     given = {
-        name: jnp.asarray(record[name], jnp.float32 if "weights" in name else None)
+        name: jnp.asarray(
+            record[name], None if name in ("ids", "mask", "types", "targets") else jnp.float32
+        )
         for name in record
-        if "/" not in name and name not in ("loss", "pooled", "memory", "logits")
+        if "/" not in name and name not in OUTPUTS
     }
-    side = _seq2seq if family == "t5" else _encoder
+    side = SIDES.get(family, _encoder)
     step = jax.jit(
         jax.value_and_grad(lambda params: side(model, params, given), has_aux=True),
         compiler_options={"xla_backend_optimization_level": 0},

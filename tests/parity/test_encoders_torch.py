@@ -71,8 +71,47 @@ def t5_configs(draw):
     }
 
 
-@settings(max_examples=8)
-@given(config=st.one_of(bert_configs(), t5_configs()))
+@st.composite
+def vision_configs(draw):
+    heads, patch = draw(st.integers(1, 3)), draw(st.integers(1, 3))
+    return {
+        "hidden_size": heads * draw(st.integers(2, 4)),
+        "num_hidden_layers": draw(st.integers(1, 2)),
+        "num_attention_heads": heads,
+        "intermediate_size": draw(st.integers(1, 9)),
+        "image_size": draw(st.integers(patch, 7)),
+        "patch_size": patch,
+        "layer_norm_eps": draw(st.sampled_from([1e-2, 1e-3])),
+        "hidden_act": draw(st.sampled_from(["gelu", "quick_gelu", "relu"])),
+    }
+
+
+@st.composite
+def image_configs(draw):
+    family, vision = draw(st.sampled_from(["vit", "deit", "clip"])), draw(vision_configs())
+    if family != "clip":
+        return {"model_type": family, **vision}
+    heads, words = draw(st.integers(1, 3)), draw(st.integers(6, 20))
+    text = {
+        "vocab_size": words,
+        "hidden_size": heads * draw(st.integers(2, 4)),
+        "num_hidden_layers": draw(st.integers(1, 2)),
+        "num_attention_heads": heads,
+        "intermediate_size": draw(st.integers(1, 9)),
+        "max_position_embeddings": draw(st.integers(8, 10)),
+        "eos_token_id": draw(st.sampled_from([2, words - 1])),
+        "layer_norm_eps": 1e-2,
+    }
+    return {
+        "model_type": family,
+        "projection_dim": draw(st.integers(1, 6)),
+        "text_config": text,
+        "vision_config": vision,
+    }
+
+
+@settings(max_examples=10)
+@given(config=st.one_of(bert_configs(), t5_configs(), image_configs()))
 def test_random_configurations(config, tmp_path_factory):
     record = peer.reference(config)
     tensors = {k.removeprefix("state/"): v for k, v in record.items() if k.startswith("state/")}
@@ -90,7 +129,7 @@ def test_golden_files_are_current(name):
         np.testing.assert_allclose(stored[key], value, rtol=1e-6, atol=1e-7, err_msg=key)
 
 
-@pytest.mark.parametrize("name", ["bert", "roberta", "mpnet", "t5"])
+@pytest.mark.parametrize("name", ["bert", "roberta", "mpnet", "vit", "deit", "clip", "t5"])
 def test_what_transformers_save_is_read_and_what_we_write_they_read(name, tmp_path):
     model = peer.torch_model(CASES[name]).float()
     model.save_pretrained(tmp_path)
@@ -102,8 +141,8 @@ def test_what_transformers_save_is_read_and_what_we_write_they_read(name, tmp_pa
         np.testing.assert_array_equal(ours[key], value, err_msg=key)
     fresh = peer.torch_model(CASES[name], seed=1).float()
     copies = {k for k in fresh.state_dict() if "embed_tokens" in k or k == "lm_head.weight"}
-    state = {k: torch.from_numpy(v.copy()) for k, v in ours.items()}
-    state |= {k: state["shared.weight"] for k in copies}
+    names = {k: "shared.weight" if k in copies else peer.published(k) for k in fresh.state_dict()}
+    state = {k: torch.from_numpy(ours[name].copy()) for k, name in names.items()}
     fresh.load_state_dict(state, strict=True)
     again = peer.results(fresh, inputs(CASES[name]))
     want = peer.results(model, inputs(CASES[name]))
