@@ -16,6 +16,7 @@ from flax import linen as nn
 from jax import Array
 from jaxtyping import Float, Int, Shaped
 
+from mmjax.encoders.hub import local_folder
 from mmjax.encoders.weights import (
     Tensor,
     WeightsError,
@@ -26,6 +27,7 @@ from mmjax.encoders.weights import (
     tensor_names,
 )
 from mmjax.layers import norms
+from mmjax.layers.attention import KeysValues
 from mmjax.layers.drop import drop
 from mmjax.layers.feed_forward import ACTIVATIONS, Activation
 from mmjax.layers.stack import Stack, StackConfig
@@ -132,11 +134,40 @@ class Encoded(NamedTuple):
 
 
 class Bert(nn.Module):
-    """Token, position and type embeddings, normalised, then post-norm Transformer layers."""
+    """Token, position and type embeddings, normalised, then post-norm Transformer layers.
+
+    The whole is `embed`, `run` from the first layer to the last, and the pooler; who wants to act
+    between two layers calls `run` twice.
+    """
 
     config: BertConfig
 
-    @nn.compact
+    def setup(self) -> None:
+        c, start = self.config, nn.initializers.normal(0.02)
+
+        def table(rows: int) -> nn.Embed:
+            return nn.Embed(rows, c.width, embedding_init=start, dtype=c.dtype)
+
+        self.tokens, self.positions = table(c.vocabulary), table(c.positions)
+        if c.types:
+            self.types = table(c.types)
+        self.embedding_norm = norms.norm("layer", c.eps, dtype=c.dtype)
+        block = BlockConfig(
+            width=c.width,
+            heads=c.heads,
+            hidden=c.hidden,
+            pre_norm=False,
+            eps=c.eps,
+            activation=c.activation,
+            dropout=c.dropout,
+            attention_dropout=c.attention_dropout,
+            kernel_init=start,
+            dtype=c.dtype,
+        )
+        self.encoder = Stack(StackConfig(block, c.layers, buckets=c.buckets, bias_init=start))
+        if c.pooler:
+            self.pooler = nn.Dense(c.width, kernel_init=start, dtype=c.dtype)
+
     def __call__(
         self,
         ids: Int[Array, "b s"],
@@ -158,42 +189,55 @@ class Bert(nn.Module):
         Raises:
             ValueError: there are more positions than the model has.
         """
+        mask = ids != self.config.pad_id if mask is None else mask
+        hidden = self.run(self.embed(ids, types, train=train), mask, train=train)
+        if not self.config.pooler:
+            return Encoded(hidden, None)
+        return Encoded(hidden, jnp.tanh(self.pooler(hidden[-1][:, 0])))
+
+    def embed(
+        self,
+        ids: Int[Array, "b s"],
+        types: Int[Array, "b s"] | None = None,
+        *,
+        train: bool = False,
+    ) -> Float[Array, "b s m"]:
+        """The first layer's input.
+
+        Raises:
+            ValueError: there are more positions than the model has.
+        """
         c = self.config
         if ids.shape[1] > c.longest:
             raise ValueError(f"{ids.shape[1]} tokens in a row, the model reads {c.longest}")
-        mask = ids != c.pad_id if mask is None else mask
-        start = nn.initializers.normal(0.02)
-
-        def table(name: str, rows: int) -> nn.Embed:
-            return nn.Embed(rows, c.width, embedding_init=start, dtype=c.dtype, name=name)
-
         if c.pad_positions:
             places = pad_positions(ids, c.pad_id)
         else:
             places = jnp.broadcast_to(jnp.arange(ids.shape[1])[None], ids.shape)
-        x = table("tokens", c.vocabulary)(ids) + table("positions", c.positions)(places)
+        x = self.tokens(ids) + self.positions(places)
         if c.types:
-            x = x + table("types", c.types)(jnp.zeros_like(ids) if types is None else types)
-        x = norms.norm("layer", c.eps, dtype=c.dtype, name="embedding_norm")(x)
-        x = drop(self, x, c.dropout, train)
-        block = BlockConfig(
-            width=c.width,
-            heads=c.heads,
-            hidden=c.hidden,
-            pre_norm=False,
-            eps=c.eps,
-            activation=c.activation,
-            dropout=c.dropout,
-            attention_dropout=c.attention_dropout,
-            kernel_init=start,
-            dtype=c.dtype,
-        )
-        stack = StackConfig(block, c.layers, buckets=c.buckets, bias_init=start)
-        hidden = Stack(stack, name="encoder")(x, mask, train=train).hidden
-        if not c.pooler:
-            return Encoded(hidden, None)
-        pooler = nn.Dense(c.width, kernel_init=start, dtype=c.dtype, name="pooler")
-        return Encoded(hidden, jnp.tanh(pooler(hidden[-1][:, 0])))
+            x = x + self.types(jnp.zeros_like(ids) if types is None else types)
+        return drop(self, self.embedding_norm(x), c.dropout, train)
+
+    def run(
+        self,
+        x: Float[Array, "b s m"],
+        mask: Shaped[Array, "b s"],
+        *,
+        layers: tuple[int, int | None] = (0, None),
+        prefixes: Mapping[int, KeysValues] | None = None,
+        train: bool = False,
+    ) -> tuple[Float[Array, "b s m"], ...]:
+        """`x` and the output of each layer from the first of `layers` up to the second.
+
+        Args:
+            x: input of the first of them.
+            mask: 1 or True at tokens.
+            layers: the first layer and the one behind the last; None is the end.
+            prefixes: by layer, keys and values ``[b, p, h, d]`` that are always seen (prompts).
+            train: draw dropout from the stream "dropout".
+        """
+        return self.encoder(x, mask, layers=layers, prefixes=prefixes, train=train).hidden
 
 
 def pad_positions(ids: Int[Array, "b s"], pad_id: int) -> Int[Array, "b s"]:
@@ -230,7 +274,7 @@ def load_bert(
     the file has one.
 
     Args:
-        folder: a local copy of what the publisher offers.
+        folder: a local copy of what the publisher offers, or a repository of the hub.
         dtype: of the computation; parameters are float32.
 
     Returns:
@@ -239,6 +283,7 @@ def load_bert(
     Raises:
         WeightsError: the folder lacks something, or holds another kind of model.
     """
+    folder = local_folder(folder)
     names = tensor_names(folder, prefixes=_PREFIXES)
     pooler = "pooler.dense.weight" in names
     config = BertConfig.from_json(read_config(folder), pooler=pooler, dtype=dtype)

@@ -1,7 +1,7 @@
 """Attention of several heads with its projections, whole or one position at a time.
 
 Axes: *b any leading axes, b batch, q queries, s keys, m width of the model, h heads, d width of a
-head, w beams, t positions of a cache.
+head, p positions of a prefix, w beams, t positions of a cache.
 """
 
 from typing import Any, NamedTuple
@@ -19,6 +19,29 @@ class KeysValues(NamedTuple):
 
     key: Float[Array, "*b s h d"]
     value: Float[Array, "*b s h d"]
+
+
+def with_prefix(
+    prefix: KeysValues,
+    seen: KeysValues,
+    bias: Float[Array, "_ _ _ _"] | None = None,
+    where: Bool[Array, "_ _ _ _"] | None = None,
+) -> tuple[KeysValues, Float[Array, "_ _ _ _"] | None, Bool[Array, "_ _ _ _"] | None]:
+    """Keys and values with the prefix before them, and the bias and mask to go with these.
+
+    A prefix is never masked and has no bias, also where one column of either stands for all keys.
+    """
+    length, keys = prefix.key.shape[1], seen.key.shape[1]
+    joined = KeysValues(
+        *(jnp.concatenate([p.astype(x.dtype), x], 1) for p, x in zip(prefix, seen, strict=True))
+    )
+    before = ((0, 0), (0, 0), (0, 0), (length, 0))
+    if bias is not None:
+        bias = jnp.pad(jnp.broadcast_to(bias, (*bias.shape[:-1], keys)), before)
+    if where is not None:
+        whole = jnp.broadcast_to(where, (*where.shape[:-1], keys))
+        where = jnp.pad(whole, before, constant_values=True)
+    return joined, bias, where
 
 
 class Attention(nn.Module):
@@ -73,6 +96,7 @@ class Attention(nn.Module):
         bias: Float[Array, "_ _ _ _"] | None = None,
         where: Bool[Array, "_ _ _ _"] | None = None,
         added_values: Float[Array, "b s _ d"] | None = None,
+        prefix: KeysValues | None = None,
         train: bool = False,
     ) -> Float[Array, "b q m"]:
         """Attend from `x` to itself or to `memory`.
@@ -84,11 +108,15 @@ class Attention(nn.Module):
             where: keys that a query may see, likewise; a query that sees none gets ``b_o``.
             added_values: added to the values before they are mixed, one for all heads (size 1) or
                 each its own. With `bias` this is attention with a relation term (MMGRec).
+            prefix: keys and values ``[b, p, h, d]`` that every query sees too, whatever `where`
+                says, without a bias (prefix tuning, arXiv 2101.00190).
             train: draw dropout from the stream "dropout".
         """
         seen = self.project(x if memory is None else memory)
         if added_values is not None:
             seen = seen._replace(value=seen.value + added_values.astype(seen.value.dtype))
+        if prefix is not None:
+            seen, bias, where = with_prefix(prefix, seen, bias, where)
         return self.read(x, seen, bias=bias, where=where, train=train)
 
     def project(self, memory: Float[Array, "*b s m"]) -> KeysValues:

@@ -4,6 +4,7 @@ Axes: b batch, q positions, s positions of a memory, m width, h heads, w beams, 
 cache.
 """
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
@@ -85,9 +86,11 @@ class Stack(nn.Module):
         *,
         memory: Float[Array, "b s m"] | None = None,
         memory_mask: Shaped[Array, "b s"] | None = None,
+        prefixes: Mapping[int, KeysValues] | None = None,
+        layers: tuple[int, int | None] = (0, None),
         train: bool = False,
     ) -> States:
-        """Apply all layers to all positions.
+        """Apply all layers, or some that follow each other, to all positions.
 
         Args:
             x: input.
@@ -95,28 +98,45 @@ class Stack(nn.Module):
                 no padding.
             memory: what layers with `BlockConfig.cross` attend to.
             memory_mask: its padding.
+            prefixes: by layer, further keys and values ``[b, p, h, d]`` of its self-attention.
+            layers: the first layer that is applied and the one that no longer is; None is the
+                end. Stacks cut in two and put together are the whole.
             train: draw dropout from the stream "dropout".
 
+        Returns:
+            The outputs; `States.output` is behind the last norm if the last layer was applied.
+
         Raises:
-            ValueError: a memory is missing, or given to layers that do not attend to one.
+            ValueError: a memory is missing, or given to layers that do not attend to one; or a
+                prefix is for a layer that is not applied.
         """
+        first, stop = layers[0], self.config.layers if layers[1] is None else layers[1]
+        prefixes = prefixes or {}
+        if not 0 <= first <= stop <= self.config.layers or not all(
+            first <= n < stop for n in prefixes
+        ):
+            raise ValueError(
+                f"layers {first} to {stop} of {self.config.layers} with prefixes in "
+                f"{sorted(prefixes)}: prefixes belong to layers that are applied"
+            )
         length = x.shape[1]
         where = None if mask is None else visible(mask)
         if self.config.causal:
             where = causal(length) if where is None else causal(length) & where
         bias = self.relative_bias(length, length) if self.config.buckets else None
         hidden = [x]
-        for block in self.layer:
+        for n, block in enumerate(self.layer[first:stop], first):
             x = block(
                 x,
                 where=where,
                 bias=bias,
                 memory=memory,
                 memory_where=None if memory_mask is None else visible(memory_mask),
+                prefix=prefixes.get(n),
                 train=train,
             )
             hidden.append(x)
-        return States(self._finish(x), tuple(hidden))
+        return States(self._finish(x) if stop == self.config.layers else x, tuple(hidden))
 
     def _finish(self, x: Array) -> Array:
         return self.final_norm(x) if self.config.final_norm else x

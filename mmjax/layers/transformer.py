@@ -118,6 +118,7 @@ class Block(nn.Module):
         added_values: Float[Array, "b q _ d"] | None = None,
         memory: Float[Array, "b s m"] | None = None,
         memory_where: Bool[Array, "_ _ _ _"] | None = None,
+        prefix: KeysValues | None = None,
         train: bool = False,
     ) -> Float[Array, "b q m"]:
         """Apply the layer to all positions.
@@ -129,6 +130,7 @@ class Block(nn.Module):
             added_values: added to the values of self-attention (see `Attention`).
             memory: what a layer with `cross` attends to.
             memory_where: which of it a query may see, broadcasts to ``[b, h, q, s]``.
+            prefix: further keys and values of self-attention (see `Attention`).
             train: draw dropout from the stream "dropout".
 
         Raises:
@@ -141,7 +143,14 @@ class Block(nn.Module):
                 else "memory= was given to a layer without cross=True"
             )
         x = self._around(
-            partial(self.attention, bias=bias, where=where, added_values=added_values, train=train),
+            partial(
+                self.attention,
+                bias=bias,
+                where=where,
+                added_values=added_values,
+                prefix=prefix,
+                train=train,
+            ),
             self.attention_norm,
             x,
             train,
