@@ -19,7 +19,7 @@ ARROWS = {
     "semantic_ids": ("blocks", "data"),
     "blocks": (),
     "layers": ("blocks",),
-    "encoders": ("blocks", "layers"),
+    "encoders": ("blocks", "layers", "data"),
     "models": ("blocks", "layers", "encoders", "objective"),
     "data": (),
     "training": ("blocks", "objective", "data"),

@@ -19,6 +19,7 @@ from mmjax.encoders.clip import (
     ClipVision,
     ClipVisionConfig,
 )
+from mmjax.encoders.hub import local_folder
 from mmjax.encoders.vit import both
 from mmjax.encoders.weights import (
     Tensor,
@@ -159,12 +160,13 @@ def load_clip(
     """Both towers of a folder with ``config.json`` and ``model.safetensors``, and the parameters.
 
     Args:
-        folder: a local copy of what the publisher offers.
+        folder: a local copy of what the publisher offers, or a repository of the hub.
         dtype: of the computation; parameters are float32.
 
     Raises:
         WeightsError: the folder lacks something, or holds another kind of model.
     """
+    folder = local_folder(folder)
     config = clip_config(read_config(folder), dtype=dtype)
     model, ids = Clip(config), jnp.zeros((1, 1), jnp.int32)
     shapes = jax.eval_shape(model.init, jax.random.key(0), ids, _blank(config.vision))["params"]
@@ -178,6 +180,7 @@ def load_clip_text(
 
     There is a projection where the file has one.
     """
+    folder = local_folder(folder)
     prefixes = ("text_model.",)
     projected = _PROJECTION["text"] in tensor_names(folder, prefixes=prefixes)
     config = text_config(
@@ -202,6 +205,7 @@ def load_clip_vision(
 
     There is a projection where the file has one. Classifiers are left out.
     """
+    folder = local_folder(folder)
     prefixes = ("vision_model.",)
     projected = _PROJECTION["vision"] in tensor_names(folder, prefixes=prefixes)
     config = vision_config(

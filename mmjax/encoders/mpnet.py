@@ -12,6 +12,7 @@ import jax
 import jax.numpy as jnp
 
 from mmjax.encoders.bert import Bert, BertConfig
+from mmjax.encoders.hub import local_folder
 from mmjax.encoders.weights import (
     Tensor,
     WeightsError,
@@ -94,12 +95,13 @@ def load_mpnet(
     Heads for other tasks are left out. There is a pooler where the file has one.
 
     Args:
-        folder: a local copy of what the publisher offers.
+        folder: a local copy of what the publisher offers, or a repository of the hub.
         dtype: of the computation; parameters are float32.
 
     Raises:
         WeightsError: the folder lacks something, or holds another kind of model.
     """
+    folder = local_folder(folder)
     pooler = "pooler.dense.weight" in tensor_names(folder, prefixes=_PREFIXES)
     config = config_from_json(read_config(folder), pooler=pooler, dtype=dtype)
     model = Bert(config)

@@ -10,6 +10,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
+from mmjax.encoders.hub import local_folder
 from mmjax.encoders.weights import (
     Tensor,
     WeightsError,
@@ -97,12 +98,13 @@ def load_t5(
     The head is tied where the file has none of its own.
 
     Args:
-        folder: a local copy of what the publisher offers.
+        folder: a local copy of what the publisher offers, or a repository of the hub.
         dtype: of the computation; parameters are float32.
 
     Raises:
         WeightsError: the folder lacks something, or holds another kind of model.
     """
+    folder = local_folder(folder)
     tied, content = "lm_head.weight" not in tensor_names(folder), read_config(folder)
     # Newer files say `scale_decoder_outputs` what older ones say by `tie_word_embeddings`.
     scaled = content.get("scale_decoder_outputs", content.get("tie_word_embeddings", True))

@@ -1,10 +1,11 @@
-"""Texts to vectors with published encoders, from a local folder.
+"""Texts to vectors with published encoders, from a local folder or the hub.
 
     encoder = load_text_encoder("models/all-MiniLM-L6-v2")
     vectors = encoder.encode(["a red dress", "a blue one"])  # float32 [2, 384]
 
 The folder is what the publisher offers: `config.json`, `model.safetensors`, `tokenizer.json` (or
-`vocab.txt`), and what sentence-transformers adds to tell pooling and length.
+`vocab.txt`), and what sentence-transformers adds to tell pooling and length. The tower of texts of
+CLIP is read the same way.
 
 Axes: n texts, b texts of a batch, s positions, m width.
 """
@@ -12,31 +13,33 @@ Axes: n texts, b texts of a batch, s positions, m width.
 import os
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
-from functools import partial
-from pathlib import Path
-from typing import Any, Literal, NamedTuple
+from functools import cached_property, partial
+from typing import Any, NamedTuple
 
-import jax
 import jax.numpy as jnp
 import numpy as np
 from jax import Array
 from jaxtyping import Bool, Float, Float32, Int
-from tqdm.auto import tqdm
 
 from mmjax.blocks.pooling import masked_mean
 from mmjax.blocks.projection import l2_normalise
-from mmjax.encoders import bert, mpnet
-from mmjax.encoders.weights import WeightsError, read_config, read_json
-
-Pooling = Literal["mean", "cls"]
+from mmjax.encoders import bert, clip_files, mpnet
+from mmjax.encoders.clip import ClipText
+from mmjax.encoders.features import key, model_digest
+from mmjax.encoders.hub import local_folder
+from mmjax.encoders.rows import Runner, encode_rows
+from mmjax.encoders.tokens import Pooling, read_tokenizer, sentence_transformers
+from mmjax.encoders.weights import WeightsError, read_config
 
 # Rows are padded to one of these lengths, so that few programs are compiled and no row is more
 # than about half padding.
 _LENGTHS = (8, 16, 24, 32, 48, 64, 96, 128, 192, 256, 384, 512, 768, 1024, 1536, 2048, 4096, 8192)
 _TOKENISED = 8192
-_LOADERS = dict.fromkeys(bert.FAMILIES, bert.load_bert)
-_LOADERS |= dict.fromkeys(mpnet.FAMILIES, mpnet.load_mpnet)
-_POOLING, _MODULES, _LENGTH = "1_Pooling/config.json", "modules.json", "sentence_bert_config.json"
+_LOADERS: dict[str, Any] = {
+    **dict.fromkeys(bert.FAMILIES, bert.load_bert),
+    **dict.fromkeys(mpnet.FAMILIES, mpnet.load_mpnet),
+    **dict.fromkeys(clip_files.TEXT_FAMILIES, clip_files.load_clip_text),
+}
 
 
 class Batch(NamedTuple):
@@ -53,25 +56,29 @@ class TextEncoder:
     """A text encoder with its weights and its tokenizer; made by `load_text_encoder`.
 
     Attributes:
-        model: Flax module from ids and mask to `bert.Encoded`.
-        params: its parameters.
+        model: Flax module from ids and mask to `Encoded`, with the states of all layers.
+        params: its parameters; on every device, once the encoder is made.
         tokenizer: of the `tokenizers` package, without padding; cuts texts at `max_length`.
         max_length: tokens of a text, the special ones included, that are read.
-        pooling: ``mean`` over the tokens of the last layer, or its first token (``cls``).
+        pooling: ``mean`` over the tokens of the last layer, its first token (``cls``), or the
+            vector that the model itself defines (``own``), such as CLIP's.
         normalise: scale every vector to length one.
+        devices: over which batches are split; None is all of this process.
     """
 
-    model: bert.Bert
+    model: bert.Bert | ClipText
     params: Any
     tokenizer: Any
     max_length: int
     pooling: Pooling = "mean"
     normalise: bool = True
-    _run: Any = field(init=False)
+    devices: Sequence[Any] | None = None
+    _run: Runner = field(init=False)
 
     def __post_init__(self) -> None:
-        run = jax.jit(partial(_vectors, self.model, self.pooling, self.normalise))
-        object.__setattr__(self, "_run", run)
+        vectors = partial(_vectors, self.model, self.pooling, self.normalise)
+        object.__setattr__(self, "_run", Runner(vectors, self.params, self.devices))
+        object.__setattr__(self, "params", self._run.params)
 
     def __repr__(self) -> str:
         return (
@@ -82,7 +89,19 @@ class TextEncoder:
     @property
     def width(self) -> int:
         """Width m of the vectors."""
-        return self.model.config.width
+        projection = getattr(self.model.config, "projection", 0)
+        return projection if self.pooling == "own" and projection else self.model.config.width
+
+    @cached_property
+    def digest(self) -> str:
+        """Of the weights and of all else that a text's vector depends on."""
+        settings = {
+            "pooling": self.pooling,
+            "normalise": self.normalise,
+            "max_length": self.max_length,
+            "tokenizer": self.tokenizer.to_str(),
+        }
+        return model_digest(self.model.config, settings, self.params)
 
     def tokenize(self, texts: Sequence[str] | np.ndarray) -> list[list[int]]:
         """Token ids of each text, with the special ones, cut at `max_length`.
@@ -90,11 +109,7 @@ class TextEncoder:
         Raises:
             ValueError: an entry is no string.
         """
-        for n, text in enumerate(texts):
-            if not isinstance(text, str):
-                raise ValueError(
-                    f"text {n} is {text!r}, not a string; put '' where there is no text"
-                )
+        _check(texts)
         found: list[list[int]] = []
         for first in range(0, len(texts), _TOKENISED):
             part = list(texts[first : first + _TOKENISED])
@@ -102,7 +117,12 @@ class TextEncoder:
         return found
 
     def encode(
-        self, texts: Sequence[str] | np.ndarray, *, batch_size: int = 64, progress: bool = True
+        self,
+        texts: Sequence[str] | np.ndarray,
+        *,
+        batch_size: int = 64,
+        progress: bool = True,
+        cache: str | os.PathLike[str] | None = None,
     ) -> Float32[np.ndarray, "n m"]:
         """A vector for each text, in their order.
 
@@ -110,38 +130,48 @@ class TextEncoder:
 
         Args:
             texts: any strings, '' included.
-            batch_size: texts that the device reads at once.
+            batch_size: texts that the devices together read at once.
             progress: show a bar.
+            cache: a folder where vectors are kept, by text and model; texts that it knows are not
+                computed again, so that what was interrupted goes on.
 
         Raises:
             ValueError: an entry is no string, or `batch_size` is below 1.
+            DataError: a file of the cache is damaged.
         """
         if isinstance(texts, str) or batch_size < 1:
             raise ValueError(
                 f"encode wants a sequence of strings and a positive batch size, got "
                 f"{type(texts).__name__} and {batch_size}"
             )
-        tokens = self.tokenize(texts)
-        out = np.zeros((len(texts), self.width), np.float32)
-        pending: list[tuple[np.ndarray, Array]] = []
-        with tqdm(total=len(texts), unit="text", disable=not progress) as bar:
+        _check(texts)
 
-            def collect(keep: int) -> None:
-                # The device works on one batch while the one before it is copied.
-                while len(pending) > keep:
-                    rows, vectors = pending.pop(0)
-                    out[rows] = np.asarray(vectors)[: len(rows)]
-                    bar.update(len(rows))
-
+        def rows(todo: np.ndarray) -> Iterator[tuple[np.ndarray, tuple[np.ndarray, ...]]]:
+            tokens = self.tokenize([str(texts[n]) for n in todo])
             for batch in batches(tokens, batch_size, self.model.config.pad_id, self.max_length):
-                pending.append((batch.texts, self._run(self.params, batch.ids, batch.mask)))
-                collect(1)
-            collect(0)
-        return out
+                yield todo[batch.texts], (batch.ids, batch.mask)
+
+        return encode_rows(
+            self._run,
+            rows,
+            count=len(texts),
+            width=self.width,
+            unit="text",
+            progress=progress,
+            cache=cache,
+            keys=lambda: [key(text.encode("utf-8", "surrogatepass")) for text in texts],
+            digest=lambda: self.digest,
+        )
+
+
+def _check(texts: Sequence[str] | np.ndarray) -> None:
+    for n, text in enumerate(texts):
+        if not isinstance(text, str):
+            raise ValueError(f"text {n} is {text!r}, not a string; put '' where there is no text")
 
 
 def _vectors(
-    model: bert.Bert,
+    model: bert.Bert | ClipText,
     pooling: Pooling,
     normalise: bool,
     params: Any,
@@ -150,7 +180,11 @@ def _vectors(
 ) -> Float[Array, "b m"]:
     encoded: Any = model.apply({"params": params}, ids, mask)
     last = encoded.last.astype(jnp.float32)
-    pooled = last[:, 0] if pooling == "cls" else masked_mean(last, mask)
+    if pooling == "own":
+        projected = getattr(encoded, "projected", None)
+        pooled = (encoded.pooled if projected is None else projected).astype(jnp.float32)
+    else:
+        pooled = last[:, 0] if pooling == "cls" else masked_mean(last, mask)
     return l2_normalise(pooled) if normalise else pooled
 
 
@@ -183,34 +217,42 @@ def load_text_encoder(
     pooling: Pooling | None = None,
     normalise: bool | None = None,
     dtype: Any = jnp.float32,
+    devices: Sequence[Any] | None = None,
 ) -> TextEncoder:
-    """The encoder of a local folder; needs the extra ``text``.
+    """The encoder of a folder; needs the extra ``text``.
 
     Args:
-        folder: a local copy of what the publisher offers.
+        folder: a local copy of what the publisher offers, or a repository of the hub.
         max_length: tokens of a text that are read; None takes the folder's word.
-        pooling: None takes the folder's word, ``mean`` where it says nothing.
+        pooling: None takes the folder's word; where it says nothing, ``own`` for CLIP, else
+            ``mean``.
         normalise: None takes the folder's word, yes where it says nothing.
         dtype: of the computation, such as ``jnp.bfloat16``; vectors are float32 in any case.
+        devices: over which batches are split; None is all of this process.
 
     Raises:
         WeightsError: the folder lacks something, or holds a model that is not built here.
-        ValueError: `max_length` is more than the model reads.
+        ValueError: `max_length` is more than the model reads, or `pooling` is ``own`` and the
+            model defines no vector.
         ImportError: the extra is not installed.
     """
-    folder = Path(folder)
+    folder = local_folder(folder)
     family = read_config(folder).get("model_type")
     if family not in _LOADERS:
         raise WeightsError(
             f"{folder}: model_type {family!r} is not among the text encoders {', '.join(_LOADERS)}"
         )
     model, params = _LOADERS[family](folder, dtype=dtype)
-    said = _sentence_transformers(folder, pooling)
+    if pooling is None and isinstance(model, ClipText):
+        pooling = "own"
+    if pooling == "own" and not getattr(model.config, "pooler", True):
+        raise ValueError(f"pooling 'own': the model in {folder} has no pooler")
+    said = sentence_transformers(folder, pooling)
     limit = model.config.longest
     if max_length is not None and not 0 < max_length <= limit:
         raise ValueError(f"max_length {max_length}: the model reads 1 to {limit} tokens")
     longest = max_length or min(said.max_length or limit, limit)
-    tokenizer = _tokenizer(folder, longest)
+    tokenizer = read_tokenizer(folder, longest)
     if tokenizer.get_vocab_size() > model.config.vocabulary:
         raise WeightsError(
             f"{folder}: the tokenizer knows {tokenizer.get_vocab_size()} tokens, the model "
@@ -223,71 +265,5 @@ def load_text_encoder(
         longest,
         said.pooling,
         said.normalise if normalise is None else normalise,
+        devices,
     )
-
-
-class _Said(NamedTuple):
-    """What a folder tells beside the model."""
-
-    pooling: Pooling
-    normalise: bool
-    max_length: int | None
-
-
-def _sentence_transformers(folder: Path, chosen: Pooling | None) -> _Said:
-    """Pooling, normalisation and length, from the files of sentence-transformers if there are."""
-    length = None
-    if (folder / _LENGTH).exists():
-        length = read_json(folder / _LENGTH, dict).get("max_seq_length")
-    if not (folder / _MODULES).exists():
-        return _Said(chosen or "mean", True, length)
-    modules = [str(m.get("type", "")) for m in read_json(folder / _MODULES, list)]
-    kinds = [kind.rpartition(".")[2] for kind in modules]
-    unknown = sorted(set(kinds) - {"Transformer", "Pooling", "Normalize"})
-    if unknown:
-        raise WeightsError(f"{folder / _MODULES}: modules {', '.join(unknown)} are not supported")
-    pooling: Pooling = chosen or "mean"
-    if "Pooling" in kinds and chosen is None:
-        modes = read_json(folder / _POOLING, dict)
-        on = [name for name, value in modes.items() if name.startswith("pooling_mode_") and value]
-        known: dict[str, Pooling] = {
-            "pooling_mode_mean_tokens": "mean",
-            "pooling_mode_cls_token": "cls",
-        }
-        if len(on) != 1 or on[0] not in known:
-            raise WeightsError(
-                f"{folder / _POOLING}: pooling by {', '.join(on) or 'nothing'} is not supported; "
-                "choose pooling= yourself"
-            )
-        pooling = known[on[0]]
-    return _Said(pooling, "Normalize" in kinds, length)
-
-
-def _tokenizer(folder: Path, max_length: int) -> Any:
-    """The folder's tokenizer, which cuts at `max_length` and does not pad."""
-    try:
-        import tokenizers
-    except ImportError as error:
-        raise ImportError(
-            'texts are cut into tokens by tokenizers: pip install "mmjax[text]"'
-        ) from error
-    whole, words = folder / "tokenizer.json", folder / "vocab.txt"
-    if whole.exists():
-        try:
-            found = tokenizers.Tokenizer.from_file(str(whole))
-        except Exception as error:  # the package raises plain exceptions
-            raise WeightsError(f"{whole} is no tokenizer ({error}); copy it again") from None
-    elif words.exists():
-        options = folder / "tokenizer_config.json"
-        said = read_json(options, dict) if options.exists() else {}
-        found = tokenizers.BertWordPieceTokenizer(
-            str(words),
-            lowercase=said.get("do_lower_case", True),
-            strip_accents=said.get("strip_accents"),
-            handle_chinese_chars=said.get("tokenize_chinese_chars", True),
-        )
-    else:
-        raise WeightsError(f"{folder} has neither {whole.name} nor {words.name}; copy one into it")
-    found.enable_truncation(max_length)
-    found.no_padding()
-    return found

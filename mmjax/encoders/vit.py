@@ -17,6 +17,7 @@ from flax import linen as nn
 from jax import Array
 from jaxtyping import Float
 
+from mmjax.encoders.hub import local_folder
 from mmjax.encoders.weights import (
     Tensor,
     WeightsError,
@@ -261,12 +262,13 @@ def load_vit(
     one.
 
     Args:
-        folder: a local copy of what the publisher offers.
+        folder: a local copy of what the publisher offers, or a repository of the hub.
         dtype: of the computation; parameters are float32.
 
     Raises:
         WeightsError: the folder lacks something, or holds another kind of model.
     """
+    folder = local_folder(folder)
     pooler = "pooler.dense.weight" in tensor_names(folder, prefixes=_PREFIXES)
     config = ViTConfig.from_json(read_config(folder), pooler=pooler, dtype=dtype)
     model = ViT(config)

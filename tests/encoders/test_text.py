@@ -2,6 +2,7 @@
 
 import json
 import os
+from dataclasses import replace
 from pathlib import Path
 
 import jax
@@ -48,7 +49,7 @@ def folder(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def encoder(folder):
-    return load_text_encoder(folder)
+    return load_text_encoder(folder, devices=jax.devices()[:1])
 
 
 @pytest.fixture
@@ -117,11 +118,11 @@ def test_batches_hold_every_text_once_in_few_shapes(lengths, size):
 
 
 def test_programs_are_compiled_once_a_shape(encoder):
-    fresh = type(encoder)(encoder.model, encoder.params, encoder.tokenizer, encoder.max_length)
+    fresh = replace(encoder)
     fresh.encode(["a red dress"] * 9, batch_size=4, progress=False)
-    assert fresh._run._cache_size() == 2  # 4 rows and 1 row, of 8 positions
+    assert fresh._run.compiled._cache_size() == 2  # 4 rows and 1 row, of 8 positions
     fresh.encode(["a"] * 21, batch_size=4, progress=False)
-    assert fresh._run._cache_size() == 2
+    assert fresh._run.compiled._cache_size() == 2
 
 
 def test_a_bar_counts_the_texts(encoder, capsys):
