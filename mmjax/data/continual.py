@@ -147,7 +147,7 @@ def in_sessions(
         queries=tuple(text),
         document=place[list(document)],
         part=np.array([PARTS.index(p) for p in part]),
-        titles=tuple(titles[n] for n in order.tolist()),
+        titles=tuple(titles[int(n)] for n in order),
         source=source,
     )
     return validate_corpus(corpus)

@@ -1,0 +1,1 @@
+"""Passages and questions of nq_qed; shipped."""

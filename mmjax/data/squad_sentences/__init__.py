@@ -1,0 +1,1 @@
+"""Passages and questions of squad_sentences; shipped."""
