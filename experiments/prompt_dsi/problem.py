@@ -1,0 +1,122 @@
+"""Corpus, encoder and tokens of a run.
+
+Axes: q queries, s tokens of a query.
+"""
+
+from typing import Any, NamedTuple
+
+import jax
+import numpy as np
+import optax
+from jaxtyping import Int
+
+from experiments.prompt_dsi.config import PromptDSI, Training
+from mmjax.data.continual import ContinualCorpus, hashed_words
+from mmjax.data.synthetic_documents import topic_documents
+from mmjax.encoders.bert import Bert, BertConfig
+from mmjax.models.prompt_dsi import Task
+
+_UNDECAYED = ("bias", "scale", "keys", "attention")
+
+
+class Problem(NamedTuple):
+    """What all methods of a run start from."""
+
+    corpus: ContinualCorpus
+    encoder: Bert
+    params: Any
+    """Published weights of the encoder, or None: drawn from the seed."""
+    ids: Int[np.ndarray, "q s"]
+    """Tokens of all queries."""
+
+    def task(self, rows: np.ndarray, asked: np.ndarray) -> Task:
+        """Training queries, and queries to answer, by their numbers."""
+        return Task(self.ids[rows], self.corpus.document[rows], self.ids[asked])
+
+    def asking(self, sessions: range, *parts: str) -> np.ndarray:
+        """The queries of some parts for the documents of some sessions."""
+        return np.concatenate([self.corpus.asking(n, *parts) for n in sessions])
+
+
+def load_corpus(config: PromptDSI) -> ContinualCorpus:
+    """The corpora of a run.
+
+    Raises:
+        ValueError: no such data set, or one that cannot be divided so.
+        DataError, FileNotFoundError: files are missing or broken.
+    """
+    if config.data == "topic_documents":
+        if config.smoke:
+            return topic_documents(
+                config.seed,
+                n_topics=4,
+                per_topic=4,
+                first=2,
+                new=2,
+                n_words=60,
+                words=(6, 4),
+                queries=(6, 1, 1),
+            )
+        topics = 10 // config.sessions * config.sessions
+        return topic_documents(config.seed, n_topics=30 + topics, new=config.sessions)
+    from experiments.prompt_dsi.corpora import load
+
+    return load(config)
+
+
+def load_problem(config: PromptDSI, corpus: ContinualCorpus) -> Problem:
+    """Encoder and tokens.
+
+    Raises:
+        WeightsError: the encoder's folder lacks something.
+    """
+    e = config.encoder
+    if e.folder is not None:
+        return _published(config, corpus)
+    encoder = Bert(
+        BertConfig(
+            vocabulary=e.vocabulary,
+            width=e.width,
+            layers=e.layers,
+            heads=e.heads,
+            hidden=e.hidden,
+            positions=e.length,
+            dropout=e.dropout,
+            attention_dropout=e.dropout,
+            pooler=False,
+        )
+    )
+    ids = hashed_words(corpus.queries, e.vocabulary, e.length)
+    # Queries are shorter than what may be read.
+    return Problem(corpus, encoder, None, ids[:, : int((ids > 0).sum(1).max())])
+
+
+def _published(config: PromptDSI, corpus: ContinualCorpus) -> Problem:
+    from mmjax.encoders.text import load_text_encoder
+
+    assert config.encoder.folder is not None
+    found = load_text_encoder(config.encoder.folder)
+    length = config.encoder.length
+    encoder: Any = found.model
+    ids = np.full((len(corpus.queries), length), encoder.config.pad_id, np.int32)
+    for row, tokens in enumerate(found.tokenize(corpus.queries)):
+        # The last token ends a text, also one that is cut.
+        kept = tokens if len(tokens) <= length else [*tokens[: length - 1], tokens[-1]]
+        ids[row, : len(kept)] = kept
+    return Problem(corpus, encoder, dict(found.params), ids)
+
+
+def optimiser(config: Training) -> optax.GradientTransformation:
+    """AdamW with clipping; biases, norms and keys are not decayed."""
+    rate = config.learning_rate
+    if config.warmup:
+        rate = optax.linear_schedule(0.0, config.learning_rate, config.warmup)
+
+    def decayed(params: Any) -> Any:
+        def of(path: Any, _: Any) -> bool:
+            return str(getattr(path[-1], "key", path[-1])) not in _UNDECAYED
+
+        return jax.tree_util.tree_map_with_path(of, params)
+
+    adam = optax.adamw(rate, weight_decay=config.weight_decay, mask=decayed)
+    return optax.chain(optax.clip_by_global_norm(config.clip), adam)

@@ -1,0 +1,180 @@
+"""A method on all corpora of every seed: matrices of scores, and the record."""
+
+import dataclasses
+import time
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from experiments.common.results import Record, environment
+from experiments.prompt_dsi.config import PROMPTED, PromptDSI, shrink
+from experiments.prompt_dsi.evaluation import measures, rows_of_new, scores
+from experiments.prompt_dsi.problem import Problem, load_corpus, load_problem
+from experiments.prompt_dsi.stages import Trained, features, first_stage, later_stage
+from mmjax.blocks import incdsi, topics
+from mmjax.blocks.prompt_pool import usage
+from mmjax.data.continual import ContinualCorpus
+from mmjax.models import prompt_dsi
+from mmjax.models.prompt_dsi_stages import rows_stage
+
+_search = jax.jit(prompt_dsi.search, static_argnames=("config", "encoder", "stage", "k"))
+
+
+class Outcome(NamedTuple):
+    """A finished run."""
+
+    record: Record
+    matrices: list[list[list[dict[str, float]]]]
+    """By seed and stage, the test scores of each corpus so far."""
+    trained: list[Trained]
+    """The last stage of each seed."""
+
+
+def run(config: PromptDSI, *, corpus: ContinualCorpus | None = None) -> Outcome:
+    """Index all corpora for every seed; after each, score the test queries of all so far.
+
+    Args:
+        config: what to run. With a workdir every stage is saved there and resumed from there.
+        corpus: the data, when they are loaded already; they are then the same for all seeds.
+
+    Raises:
+        DataError, WeightsError: data or encoder are missing or broken.
+        ValueError: the configuration does not fit the data or the workdir's earlier run.
+        Interrupted: a signal came; finished stages are not repeated by the same call.
+    """
+    small = shrink(config) if config.smoke else config
+    outcomes = []
+    for seed in config.seed_list():
+        folder = config.workdir and config.workdir / f"seed_{seed}"
+        base = config.base and config.base / f"seed_{seed}"
+        outcomes.append(_one(small, corpus, seed, folder, base))
+    records = [o.record for o in outcomes]
+    first = records[0]
+    tables = {
+        split: {n: [getattr(r, split)[n][0] for r in records] for n in getattr(first, split)}
+        for split in ("valid", "test")
+    }
+    whole = (
+        vars(first)
+        | tables
+        | {
+            "seeds": list(config.seed_list()),
+            "seconds": round(sum(r.seconds for r in records), 1),
+            "config": config.identity() | {"data_digest": first.config["data_digest"]},
+        }
+    )
+    return Outcome(
+        Record(**whole), [m for o in outcomes for m in o.matrices],
+        [t for o in outcomes for t in o.trained],
+    )  # fmt: skip
+
+
+def _one(
+    config: PromptDSI,
+    corpus: ContinualCorpus | None,
+    seed: int,
+    folder: Path | None,
+    base: Path | None,
+) -> Outcome:
+    config = dataclasses.replace(config, seed=seed, seeds=1)
+    corpus = load_corpus(config) if corpus is None else corpus
+    problem = load_problem(config, corpus)
+    done = first_stage(config, problem, seed, base or (folder and folder / "stage_0"))
+    matrix, last = [[_scores(config, problem, done, 0)[0]]], np.zeros((0, 1))
+    seconds, tables = [], _tables(config, problem, done)
+    for number in range(1, corpus.n_sessions):
+        if config.method == "incdsi":
+            done, tables = _solve(config, problem, done, number, tables, seed)
+        else:
+            place = folder and folder / f"stage_{number}"
+            done = later_stage(config, problem, number, done, seed, place)
+        seconds.append(done.seconds)
+        found = [_scores(config, problem, done, n) for n in range(number + 1)]
+        matrix.append([s for s, _ in found])
+        last = np.concatenate([np.asarray(f.entries) for _, f in found])
+        first = np.asarray(found[0][1].rows)
+    figures = measures(matrix)
+    figures |= rows_of_new(first, corpus.rows(0)[1], np.asarray(done.weights["rows"]))
+    figures |= {"seconds/stage": float(np.mean(seconds)), "seconds/epoch": done.seconds_per_epoch}
+    if config.method in PROMPTED and last.min() >= 0:
+        used = usage(jnp.asarray(last), config.model.pool)
+        figures |= {f"pool/{name}": float(x) for name, x in used._asdict().items()}
+    for t, row in enumerate(matrix):
+        figures |= {f"hits@10/P{t}{i}": s["hits@10"] for i, s in enumerate(row)}
+    record = Record(
+        method=config.method,
+        data=corpus.name,
+        split=corpus.split,
+        mask="none",
+        seeds=[seed],
+        valid={},
+        test={name: [round(x, 6)] for name, x in figures.items()},
+        best_epoch=[],
+        epochs=[],
+        seconds=round(sum(seconds), 1),
+        parameters=_trained_parameters(config, problem, done),
+        config={"data_digest": corpus.digest},
+        seconds_per_epoch=round(done.seconds_per_epoch, 4),
+        **environment(),
+    )
+    return Outcome(record, [matrix], [done])
+
+
+def _scores(
+    config: PromptDSI, problem: Problem, done: Trained, number: int
+) -> tuple[dict[str, float], prompt_dsi.Found]:
+    asked = problem.corpus.asking(number, "test")
+    ids = jnp.asarray(problem.ids[asked])
+    found = _search(config.model, problem.encoder, done.stage, done.weights, ids)
+    return scores(np.asarray(found.rows), problem.corpus.document[asked]), found
+
+
+def _trained_parameters(config: PromptDSI, problem: Problem, done: Trained) -> int:
+    """Numbers that the last stage moved."""
+    first, stop = done.stage.rows
+    total = (stop - first) * problem.encoder.config.width
+    if done.stage.encoder:
+        total += sum(x.size for x in jax.tree.leaves(done.weights["encoder"]))
+    share = (done.stage.entries[1] - done.stage.entries[0]) / config.model.pool
+    return total + round(sum(done.weights["pool"][n].size * share for n in done.stage.trained))
+
+
+def _means(config: PromptDSI, problem: Problem, done: Trained, number: int) -> jax.Array:
+    """The mean feature vector of the first training queries of each document of a session."""
+    rows = problem.corpus.asking(number, "train", "generated")
+    document = problem.corpus.document[rows]
+    order = np.argsort(document, kind="stable")
+    rows, document = rows[order], document[order]
+    kept = np.arange(len(rows)) - np.searchsorted(document, document) < config.incdsi.queries
+    rows, document = rows[kept], document[kept]
+    first, stop = problem.corpus.rows(number)
+    x = features(config.model, problem, done.weights, rows).features
+    return topics.topic_embeddings(x, jnp.asarray(document - first), stop - first)
+
+
+def _tables(config: PromptDSI, problem: Problem, done: Trained) -> jax.Array | None:
+    """Room for the cached query of every document, those of the first corpus filled in."""
+    if config.method != "incdsi":
+        return None
+    means = _means(config, problem, done, 0)
+    return jnp.zeros_like(done.weights["rows"]).at[: len(means)].set(means)
+
+
+def _solve(
+    config: PromptDSI, problem: Problem, done: Trained, number: int, cached: Any, seed: int
+) -> tuple[Trained, jax.Array]:
+    """IncDSI: a row for each new document, one after the other."""
+    old, stop = problem.corpus.rows(number)
+    began = time.perf_counter()
+    means = _means(config, problem, done, number)
+    c = config.incdsi
+    margins = incdsi.Margins(c.balance, c.new, c.old, c.decay)
+    rows = done.weights["rows"]
+    after, cached, _ = incdsi.append_jit(rows, cached, old, means, rows[old:stop], margins)
+    jax.block_until_ready(after)
+    seconds = time.perf_counter() - began
+    stage = rows_stage(old, stop - old)
+    return Trained(stage, done.weights | {"rows": after}, seconds), cached

@@ -1,0 +1,137 @@
+"""PromptDSI by command: corpora, measures, stages, tables."""
+
+import dataclasses
+from pathlib import Path
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from experiments.common import readme
+from experiments.common.results import Record, load_record
+from experiments.prompt_dsi import tables
+from experiments.prompt_dsi.cli import main, parse_run
+from experiments.prompt_dsi.config import PromptDSI, shrink
+from experiments.prompt_dsi.evaluation import measures, rows_of_new, scores
+from experiments.prompt_dsi.presets import DATA, METHODS, preset
+from experiments.prompt_dsi.problem import load_corpus, load_problem, optimiser
+from experiments.prompt_dsi.stages import _kept
+
+ONE = [
+    *("--first.fit.quiet", "--first.fit.devices", "1"),
+    *("--later.fit.quiet", "--later.fit.devices", "1"),
+]
+
+
+def test_scores_by_hand():
+    found = np.array([[3, 1, 2], [0, 5, 4], [7, 8, -1]])
+    got = scores(found, np.array([3, 4, 6]))
+    assert got == pytest.approx({"hits@1": 100 / 3, "hits@10": 200 / 3, "mrr@10": 400 / 9})
+    rows = np.array([[1.0, 0.0], [0.0, 1.0], [0.0, 3.0]])
+    told = rows_of_new(np.array([[2, 0], [0, 2]]), 2, rows)
+    assert told == {"intrusion": 50.0, "norm_ratio": 3.0}
+
+
+def test_measures_of_a_matrix():
+    p = [[80], [70, 60], [65, 50, 40]]
+    matrix = [[dict.fromkeys(("hits@1", "hits@10", "mrr@10"), float(x)) for x in r] for r in p]
+    got = measures(matrix)
+    want = {"A": 155 / 3, "F": 12.5, "F_new": 10, "LA": 50, "D0": 65, "D0_lost": 15, "new": 45}
+    assert {k: got[f"hits@10/{k}"] for k in want} == pytest.approx(want)
+
+
+def test_presets_and_flags():
+    for data in DATA:
+        for method in METHODS:
+            config = preset(data, method)
+            assert (config.data, config.method) == (data, method)
+            again = preset(data, "topic").first_identity()
+            assert config.first_identity() == again
+    config = parse_run(["--method", "l2p", "--data", "xquad", "--model.pool", "7"])
+    assert (config.model.prompts, config.model.pool, config.data) == ("l2p", 7, "xquad")
+    assert main(["--method", "none"]) == 2
+
+
+def test_decay_spares_biases_norms_and_keys():
+    params = {
+        "pool": {"keys": jnp.ones(2), "prompts": jnp.ones(2)},
+        "encoder": {"attention": {"kernel": jnp.ones(2), "bias": jnp.ones(2)}},
+    }
+    config = dataclasses.replace(preset("xquad").later, weight_decay=0.5, learning_rate=0.1)
+    tx = optimiser(config)
+    updates, _ = tx.update(jax.tree.map(jnp.zeros_like, params), tx.init(params), params)
+    moved = jax.tree.map(lambda x: bool((x != 0).any()), updates)
+    assert moved["pool"] == {"keys": False, "prompts": True}
+    assert moved["encoder"]["attention"] == {"kernel": True, "bias": False}
+
+
+@pytest.mark.parametrize("arrival", ["topic", "time"])
+def test_corpora_of_real_text(arrival):
+    config = dataclasses.replace(preset("xquad"), arrival=arrival)
+    corpus = load_corpus(config)
+    assert corpus.n_sessions == 6 and corpus.n_documents == 240
+    assert corpus.rows(0)[1] == pytest.approx(168, abs=8)
+    if arrival == "topic":
+        sessions: dict[str, set[int]] = {}
+        for title, session in zip(corpus.titles, corpus.session.tolist(), strict=True):
+            sessions.setdefault(title, set()).add(session)
+        assert all(len(found) == 1 for found in sessions.values())
+    problem = load_problem(config, corpus)
+    assert problem.ids.max() < config.encoder.vocabulary
+    assert (problem.ids[:, 0] == 1).all()
+
+
+def test_replay_keeps_some_queries_of_each_earlier_document():
+    config = shrink(dataclasses.replace(preset("topic_documents", "replay"), smoke=True))
+    problem = load_problem(config, load_corpus(config))
+    kept = _kept(config, problem, 2, seed=0)
+    document = problem.corpus.document[kept]
+    assert np.bincount(document, minlength=16).tolist() == [2] * 12 + [0] * 4
+    assert (problem.corpus.part[kept] == 0).all()
+
+
+def _record(method, **figures):
+    test = {name: [value] for name, value in figures.items()}
+    return Record(method, "d", "s", "none", [0], {}, test, [], [], 1.0, 1, {}, "", "", "", {})
+
+
+def test_tables_and_claims():
+    rows = {
+        "topic": _record("topic", **{"hits@10/new": 70.0, "hits@10/D0_lost": 1.0}),
+        "incdsi": _record("incdsi", **{"hits@10/new": 72.0}),
+        "finetune": _record("finetune", **{"hits@10/D0_lost": 44.0}),
+    }
+    text = tables.table(rows)
+    assert text.index("PromptDSI, topics") < text.index("IncDSI") < text.index("fine-tuning")
+    told = tables.claims(rows)
+    assert "| PromptDSI loses less than 5 points on D0 | 1.00 | yes |" in told
+    assert "| PromptDSI over IncDSI on new corpora, points | -2.00 | no |" in told
+    path = Path(tables.__file__).with_name("README.md")
+    assert path.read_text() == readme.filled(path.read_text(), tables.bodies())
+
+
+@pytest.mark.slow
+def test_every_method_from_one_first_stage(tmp_path):
+    base = ["--smoke", "--base", str(tmp_path / "base"), *ONE]
+    for method in METHODS:
+        folder = tmp_path / method
+        command = [*base, "--method", method, "--workdir", str(folder)]
+        assert main(command) == 0
+        record = load_record(folder / "record.json")
+        assert (record.method, record.data) == (method, "topic_documents")
+        assert 0 <= record.mean("hits@10/A") <= 100
+        if method in ("topic", "classifier"):
+            # The encoder stays, so old queries lose to new rows alone.
+            before = record.test
+            assert main(command) == 0
+            after = load_record(folder / "record.json").test
+            same = [n for n in before if not n.startswith("seconds")]
+            assert {n: before[n] for n in same} == {n: after[n] for n in same}
+    again = [*base, "--workdir", str(tmp_path / "topic"), "--later.learning-rate", "0.5"]
+    assert main(again) == 2
+
+
+def test_the_smoke_form_is_small():
+    small = shrink(preset("topic_documents"))
+    assert isinstance(small, PromptDSI) and small.encoder.width == 8 and small.model.pool == 6
