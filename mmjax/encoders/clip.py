@@ -15,7 +15,8 @@ from jax import Array
 from jaxtyping import Float, Int, Shaped
 
 from mmjax.blocks.projection import l2_normalise
-from mmjax.encoders.vit import Encoded, Patches
+from mmjax.encoders.encoded import Encoded
+from mmjax.encoders.vit import Patches
 from mmjax.layers import norms
 from mmjax.layers.feed_forward import Activation
 from mmjax.layers.stack import Stack, StackConfig

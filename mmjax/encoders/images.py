@@ -43,7 +43,7 @@ class ImageEncoder:
     """An image encoder with its weights and its preprocessing; made by `load_image_encoder`.
 
     Attributes:
-        model: Flax module from normalised pixels to `vit.Encoded`, with the states of all layers.
+        model: Flax module from normalised pixels to `Encoded`, with the states of all layers.
         params: its parameters; on every device, once the encoder is made.
         preprocess: resizes, crops and normalises.
         pooling: the first token of the last layer (``cls``), ``mean`` over its patches, or the

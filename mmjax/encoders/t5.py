@@ -1,15 +1,23 @@
 """T5, Flan-T5 and mT5 from published weights.
 
-C. Raffel et al., JMLR 2020, arXiv 1910.10683; the model is `mmjax.layers.seq2seq.Seq2Seq`.
+C. Raffel et al., JMLR 2020, arXiv 1910.10683; the model is `mmjax.layers.seq2seq.Seq2Seq`, or its
+encoder alone.
+
+Axes: b texts, s positions.
 """
 
 import os
 from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Any
 
 import jax
 import jax.numpy as jnp
+from flax import linen as nn
+from jax import Array
+from jaxtyping import Int, Shaped
 
+from mmjax.encoders.encoded import Encoded
 from mmjax.encoders.hub import local_folder
 from mmjax.encoders.weights import (
     Tensor,
@@ -20,11 +28,74 @@ from mmjax.encoders.weights import (
     read_config,
     tensor_names,
 )
+from mmjax.layers.drop import drop
 from mmjax.layers.feed_forward import ACTIVATIONS
 from mmjax.layers.seq2seq import Seq2Seq, Seq2SeqConfig
+from mmjax.layers.stack import Stack
 
 FAMILIES = ("t5", "mt5")
+"""Values of ``model_type`` in a config.json that the loaders read."""
 _COPIES = ("encoder.embed_tokens.", "decoder.embed_tokens.")
+_DECODER = ("decoder.", "lm_head.")
+
+
+@dataclass(frozen=True)
+class T5EncoderConfig:
+    """The encoder of a T5."""
+
+    whole: Seq2SeqConfig
+    """The model that it is of; what this says of a decoder is not read."""
+    longest: int = 512
+    """Tokens of the longest texts that it has seen in training."""
+    pad_id: int = 0
+    """Token of padding."""
+
+    @property
+    def vocabulary(self) -> int:
+        """Tokens."""
+        return self.whole.vocabulary
+
+    @property
+    def width(self) -> int:
+        """Width of the model."""
+        return self.whole.width
+
+    @property
+    def pooler(self) -> bool:
+        """T5 defines no vector of a whole text."""
+        return False
+
+
+class T5Encoder(nn.Module):
+    """Token embeddings, then pre-norm RMS layers with relative positions; parameters as there."""
+
+    config: T5EncoderConfig
+
+    @nn.compact
+    def __call__(
+        self,
+        ids: Int[Array, "b s"],
+        mask: Shaped[Array, "b s"] | None = None,
+        *,
+        train: bool = False,
+    ) -> Encoded:
+        """Encode texts.
+
+        Args:
+            ids: tokens in [0, vocabulary).
+            mask: 1 or True at tokens, 0 at padding, which then changes no token; None: all but
+                `T5EncoderConfig.pad_id` are tokens.
+            train: draw dropout from the stream "dropout".
+        """
+        c = self.config.whole
+        mask = ids != self.config.pad_id if mask is None else mask
+        start = nn.initializers.normal(1.0)
+        tokens = nn.Embed(
+            c.vocabulary, c.width, embedding_init=start, dtype=c.dtype, name="embedding"
+        )
+        x = drop(self, tokens(ids), c.dropout, train)
+        states = Stack(c.stack(decoder=False), name="encoder")(x, mask, train=train)
+        return Encoded(states.hidden, drop(self, states.output, c.dropout, train), None)
 
 
 def config_from_json(content: Mapping[str, Any], **changes: Any) -> Seq2SeqConfig:
@@ -118,3 +189,32 @@ def load_t5(
     model, ids = Seq2Seq(config), jnp.zeros((1, 1), jnp.int32)
     shapes = jax.eval_shape(model.init, jax.random.key(0), ids, ids)["params"]
     return model, load_params(folder, shapes, sources(config), unused=_COPIES)
+
+
+def load_t5_encoder(
+    folder: str | os.PathLike[str], *, dtype: Any = jnp.float32
+) -> tuple[T5Encoder, dict[str, Any]]:
+    """The encoder of a folder, of a whole T5 or of an encoder alone, and its parameters.
+
+    Args:
+        folder: a local copy of what the publisher offers, or a repository of the hub.
+        dtype: of the computation; parameters are float32.
+
+    Raises:
+        WeightsError: the folder lacks something, or holds another kind of model.
+    """
+    folder = local_folder(folder)
+    content = read_config(folder)
+    config = T5EncoderConfig(
+        config_from_json(content, dtype=dtype),
+        content.get("n_positions", 512),
+        content.get("pad_token_id", 0),
+    )
+    model = T5Encoder(config)
+    shapes = jax.eval_shape(model.init, jax.random.key(0), jnp.zeros((1, 1), jnp.int32))["params"]
+    wanted = {
+        path: tensor
+        for path, tensor in sources(config.whole).items()
+        if path.startswith(("embedding/", "encoder/"))
+    }
+    return model, load_params(folder, shapes, wanted, unused=(*_COPIES, *_DECODER))

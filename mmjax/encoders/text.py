@@ -5,7 +5,7 @@
 
 The folder is what the publisher offers: `config.json`, `model.safetensors`, `tokenizer.json` (or
 `vocab.txt`), and what sentence-transformers adds to tell pooling and length. The tower of texts of
-CLIP is read the same way.
+CLIP and the encoder of T5 are read the same way.
 
 Axes: n texts, b texts of a batch, s positions, m width.
 """
@@ -23,7 +23,7 @@ from jaxtyping import Bool, Float, Float32, Int
 
 from mmjax.blocks.pooling import masked_mean
 from mmjax.blocks.projection import l2_normalise
-from mmjax.encoders import bert, clip_files, mpnet
+from mmjax.encoders import bert, clip_files, mpnet, t5
 from mmjax.encoders.clip import ClipText
 from mmjax.encoders.features import key, model_digest
 from mmjax.encoders.hub import local_folder
@@ -39,6 +39,7 @@ _LOADERS: dict[str, Any] = {
     **dict.fromkeys(bert.FAMILIES, bert.load_bert),
     **dict.fromkeys(mpnet.FAMILIES, mpnet.load_mpnet),
     **dict.fromkeys(clip_files.TEXT_FAMILIES, clip_files.load_clip_text),
+    **dict.fromkeys(t5.FAMILIES, t5.load_t5_encoder),
 }
 
 
@@ -66,7 +67,7 @@ class TextEncoder:
         devices: over which batches are split; None is all of this process.
     """
 
-    model: bert.Bert | ClipText
+    model: bert.Bert | ClipText | t5.T5Encoder
     params: Any
     tokenizer: Any
     max_length: int
@@ -171,7 +172,7 @@ def _check(texts: Sequence[str] | np.ndarray) -> None:
 
 
 def _vectors(
-    model: bert.Bert | ClipText,
+    model: bert.Bert | ClipText | t5.T5Encoder,
     pooling: Pooling,
     normalise: bool,
     params: Any,

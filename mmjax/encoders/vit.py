@@ -2,14 +2,13 @@
 
 A. Dosovitskiy et al., ICLR 2021, arXiv 2010.11929; H. Touvron et al., ICML 2021, arXiv 2012.12877.
 
-Axes: b images, y rows and x columns of pixels, c channels, s positions, m width, p width of a
-projection.
+Axes: b images, y rows and x columns of pixels, c channels, s positions, m width.
 """
 
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, NamedTuple
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -17,6 +16,7 @@ from flax import linen as nn
 from jax import Array
 from jaxtyping import Float
 
+from mmjax.encoders.encoded import Encoded
 from mmjax.encoders.hub import local_folder
 from mmjax.encoders.weights import (
     Tensor,
@@ -124,19 +124,6 @@ def both(size: Any) -> tuple[int, int]:
     if [type(n) for n in pair] != [int, int]:
         raise WeightsError(f"config.json: a size {size!r} is neither a number nor two")
     return (pair[0], pair[1])
-
-
-class Encoded(NamedTuple):
-    """Outputs of a tower of images, or of CLIP's tower of texts."""
-
-    hidden: tuple[Float[Array, "b s m"], ...]
-    """Input of the first layer, then the output of each; none of them behind the last norm."""
-    last: Float[Array, "b s m"]
-    """Output of the last layer, behind the last norm where that is for all positions."""
-    pooled: Float[Array, "b m"] | None
-    """One vector an image or text, where the model defines it."""
-    projected: Float[Array, "b p"] | None = None
-    """That vector in the space that two towers share."""
 
 
 class Patches(nn.Module):
