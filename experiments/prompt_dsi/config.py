@@ -89,6 +89,9 @@ class PromptDSI(Identified):
     """topic, l2p, s++, coda: PromptDSI with that pool; classifier: new rows alone; incdsi: new
     rows solved for; finetune, ewc, replay: encoder and all rows go on being trained; joint: they
     are trained anew on all corpora so far."""
+    topics: Literal["kmeans", "hdbscan"] = "kmeans"
+    """How the method topic clusters queries: into as many topics as the pool has entries, or
+    into as many as HDBSCAN finds (needs scikit-learn)."""
     incdsi: IncDSI = field(default_factory=IncDSI)
     """Settings of the method incdsi."""
     replay: int = 2

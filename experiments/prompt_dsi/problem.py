@@ -3,9 +3,11 @@
 Axes: q queries, s tokens of a query.
 """
 
+import functools
 from typing import Any, NamedTuple
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 import optax
 from jaxtyping import Int
@@ -14,7 +16,10 @@ from experiments.prompt_dsi.config import PromptDSI, Training
 from mmjax.data.continual import ContinualCorpus, hashed_words
 from mmjax.data.synthetic_documents import topic_documents
 from mmjax.encoders.bert import Bert, BertConfig
+from mmjax.models import prompt_dsi
+from mmjax.models.configs.prompt_dsi import PromptDSIConfig
 from mmjax.models.prompt_dsi import Task
+from mmjax.models.prompt_dsi_stages import Weights
 
 _UNDECAYED = ("bias", "scale", "keys", "attention")
 
@@ -120,3 +125,16 @@ def optimiser(config: Training) -> optax.GradientTransformation:
 
     adam = optax.adamw(rate, weight_decay=config.weight_decay, mask=decayed)
     return optax.chain(optax.clip_by_global_norm(config.clip), adam)
+
+
+def features(
+    model: PromptDSIConfig, problem: Problem, weights: Weights, rows: np.ndarray
+) -> prompt_dsi.Read:
+    """What the encoder without prompts makes of some queries."""
+    bare = {"encoder": weights["encoder"]}
+    return _features(model, problem.encoder, bare, jnp.asarray(problem.ids[rows]))
+
+
+@functools.partial(jax.jit, static_argnames=("model", "encoder"))
+def _features(model: Any, encoder: Any, weights: Weights, ids: jax.Array) -> Any:
+    return prompt_dsi.in_steps(lambda x: prompt_dsi.read(model, encoder, weights, x), ids)

@@ -12,8 +12,9 @@ import numpy as np
 from experiments.common.results import Record, environment
 from experiments.prompt_dsi.config import PROMPTED, PromptDSI, shrink
 from experiments.prompt_dsi.evaluation import measures, rows_of_new, scores
-from experiments.prompt_dsi.problem import Problem, load_corpus, load_problem
-from experiments.prompt_dsi.stages import Trained, features, first_stage, later_stage
+from experiments.prompt_dsi.problem import Problem, features, load_corpus, load_problem
+from experiments.prompt_dsi.stages import Trained, first_stage, later_stage
+from experiments.prompt_dsi.topics import find_topics
 from mmjax.blocks import incdsi, topics
 from mmjax.blocks.prompt_pool import usage
 from mmjax.data.continual import ContinualCorpus
@@ -84,13 +85,21 @@ def _one(
     problem = load_problem(config, corpus)
     done = first_stage(config, problem, seed, base or (folder and folder / "stage_0"))
     matrix, last = [[_scores(config, problem, done, 0)[0]]], np.zeros((0, 1))
-    seconds, tables = [], _tables(config, problem, done)
+    seconds, tables, keys = [], _tables(config, problem, done), None
+    if config.method == "topic":
+        topics_found = find_topics(config, problem, done.weights, seed)
+        keys = topics_found.keys
+        # HDBSCAN finds how many there are.
+        sized = dataclasses.replace(config.model, pool=len(keys))
+        config = dataclasses.replace(config, model=sized)
+        if folder is not None:
+            topics_found.save(folder / "topics.json")
     for number in range(1, corpus.n_sessions):
         if config.method == "incdsi":
             done, tables = _solve(config, problem, done, number, tables, seed)
         else:
             place = folder and folder / f"stage_{number}"
-            done = later_stage(config, problem, number, done, seed, place)
+            done = later_stage(config, problem, number, done, seed, place, keys)
         seconds.append(done.seconds)
         found = [_scores(config, problem, done, n) for n in range(number + 1)]
         matrix.append([s for s, _ in found])

@@ -16,10 +16,9 @@ from experiments.common.seeds import Interrupted
 from experiments.prompt_dsi.config import PROMPTED, PromptDSI, Training
 from experiments.prompt_dsi.evaluation import scores
 from experiments.prompt_dsi.problem import Problem, optimiser
-from mmjax.blocks import ewc, growing, topics
+from mmjax.blocks import ewc, growing
 from mmjax.blocks.continual import f_beta
 from mmjax.models import prompt_dsi
-from mmjax.models.configs.prompt_dsi import PromptDSIConfig
 from mmjax.models.prompt_dsi_stages import (
     Stage,
     Weights,
@@ -73,8 +72,18 @@ def later_stage(
     before: Trained,
     seed: int,
     workdir: Path | None,
+    keys: jax.Array | None = None,
 ) -> Trained:
     """Take in corpus `number` by the run's method, from where the stage before it ended.
+
+    Args:
+        config: the run.
+        problem: its corpora and encoder.
+        number: of the corpus, from 1.
+        before: where the stage before it ended.
+        seed: of what is drawn.
+        workdir: folder of the stage.
+        keys: of a topic pool.
 
     Raises:
         Interrupted: a signal came; the same call resumes.
@@ -85,7 +94,7 @@ def later_stage(
     weights, held = before.weights, None
     if method in PROMPTED:
         if "pool" not in weights:
-            weights = weights | {"pool": _pool(config, problem, before, seed)}
+            weights = weights | {"pool": _pool(config, problem, keys, seed)}
         stage = prompt_stage(config.model, number, corpus.n_sessions - 1, old, stop - old)
     elif method == "classifier":
         stage = rows_stage(old, stop - old)
@@ -160,34 +169,7 @@ def train(
     return Trained(stage, done, seconds, result.seconds_per_epoch)
 
 
-def features(
-    model: PromptDSIConfig, problem: Problem, weights: Weights, rows: np.ndarray
-) -> prompt_dsi.Read:
-    """What the encoder without prompts makes of some queries."""
-    bare = {"encoder": weights["encoder"]}
-    return _features(model, problem.encoder, bare, jnp.asarray(problem.ids[rows]))
-
-
-@functools.partial(jax.jit, static_argnames=("model", "encoder"))
-def _features(model: Any, encoder: Any, weights: Weights, ids: jax.Array) -> Any:
-    return prompt_dsi.in_steps(lambda x: prompt_dsi.read(model, encoder, weights, x), ids)
-
-
-def topic_keys(
-    config: PromptDSI, problem: Problem, weights: Weights, seed: int
-) -> tuple[jax.Array, jax.Array]:
-    """The mean vector of each topic of the first corpus's queries, and the queries' topics."""
-    rows = problem.asking(range(1), "train", "generated")
-    found = features(config.model, problem, weights, rows)
-    x = found.query if config.model.topic_feature == "query_layer" else found.features
-    topic = topics.spherical_topics(jax.random.key(seed), x, config.model.pool)
-    return topics.topic_embeddings(x, topic, config.model.pool), topic
-
-
-def _pool(config: PromptDSI, problem: Problem, before: Trained, seed: int) -> dict[str, Any]:
-    keys = None
-    if config.method == "topic":
-        keys, _ = topic_keys(config, problem, before.weights, seed)
+def _pool(config: PromptDSI, problem: Problem, keys: jax.Array | None, seed: int) -> dict[str, Any]:
     key = jax.random.fold_in(jax.random.key(seed), 1)
     return new_pool(key, config.model, problem.encoder, keys)
 

@@ -17,6 +17,7 @@ from experiments.prompt_dsi.evaluation import measures, rows_of_new, scores
 from experiments.prompt_dsi.presets import DATA, METHODS, preset
 from experiments.prompt_dsi.problem import load_corpus, load_problem, optimiser
 from experiments.prompt_dsi.stages import _kept
+from experiments.prompt_dsi.topics import names
 
 ONE = [
     *("--first.fit.quiet", "--first.fit.devices", "1"),
@@ -89,6 +90,13 @@ def test_replay_keeps_some_queries_of_each_earlier_document():
     document = problem.corpus.document[kept]
     assert np.bincount(document, minlength=16).tolist() == [2] * 12 + [0] * 4
     assert (problem.corpus.part[kept] == 0).all()
+
+
+def test_topics_are_named_by_their_words():
+    texts = ["the cat sat", "a cat and the dog", "the stars shine", "stars the night", "the end"]
+    found = names(texts, np.array([0, 0, 1, 1, -1]), 2)
+    assert found[0][0] == "cat" and found[1][0] == "stars"
+    assert "the" not in (found[0][0], found[1][0]) and "end" not in found[0] + found[1]
 
 
 def _record(method, **figures):
