@@ -4,7 +4,7 @@ A folder holds one folder for each model, named by a digest of its weights and s
 stand parts, each some rows of keys and vectors, named by a hash of its content. A part is whole
 or absent, so that work that was cut short goes on with the rows that no part has.
 
-Axes: n inputs, m width.
+Axes: n inputs, *m the shape of what is kept for one.
 """
 
 import hashlib
@@ -63,9 +63,9 @@ class Features:
     The end may be an error or an interruption: what was computed is kept.
     """
 
-    def __init__(self, folder: str | os.PathLike[str], model: str, width: int) -> None:
+    def __init__(self, folder: str | os.PathLike[str], model: str, shape: tuple[int, ...]) -> None:
         self._folder = Path(folder) / model[:_NAME]
-        self._width = width
+        self._shape = shape
         self._keys: list[bytes] = []
         self._vectors: list[np.ndarray] = []
         self._since = time.monotonic()
@@ -77,7 +77,7 @@ class Features:
         self.flush()
 
     def find(self, keys: Sequence[bytes]) -> tuple[np.ndarray, np.ndarray]:
-        """Which of the inputs have a vector, int [found], and these, float32 [found, m].
+        """Which of the inputs have a vector, int [found], and these, float32 [found, *m].
 
         Raises:
             DataError: a part is damaged.
@@ -86,7 +86,7 @@ class Features:
         for n, name in enumerate(keys):
             places.setdefault(name, []).append(n)
         rows: list[int] = []
-        vectors = [np.zeros((0, self._width), np.float32)]
+        vectors = [np.zeros((0, *self._shape), np.float32)]
         for path in sorted(self._folder.glob("part-*.npz")):
             stored, values = self._read(path)
             taken: list[int] = []
@@ -97,7 +97,7 @@ class Features:
             vectors.append(values[taken])
         return np.array(rows, np.int64), np.concatenate(vectors)
 
-    def add(self, keys: Iterable[bytes], vectors: Float32[np.ndarray, "n m"]) -> None:
+    def add(self, keys: Iterable[bytes], vectors: Float32[np.ndarray, "n *m"]) -> None:
         """Take in new rows; they reach the disk some thousand at a time, or every half minute."""
         self._keys += keys
         self._vectors.append(vectors)

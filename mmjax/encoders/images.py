@@ -6,7 +6,7 @@
 The folder is what the publisher offers: `config.json`, `model.safetensors` and
 `preprocessor_config.json`.
 
-Axes: n images, b images of a batch, y rows and x columns of pixels, m width.
+Axes: n images, b images of a batch, y rows and x columns of pixels, l layers, m width.
 """
 
 import os
@@ -50,6 +50,10 @@ class ImageEncoder:
             vector that the model itself defines (``own``), such as CLIP's.
         normalise: scale every vector to length one.
         devices: over which batches are split; None is all of this process.
+        layers: give the vectors of all layers by `pooling`, from the first layer's input on.
+
+    Raises:
+        ValueError: `layers` with the pooling ``own``, which is of the last layer alone.
     """
 
     model: vit.ViT | ClipVision
@@ -58,10 +62,13 @@ class ImageEncoder:
     pooling: Pooling = "cls"
     normalise: bool = True
     devices: Sequence[Any] | None = None
+    layers: bool = False
     _run: Runner = field(init=False)
 
     def __post_init__(self) -> None:
-        settings = (self.model, self.preprocess, self.pooling, self.normalise)
+        if self.layers and self.pooling == "own":
+            raise ValueError("layers: choose the pooling 'cls' or 'mean', 'own' is of the last one")
+        settings = (self.model, self.preprocess, self.pooling, self.normalise, self.layers)
         object.__setattr__(
             self, "_run", Runner(partial(_vectors, *settings), self.params, self.devices)
         )
@@ -80,12 +87,20 @@ class ImageEncoder:
         projection = getattr(self.model.config, "projection", 0)
         return projection if self.pooling == "own" and projection else self.model.config.width
 
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """Of what `encode` gives for one image: m, or l and m with `layers`."""
+        depth = self.params["encoder"].keys() if self.layers else ()
+        layers = sum(name.startswith("layer_") for name in depth) + 1
+        return (layers, self.width) if self.layers else (self.width,)
+
     @cached_property
     def digest(self) -> str:
         """Of the weights and of all else that an image's vector depends on."""
         settings = {
             "pooling": self.pooling,
             "normalise": self.normalise,
+            "layers": self.layers,
             "preprocess": asdict(self.preprocess),
         }
         return model_digest(self.model.config, settings, self.params)
@@ -111,8 +126,8 @@ class ImageEncoder:
         batch_size: int = 64,
         progress: bool = True,
         cache: str | os.PathLike[str] | None = None,
-    ) -> Float32[np.ndarray, "n m"]:
-        """A vector for each image, in their order.
+    ) -> Float32[np.ndarray, "n *l m"]:
+        """A vector for each image, in their order; with `layers` one for each layer.
 
         An image's vector does not depend on the others, but for rounding.
 
@@ -152,7 +167,7 @@ class ImageEncoder:
             self._run,
             rows,
             count=len(images),
-            width=self.width,
+            shape=self.shape,
             unit="image",
             progress=progress,
             cache=cache,
@@ -170,17 +185,19 @@ def _vectors(
     preprocess: Preprocess,
     pooling: Pooling,
     normalise: bool,
+    layers: bool,
     params: Any,
     pixels: UInt8[Array, "b y x 3"],
-) -> Float[Array, "b m"]:
+) -> Float[Array, "b *l m"]:
     encoded: Any = model.apply({"params": params}, preprocess.normalise(pixels))
+    last = jnp.stack(encoded.hidden, axis=1) if layers else encoded.last
     if pooling == "own":
         pooled = encoded.pooled if encoded.projected is None else encoded.projected
     elif pooling == "cls":
-        pooled = encoded.last[:, 0]
+        pooled = last[..., 0, :]
     else:
         front = 1 + getattr(model.config, "distilled", False)
-        pooled = encoded.last[:, front:].mean(1)
+        pooled = last[..., front:, :].astype(jnp.float32).mean(-2)
     pooled = pooled.astype(jnp.float32)
     return l2_normalise(pooled) if normalise else pooled
 
@@ -192,6 +209,7 @@ def load_image_encoder(
     normalise: bool = True,
     dtype: Any = jnp.float32,
     devices: Sequence[Any] | None = None,
+    layers: bool = False,
 ) -> ImageEncoder:
     """The encoder of a folder; needs the extra ``images``.
 
@@ -201,6 +219,7 @@ def load_image_encoder(
         normalise: scale every vector to length one.
         dtype: of the computation, such as ``jnp.bfloat16``; vectors are float32 in any case.
         devices: over which batches are split; None is all of this process.
+        layers: give the vectors of all layers, by `pooling`.
 
     Raises:
         WeightsError: the folder lacks something, or holds a model that is not built here, or
@@ -226,4 +245,4 @@ def load_image_encoder(
         pooling = "own" if isinstance(model, ClipVision) else "cls"
     if pooling == "own" and not getattr(config, "pooler", True):
         raise ValueError(f"pooling 'own': the model in {folder} has no pooler")
-    return ImageEncoder(model, params, preprocess, pooling, normalise, devices)
+    return ImageEncoder(model, params, preprocess, pooling, normalise, devices, layers)

@@ -1,6 +1,6 @@
 """Running an encoder over many inputs: rows split over devices, a bar, vectors kept on disk.
 
-Axes: n inputs, b rows of a batch, m width.
+Axes: n inputs, b rows of a batch, *m the shape of a row of results.
 """
 
 import os
@@ -26,14 +26,14 @@ class Runner:
     Every device has all parameters and computes its rows alone, so that nothing is exchanged.
 
     Args:
-        function: from parameters and arrays ``[b, ...]`` to ``[b, m]``, each row by itself.
+        function: from parameters and arrays ``[b, ...]`` to ``[b, *m]``, each row by itself.
         params: parameters.
         devices: of this process; None is all of them.
     """
 
     def __init__(
         self,
-        function: Callable[..., Float[Array, "b m"]],
+        function: Callable[..., Float[Array, "b *m"]],
         params: Any,
         devices: Sequence[Any] | None = None,
     ) -> None:
@@ -53,7 +53,7 @@ class Runner:
             else run
         )
 
-    def __call__(self, *rows: np.ndarray) -> Float[Array, "_ m"]:
+    def __call__(self, *rows: np.ndarray) -> Float[Array, "_ *m"]:
         """Start the computation of a batch; rows are added until every device has as many."""
         short = -len(rows[0]) % self.devices
         padded = [np.pad(x, [(0, short)] + [(0, 0)] * (x.ndim - 1)) for x in rows]
@@ -65,20 +65,20 @@ def encode_rows(
     batches: Callable[[np.ndarray], Batches],
     *,
     count: int,
-    width: int,
+    shape: tuple[int, ...],
     unit: str,
     progress: bool,
     cache: str | os.PathLike[str] | None = None,
     keys: Callable[[], list[bytes]] = list,
     digest: Callable[[], str] = str,
-) -> Float32[np.ndarray, "n m"]:
+) -> Float32[np.ndarray, "n *m"]:
     """A vector for each of `count` inputs, in their order.
 
     Args:
         runner: from the arrays of a batch to vectors, at least as many as the batch has inputs.
         batches: from the places of the inputs that are to be computed to batches of them.
         count: number of inputs.
-        width: width of a vector.
+        shape: of what is computed for one input.
         unit: what the bar counts.
         progress: show the bar.
         cache: folder of vectors that earlier runs have computed and later ones will want.
@@ -88,7 +88,7 @@ def encode_rows(
     Raises:
         DataError: a file of the cache is damaged.
     """
-    out = np.zeros((count, width), np.float32)
+    out = np.zeros((count, *shape), np.float32)
 
     def compute(todo: np.ndarray, done: Callable[[np.ndarray], None]) -> None:
         pending: list[tuple[np.ndarray, Array]] = []
@@ -111,7 +111,7 @@ def encode_rows(
         compute(np.arange(count), lambda places: None)
         return out
     names = keys()
-    with Features(cache, digest(), width) as store:
+    with Features(cache, digest(), shape) as store:
         found, vectors = store.find(names)
         out[found] = vectors
         known = np.zeros(count, bool)

@@ -7,7 +7,7 @@ The folder is what the publisher offers: `config.json`, `model.safetensors`, `to
 `vocab.txt`), and what sentence-transformers adds to tell pooling and length. The tower of texts of
 CLIP and the encoder of T5 are read the same way.
 
-Axes: n texts, b texts of a batch, s positions, m width.
+Axes: n texts, b texts of a batch, s positions, l layers, m width.
 """
 
 import os
@@ -65,6 +65,10 @@ class TextEncoder:
             vector that the model itself defines (``own``), such as CLIP's.
         normalise: scale every vector to length one.
         devices: over which batches are split; None is all of this process.
+        layers: give the vectors of all layers by `pooling`, from the first layer's input on.
+
+    Raises:
+        ValueError: `layers` with the pooling ``own``, which is of the last layer alone.
     """
 
     model: bert.Bert | ClipText | t5.T5Encoder
@@ -74,10 +78,13 @@ class TextEncoder:
     pooling: Pooling = "mean"
     normalise: bool = True
     devices: Sequence[Any] | None = None
+    layers: bool = False
     _run: Runner = field(init=False)
 
     def __post_init__(self) -> None:
-        vectors = partial(_vectors, self.model, self.pooling, self.normalise)
+        if self.layers and self.pooling == "own":
+            raise ValueError("layers: choose the pooling 'cls' or 'mean', 'own' is of the last one")
+        vectors = partial(_vectors, self.model, self.pooling, self.normalise, self.layers)
         object.__setattr__(self, "_run", Runner(vectors, self.params, self.devices))
         object.__setattr__(self, "params", self._run.params)
 
@@ -93,12 +100,20 @@ class TextEncoder:
         projection = getattr(self.model.config, "projection", 0)
         return projection if self.pooling == "own" and projection else self.model.config.width
 
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """Of what `encode` gives for one text: m, or l and m with `layers`."""
+        depth = self.params["encoder"].keys() if self.layers else ()
+        layers = sum(name.startswith("layer_") for name in depth) + 1
+        return (layers, self.width) if self.layers else (self.width,)
+
     @cached_property
     def digest(self) -> str:
         """Of the weights and of all else that a text's vector depends on."""
         settings = {
             "pooling": self.pooling,
             "normalise": self.normalise,
+            "layers": self.layers,
             "max_length": self.max_length,
             "tokenizer": self.tokenizer.to_str(),
         }
@@ -124,8 +139,8 @@ class TextEncoder:
         batch_size: int = 64,
         progress: bool = True,
         cache: str | os.PathLike[str] | None = None,
-    ) -> Float32[np.ndarray, "n m"]:
-        """A vector for each text, in their order.
+    ) -> Float32[np.ndarray, "n *l m"]:
+        """A vector for each text, in their order; with `layers` one for each layer.
 
         A text's vector does not depend on the others, but for rounding.
 
@@ -156,7 +171,7 @@ class TextEncoder:
             self._run,
             rows,
             count=len(texts),
-            width=self.width,
+            shape=self.shape,
             unit="text",
             progress=progress,
             cache=cache,
@@ -175,17 +190,22 @@ def _vectors(
     model: bert.Bert | ClipText | t5.T5Encoder,
     pooling: Pooling,
     normalise: bool,
+    layers: bool,
     params: Any,
     ids: Int[Array, "b s"],
     mask: Bool[Array, "b s"],
-) -> Float[Array, "b m"]:
+) -> Float[Array, "b *l m"]:
     encoded: Any = model.apply({"params": params}, ids, mask)
-    last = encoded.last.astype(jnp.float32)
+    if layers:
+        last = jnp.stack(encoded.hidden, axis=1).astype(jnp.float32)
+        mask = jnp.broadcast_to(mask[:, None], last.shape[:3])
+    else:
+        last = encoded.last.astype(jnp.float32)
     if pooling == "own":
         projected = getattr(encoded, "projected", None)
         pooled = (encoded.pooled if projected is None else projected).astype(jnp.float32)
     else:
-        pooled = last[:, 0] if pooling == "cls" else masked_mean(last, mask)
+        pooled = last[..., 0, :] if pooling == "cls" else masked_mean(last, mask)
     return l2_normalise(pooled) if normalise else pooled
 
 
@@ -219,6 +239,7 @@ def load_text_encoder(
     normalise: bool | None = None,
     dtype: Any = jnp.float32,
     devices: Sequence[Any] | None = None,
+    layers: bool = False,
 ) -> TextEncoder:
     """The encoder of a folder; needs the extra ``text``.
 
@@ -230,6 +251,7 @@ def load_text_encoder(
         normalise: None takes the folder's word, yes where it says nothing.
         dtype: of the computation, such as ``jnp.bfloat16``; vectors are float32 in any case.
         devices: over which batches are split; None is all of this process.
+        layers: give the vectors of all layers, by `pooling`.
 
     Raises:
         WeightsError: the folder lacks something, or holds a model that is not built here.
@@ -267,4 +289,5 @@ def load_text_encoder(
         said.pooling,
         said.normalise if normalise is None else normalise,
         devices,
+        layers,
     )

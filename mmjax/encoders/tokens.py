@@ -66,12 +66,15 @@ def read_tokenizer(folder: Path, max_length: int) -> Any:
     elif words.exists():
         options = folder / "tokenizer_config.json"
         said = read_json(options, dict) if options.exists() else {}
-        found = tokenizers.BertWordPieceTokenizer(
-            str(words),
-            lowercase=said.get("do_lower_case", True),
-            strip_accents=said.get("strip_accents"),
-            handle_chinese_chars=said.get("tokenize_chinese_chars", True),
-        )
+        try:
+            found = tokenizers.BertWordPieceTokenizer(
+                str(words),
+                lowercase=said.get("do_lower_case", True),
+                strip_accents=said.get("strip_accents"),
+                handle_chinese_chars=said.get("tokenize_chinese_chars", True),
+            )
+        except TypeError as error:  # a special token of BERT is not among the words
+            raise WeightsError(f"{words} is not of BERT ({error}): copy {whole.name}") from None
     else:
         raise WeightsError(f"{folder} has neither {whole.name} nor {words.name}; copy one into it")
     found.enable_truncation(max_length)

@@ -119,6 +119,20 @@ def test_an_interrupted_extraction_goes_on(counted, tmp_path):
     assert_allclose(got, encoder.encode(TEXTS, progress=False), atol=1e-5)
 
 
+def test_the_vectors_of_all_layers(clip, tmp_path):
+    with pytest.raises(ValueError, match="choose the pooling 'cls' or 'mean'"):
+        replace(clip, layers=True)
+    encoder = replace(clip, layers=True, pooling="mean", normalise=False)
+    ids = jnp.array(clip.tokenize(["a red dress"]))
+    hidden = jax.jit(clip.model.apply)({"params": clip.params}, ids).hidden
+    for _ in range(2):  # computed, then read
+        got = encoder.encode(["a", "a red dress"], progress=False, cache=tmp_path)
+        assert got.shape == (2, 3, 8)
+        assert_allclose(got[1], [x[0].mean(0) for x in hidden], atol=1e-5)
+    first = replace(encoder, pooling="cls").encode(["a red dress"], progress=False)[0]
+    assert_allclose(first, [x[0, 0] for x in hidden], atol=1e-5)
+
+
 def test_a_bar_starts_at_what_is_known(clip, tmp_path, capsys):
     clip.encode(TEXTS[:4], progress=False, cache=tmp_path)
     clip.encode(TEXTS[:5], cache=tmp_path)
@@ -128,17 +142,17 @@ def test_a_bar_starts_at_what_is_known(clip, tmp_path, capsys):
 def test_parts_are_small_whole_and_checked(tmp_path, monkeypatch):
     monkeypatch.setattr(features, "_ROWS", 3)
     keys, vectors = [key(bytes([n])) for n in range(7)], np.eye(7, dtype=np.float32)
-    with pytest.raises(KeyError), Features(tmp_path, "m" * 64, 7) as store:
+    with pytest.raises(KeyError), Features(tmp_path, "m" * 64, (7,)) as store:
         for n in range(0, 7, 2):
             store.add(keys[n : n + 2], vectors[n : n + 2])
         raise KeyError
     parts = sorted(tmp_path.glob("*/part-*.npz"))
     assert len(parts) == 2
-    store = Features(tmp_path, "m" * 64, 7)
+    store = Features(tmp_path, "m" * 64, (7,))
     places, found = store.find([keys[6], key(b"new"), keys[0], keys[6]])
     assert sorted(places.tolist()) == [0, 2, 3]
     assert_array_equal(found, vectors[[{0: 6, 2: 0, 3: 6}[n] for n in places.tolist()]])
-    assert Features(tmp_path, "other", 7).find(keys)[1].shape == (0, 7)
+    assert Features(tmp_path, "other", (7,)).find(keys)[1].shape == (0, 7)
     whole = parts[0].read_bytes()
     for damaged in (whole[:-9], whole[:-30] + b"x" + whole[-29:]):
         parts[0].write_bytes(damaged)

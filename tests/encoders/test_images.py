@@ -1,6 +1,7 @@
 """Images to vectors: what comes in, the folder's word, damaged files, the cache."""
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import jax
@@ -65,6 +66,10 @@ def test_vectors_follow_their_definition(encoder, files):
     first = np.asarray(jax.jit(encoder.model.apply)({"params": encoder.params}, pixels).last)[:, 0]
     assert_allclose(got, first / np.linalg.norm(first, axis=1, keepdims=True), atol=1e-5)
     assert got.dtype == np.float32
+    layers = replace(encoder, layers=True, pooling="mean", normalise=False)
+    states = jax.jit(encoder.model.apply)({"params": encoder.params}, pixels).hidden
+    means = np.stack([x[:, 1:].mean(1) for x in states], 1)  # of patches
+    assert_allclose(layers.encode(files, progress=False), means, atol=1e-5)
 
 
 def test_paths_images_and_arrays_are_one(encoder, files):

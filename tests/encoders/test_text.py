@@ -182,6 +182,9 @@ def test_what_does_not_fit_is_refused(told, encoder):
     (path / "vocab.txt").write_text("\n".join([*WORDS, "more"]))
     with pytest.raises(WeightsError, match="knows 12 tokens, the model 11"):
         load_text_encoder(path)
+    (path / "vocab.txt").write_text("a\nred")
+    with pytest.raises(WeightsError, match=r"vocab\.txt is not of BERT .*: copy tokenizer\.json"):
+        load_text_encoder(path)
     (path / "vocab.txt").unlink()
     with pytest.raises(WeightsError, match=r"neither tokenizer\.json nor vocab\.txt"):
         load_text_encoder(path)
