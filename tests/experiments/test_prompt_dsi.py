@@ -120,24 +120,21 @@ def test_tables_and_claims():
 
 
 @pytest.mark.slow
-def test_every_method_from_one_first_stage(tmp_path):
+def test_methods_from_one_first_stage(tmp_path):
     base = ["--smoke", "--base", str(tmp_path / "base"), *ONE]
-    for method in METHODS:
-        folder = tmp_path / method
-        command = [*base, "--method", method, "--workdir", str(folder)]
+    for method in ("topic", "incdsi", "ewc", "replay"):
+        command = [*base, "--method", method, "--workdir", str(tmp_path / method)]
         assert main(command) == 0
-        record = load_record(folder / "record.json")
+        record = load_record(tmp_path / method / "record.json")
         assert (record.method, record.data) == (method, "topic_documents")
         assert 0 <= record.mean("hits@10/A") <= 100
-        if method in ("topic", "classifier"):
-            # The encoder stays, so old queries lose to new rows alone.
-            before = record.test
-            assert main(command) == 0
-            after = load_record(folder / "record.json").test
-            same = [n for n in before if not n.startswith("seconds")]
-            assert {n: before[n] for n in same} == {n: after[n] for n in same}
-    again = [*base, "--workdir", str(tmp_path / "topic"), "--later.learning-rate", "0.5"]
-    assert main(again) == 2
+    command = [*base, "--workdir", str(tmp_path / "topic")]
+    before = load_record(tmp_path / "topic" / "record.json").test
+    assert main(command) == 0
+    after = load_record(tmp_path / "topic" / "record.json").test
+    same = [n for n in before if not n.startswith("seconds")]
+    assert {n: before[n] for n in same} == {n: after[n] for n in same}
+    assert main([*command, "--later.learning-rate", "0.5"]) == 2
 
 
 def test_the_smoke_form_is_small():
