@@ -13,8 +13,14 @@ DATA = (
     "amazon_toys",
 )
 METHODS: tuple[Method, ...] = (
-    *PROMPTED, "classifier", "incdsi", "finetune", "ewc", "replay", "joint",
-)  # fmt: skip
+    *PROMPTED,
+    "classifier",
+    "incdsi",
+    "finetune",
+    "ewc",
+    "replay",
+    "joint",
+)
 _POOL = {"topic_documents": 30, "xquad": 30, "nq_qed": 40}
 _METRIC = "f_beta"
 

@@ -68,9 +68,10 @@ def run(config: PromptDSI, *, corpus: ContinualCorpus | None = None) -> Outcome:
         }
     )
     return Outcome(
-        Record(**whole), [m for o in outcomes for m in o.matrices],
+        Record(**whole),
+        [m for o in outcomes for m in o.matrices],
         [t for o in outcomes for t in o.trained],
-    )  # fmt: skip
+    )
 
 
 def _one(

@@ -22,9 +22,20 @@ def train(config: PromptDSI) -> int:
     print("\nHits@10 on the test queries of each corpus, a line a stage")
     for row in outcome.matrices[0]:
         print("  " + "  ".join(f"{s['hits@10']:5.1f}" for s in row))
-    shown = ("hits@10/A", "hits@10/F", "hits@10/LA", "hits@10/D0_lost", "hits@10/new",
-             "mrr@10/A", "mrr@10/F", "intrusion", "norm_ratio", "pool/share", "pool/effective",
-             "seconds/stage")  # fmt: skip
+    shown = (
+        "hits@10/A",
+        "hits@10/F",
+        "hits@10/LA",
+        "hits@10/D0_lost",
+        "hits@10/new",
+        "mrr@10/A",
+        "mrr@10/F",
+        "intrusion",
+        "norm_ratio",
+        "pool/share",
+        "pool/effective",
+        "seconds/stage",
+    )
     for name in shown:
         if name in record.test:
             print(f"{name:16s} {record.mean(name):8.2f}")
