@@ -1,6 +1,7 @@
 """The tables of README.md, from the records in results/ and the published figures."""
 
 import dataclasses
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from experiments.common import readme
@@ -25,6 +26,9 @@ PUBLISHED = {
     },
 }
 
+_NEW = "-new"
+"""What the name of a table ends with whose rows leave out what a user has met."""
+
 
 def records(folder: Path = FOLDER / "results") -> dict[str, dict[str, Record]]:
     """Records by data set (a folder of `results`) and by row (its file name)."""
@@ -35,25 +39,36 @@ def records(folder: Path = FOLDER / "results") -> dict[str, dict[str, Record]]:
     }
 
 
-def table(name: str, rows: dict[str, Record]) -> tables.Table:
-    """What is published of a data set, and what was measured here, best last."""
+def table(
+    published: Mapping[str, Sequence[float]], rows: Mapping[str, Record], *, mask: str
+) -> tables.Table:
+    """What is published of a data set, and what was measured here with `mask`, best last."""
     paper = {
         method: tables.Row(title(method), paper=dict(zip(METRICS, figures, strict=True)))
-        for method, figures in PUBLISHED[name].items()
+        for method, figures in published.items()
     }
     shown = []
     for stem, record in sorted(rows.items(), key=lambda item: -item[1].mean("recall@10")):
-        published = paper.pop(record.method).paper if record.method in paper else {}
-        row = record_row(record, {k: float(v) for k, v in published.items()}, METRICS)
-        variant = stem.removeprefix(record.method).strip("-").replace("_", " ")
-        name = f"{row.name} ({variant})" if variant else row.name
+        if record.mask != mask:
+            continue
+        beside = paper.pop(record.method).paper if record.method in paper else {}
+        row = record_row(record, {k: float(v) for k, v in beside.items()}, METRICS)
+        variant = stem.partition("-")[2].replace("_", " ")
+        name = f"{row.name}, {variant}" if variant else row.name
         shown.append(dataclasses.replace(row, name=name))
     return tables.leaderboard([*shown, *paper.values()], METRICS)
 
 
 def bodies() -> dict[str, str]:
     """Every table by its name in README.md."""
-    return {name: tables.to_markdown(table(name, rows)) for name, rows in records().items()}
+    found = {}
+    for name, rows in records().items():
+        found[name] = tables.to_markdown(table(PUBLISHED[name], rows, mask="none"))
+        if any(record.mask == "seen" for record in rows.values()):
+            # S3-Rec's code, from which TIGER has this figure, leaves out what a user has met.
+            beside = {"sasrec": PUBLISHED[name]["sasrec"]}
+            found[name + _NEW] = tables.to_markdown(table(beside, rows, mask="seen"))
+    return found
 
 
 def write_readme() -> Path:
