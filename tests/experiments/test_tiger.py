@@ -216,4 +216,14 @@ def test_readme_tables_are_those_of_the_records():
     bodies = tables.bodies()
     assert readme.filled(text, bodies) == text
     assert all(f"table:{name} -->" in text for name in bodies)
-    assert "TIGER | .0454 | .0321 | .0648 | .0384" in bodies["amazon_beauty"]
+    assert "TIGER | .0521 | .0371 | .0712 | .0432" in bodies["amazon_toys"]
+
+
+def test_rows_stand_beside_the_published_ones_of_their_protocol():
+    rows = tables.records()["amazon_beauty"]
+    published = tables.PUBLISHED["amazon_beauty"]
+    every = tables.table(published, rows, mask="none").lines
+    assert [line.paper["recall@10"] for line in every if line.name == "TIGER"] == [0.0648]
+    new = tables.table({"sasrec": published["sasrec"]}, rows, mask="seen").lines
+    assert [line.paper["recall@10"] for line in new] == [0.0605]
+    assert {line.name for line in new}.isdisjoint(line.name for line in every)
