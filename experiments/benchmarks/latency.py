@@ -133,7 +133,8 @@ def check_same(cached: tiger.Found, again: tiger.Found) -> None:
     items = np.mean(np.asarray(cached.items) == np.asarray(again.items))
     if min(scores, items) < 0.99:
         raise ValueError(
-            f"without a cache {1 - items:.1%} of the items and {1 - scores:.1%} of the scores differ"
+            f"without a cache {1 - items:.1%} of the items and {1 - scores:.1%} of the scores "
+            "differ"
         )
 
 
