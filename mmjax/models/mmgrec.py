@@ -151,7 +151,7 @@ class Generator(nn.Module):
         where = where | first
         x = drop(self, x, self.config.dropout, train)
         for n, block in enumerate(self.encoder):
-            extra = {}
+            extra: dict[str, Any] = {}
             if self.config.relation:
                 terms = self.relation[n](x, user)
                 extra = {"bias": terms.bias, "added_values": terms.values}
