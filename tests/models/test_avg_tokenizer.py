@@ -194,6 +194,7 @@ def test_without_a_bottleneck_the_optimum_lies_between_image_and_caption():
     assert_allclose(x @ w, (x + y) / 2, atol=2e-3)
 
 
+@pytest.mark.slow
 def test_trained_codes_are_those_of_the_image_alone(world):
     objective = avg_tokenizer.build(CONFIG, *world)
     source, optimiser = rows_source(60, 30), optax.adam(3e-3)
