@@ -1,0 +1,1 @@
+"""Pictures of emoji with names and tags; shipped."""
