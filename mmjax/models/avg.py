@@ -88,6 +88,11 @@ def search(model: AVG, params: Params, trie: Trie, captions: Int[Array, "b s"]) 
     return Found(*beam_items(beams, trie, k=c.found), beams)
 
 
+def search_all(model: AVG, params: Params, trie: Trie, asked: Int[Array, "a s"]) -> Found:
+    """`search` for many captions, some at a time."""
+    return in_steps(functools.partial(search, model, params, trie), asked, size=_CAPTIONS)
+
+
 def score_images(
     model: AVG, params: Params, captions: Int[Array, "b s"], codes: Integer[Array, "b c l"]
 ) -> Float[Array, "b c"]:
@@ -150,7 +155,7 @@ def _loss(
 def _predict(
     model: AVG, trie: Trie, asked: Array, params: Params, state: Any, key: Key[Array, ""]
 ) -> Found:
-    return in_steps(lambda rows: search(model, params, trie, rows), asked, size=_CAPTIONS)
+    return search_all(model, params, trie, asked)
 
 
 def build(

@@ -1,0 +1,1 @@
+"""AVG: pictures found by writing their discrete tokens; two towers beside it."""

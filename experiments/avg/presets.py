@@ -1,0 +1,36 @@
+"""Settings by data set.  Imports no JAX."""
+
+from experiments.avg.config import AVGRun, Stage, Towers
+from mmjax.models.configs.avg import AVGConfig, AVGTokenizerConfig
+
+DATA = ("noto_emoji", "flickr8k", "flickr30k", "coco")
+
+
+def preset(data: str) -> AVGRun:
+    """The settings for `data`, sized for one small GPU or a patient CPU.
+
+    The published sizes (T5-base, 768 wide, 4 x 1024 codes of CLIP ViT-L/14 features) are the
+    defaults of `mmjax.models.configs.avg`.
+
+    Raises:
+        ValueError: no such data set.
+    """
+    if data not in DATA:
+        raise ValueError(f"--data {data}: choose one of {', '.join(DATA)}")
+    model = AVGConfig(width=128, layers=3, heads=4, head_width=32, hidden=512, dropout=0.1)
+    if data == "noto_emoji":
+        tokenizer = AVGTokenizerConfig(widths=(128,), latent=128, sizes=(128,) * 4)
+        return AVGRun(data, length=16, tokenizer=tokenizer, model=model)
+    tokenizer = AVGTokenizerConfig(widths=(256, 128), latent=128, sizes=(512,) * 4)
+    towers = Towers(size=96, patch=12, width=192, layers=6, heads=6, projection=192)
+    short = Stage(30, 5e-4, 256, weight_decay=0.1)
+    model_fit = Stage(40, batch_size=256, eval_every=4)
+    return AVGRun(
+        data,
+        least=3,
+        towers=towers,
+        tokenizer=tokenizer,
+        model=model,
+        fit_towers=short,
+        fit_model=model_fit,
+    )

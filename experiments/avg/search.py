@@ -1,0 +1,81 @@
+"""Pictures for words: by AVG and by the two towers, side by side on a page."""
+
+import dataclasses
+from pathlib import Path
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from experiments.avg.config import AVGRun
+from experiments.avg.problem import Problem, load_problem
+from experiments.avg.run import train_seed
+from experiments.avg.stages import model_config
+from mmjax.data.captioned import CAPTION
+from mmjax.data.files import atomic_write_text
+from mmjax.models import avg, two_tower
+from mmjax.models.avg_network import AVG
+from mmjax.viz.gallery import Picture, gallery
+
+
+def search(
+    config: AVGRun, workdir: Path, query: str, k: int, page: Path
+) -> list[tuple[str, list[str]]]:
+    """Search all images of a finished run's data, write the page, give the titles by method.
+
+    Raises:
+        ValueError: the query has no word that the run knows, k is below 1, or the run is not
+            finished.
+    """
+    if k < 1:
+        raise ValueError(f"--k {k}: give 1 or more")
+    # The run may have been moved since.
+    problem = load_problem(dataclasses.replace(config, workdir=workdir))
+    ids = problem.words.encode([query], problem.run.length)
+    if (ids < 3).all():
+        raise ValueError(f"{query!r} has no word that occurs in the texts of {problem.data.name}")
+    seed = config.seed_list()[0]
+    last = "ranking" if problem.run.fit_rank.epochs else "generative"
+    if not (workdir / f"seed_{seed}" / last).is_dir():
+        raise ValueError(f"{workdir} holds no finished run: give its training command again")
+    trained = train_seed(problem, seed, workdir)
+    asked = jnp.asarray(ids)
+    k = min(k, len(problem.data.image_ids))
+    text = two_tower.embed_texts(problem.clip, trained.towers["params"], asked)
+    scale = problem.run.towers.projection**0.5
+    cosines = trained.features.images @ np.asarray(text)[0] / scale
+    by_vector = np.argsort(-cosines, kind="stable")[:k]
+    params = list(trained.params.values())[-1]
+    by_code, scores = _by_code(problem, trained.codes.codes, params, asked, k)
+    rows = []
+    for method, remark, images, notes in (
+        ("AVG", "log-probability of the codes", by_code, scores),
+        ("Two towers", "cosine", by_vector, cosines[by_vector]),
+    ):
+        pictures = [
+            Picture(problem.data.encoded(int(n)), _title(problem, int(n)), f"{note:.2f}")
+            for n, note in zip(images, notes, strict=True)
+        ]
+        rows.append((method, remark, pictures))
+    atomic_write_text(page, gallery(query, rows))
+    return [(method, [p.title for p in pictures]) for method, _, pictures in rows]
+
+
+def _by_code(
+    problem: Problem, codes: np.ndarray, params: dict, asked: jax.Array, k: int
+) -> tuple[np.ndarray, np.ndarray]:
+    sizes = problem.run.tokenizer.sizes
+    wide = dataclasses.replace(
+        model_config(problem), beams=max(k, problem.run.model.beams), found=k
+    )
+    trie = avg.pool_trie(codes, sizes, np.arange(len(codes)))
+    model = AVG(wide, problem.words.size, sizes)
+    found = jax.jit(avg.search, static_argnums=0)(model, params, trie, asked)
+    there = np.asarray(found.images[0]) >= 0
+    return np.asarray(found.images[0])[there], np.asarray(found.scores[0])[there]
+
+
+def _title(problem: Problem, image: int) -> str:
+    data = problem.data
+    rows = np.flatnonzero((data.image == image) & (data.kind == CAPTION))
+    return data.text[rows[0]]

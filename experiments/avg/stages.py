@@ -1,0 +1,188 @@
+"""The stages, each trained in a folder of its own: towers, tokenizer, generation, ranking."""
+
+import dataclasses
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+
+from experiments.avg.config import Stage
+from experiments.avg.evaluation import code_recall, vector_recall
+from experiments.avg.problem import Problem
+from experiments.common.seeds import Interrupted
+from mmjax.blocks.kmeans import residual_kmeans
+from mmjax.data.captioned import Split
+from mmjax.models import avg, avg_tokenizer, two_tower
+from mmjax.models.avg_network import AVG
+from mmjax.objective import Objective, Variables
+from mmjax.training.fit import FitResult, fit
+from mmjax.training.loop import Evaluate
+from mmjax.training.source import rows_source
+
+# One program for all stages that search or embed as much.
+_images = jax.jit(two_tower.embed_images, static_argnums=0)
+_texts = jax.jit(two_tower.embed_texts, static_argnums=0)
+_search = jax.jit(avg.search_all, static_argnums=0)
+
+
+class Features(NamedTuple):
+    """What the towers say, scaled so that a feature's mean square is one."""
+
+    images: np.ndarray
+    """Of all images ``[n p]``."""
+    texts: np.ndarray
+    """Of all texts ``[t p]``."""
+
+
+class Codes(NamedTuple):
+    """Vokens of all images."""
+
+    codes: np.ndarray
+    codebooks: list[np.ndarray]
+    decoded: np.ndarray | None
+    """The features that the codes stand for, where the tokenizer made them."""
+
+
+def _train(
+    problem: Problem,
+    name: str,
+    objective: Objective,
+    stage: Stage,
+    rows: int,
+    evaluate: Evaluate | None,
+    seed: int,
+    folder: Path | None,
+) -> FitResult:
+    source = rows_source(rows, stage.batch_size)
+    steps = stage.epochs * source.steps_per_epoch
+    rate: Any = stage.learning_rate
+    if stage.warmup >= 0:
+        rising = int(stage.warmup * steps)
+        up = optax.linear_schedule(0.0, rate, max(rising, 1))
+        down = optax.linear_schedule(rate, 0.0, max(steps - rising, 1))
+        rate = optax.join_schedules([up, down], [rising])
+    length = dataclasses.replace(
+        problem.run.fit,
+        epochs=stage.epochs,
+        eval_every=min(stage.eval_every, stage.epochs),
+        metric="recall@10",
+    )
+    result = fit(
+        objective,
+        source,
+        optax.adamw(rate, weight_decay=stage.weight_decay),
+        evaluate,
+        length,
+        seeds=(seed,),
+        workdir=folder and folder / name,
+        run_config={"stage": name, "run": problem.run.identity()},
+    )
+    if result.stopped_because == "signal":
+        raise Interrupted("stopped by a signal; the same command resumes")
+    return result
+
+
+def train_towers(problem: Problem, seed: int, folder: Path | None) -> Variables:
+    """The two towers, of the epoch whose recall@10 on validation captions is best."""
+    asked, gold, pool = problem.asked("valid")
+    pairs = two_tower.Pairs(
+        problem.pixels, problem.ids[problem.trained], problem.trained_image, asked
+    )
+    objective = two_tower.build(problem.clip, pairs)
+
+    pixels, ids = jnp.asarray(problem.pixels), jnp.asarray(asked)
+
+    def evaluate(params: Any, state: Any, key: Any) -> dict[str, float]:
+        images = _images(problem.clip, params, pixels)
+        texts = _texts(problem.clip, params, ids)
+        return vector_recall(texts, images, gold, pool, (1, 5, 10))
+
+    rows = len(problem.trained)
+    stage = problem.run.fit_towers
+    return _train(problem, "towers", objective, stage, rows, evaluate, seed, folder).variables[0]
+
+
+def features(problem: Problem, towers: Variables) -> Features:
+    """Of all images and all texts."""
+    scale = problem.run.towers.projection**0.5
+    images = _images(problem.clip, towers["params"], jnp.asarray(problem.pixels))
+    texts = _texts(problem.clip, towers["params"], jnp.asarray(problem.ids))
+    return Features(scale * np.asarray(images), scale * np.asarray(texts))
+
+
+def make_codes(problem: Problem, found: Features, seed: int, folder: Path | None) -> Codes:
+    """Vokens of all images; captions of validation and test images play no part."""
+    run, x = problem.run, found.images
+    c = run.tokenizer
+    if run.codes == "tokenizer":
+        pairs = avg_tokenizer.Captions(problem.trained_image, found.texts[problem.trained])
+        objective = avg_tokenizer.build(c, x, pairs)
+        rows = len(problem.trained)
+        stage = run.fit_tokenizer
+        result = _train(problem, "tokenizer", objective, stage, rows, None, seed, folder)
+        variables = result.variables[0]
+        codes = avg_tokenizer.encode(c, variables, x)
+        books = avg_tokenizer.codebooks(c, variables)
+        decoded = avg_tokenizer.decode(c, variables, codes)
+        return Codes(np.asarray(codes), [np.asarray(b) for b in books], np.asarray(decoded))
+    key, width = jax.random.key(seed), run.model.width
+    if run.codes == "residual_kmeans":
+        books, codes = residual_kmeans(key, jnp.asarray(x), c.sizes)
+        if x.shape[1] == width:
+            return Codes(np.asarray(codes), [np.asarray(b) for b in books], None)
+    else:
+        draw = np.random.default_rng(seed)
+        codes = np.stack([draw.integers(0, k, len(x)) for k in c.sizes], 1).astype(np.int32)
+    # No vectors of the model's width stand behind these codes: its embeddings start as noise.
+    drawn = np.random.default_rng(seed + 1)
+    noise = [drawn.normal(size=(k, width)).astype(np.float32) for k in c.sizes]
+    return Codes(np.asarray(codes), noise, None)
+
+
+def model_config(problem: Problem) -> Any:
+    """The model's settings; codes of the ablations are of their level alone."""
+    run = problem.run
+    shared = run.model.shared and run.codes == "tokenizer" and run.tokenizer.shared
+    return dataclasses.replace(run.model, shared=shared)
+
+
+def build_model(problem: Problem, codes: Codes) -> AVG:
+    """The language model's network."""
+    sizes = tuple(len(book) for book in codes.codebooks)
+    return AVG(model_config(problem), problem.words.size, sizes)
+
+
+def train_model(problem: Problem, codes: Codes, seed: int, folder: Path | None) -> dict[str, Any]:
+    """Parameters after the generative stage, and after the discriminative one if there is one."""
+    asked, _, pool = problem.asked("valid")
+    rows = problem.ids[problem.trained], problem.trained_image
+    task = avg.Task(problem.words.size, *rows, asked, pool)
+    run, start = problem.run, None
+    found: dict[str, Any] = {}
+
+    def evaluate(params: Any, state: Any, key: Any) -> dict[str, float]:
+        return search_split(problem, codes, params, "valid", (1, 5, 10))
+
+    for name, stage in (("generative", run.fit_model), ("ranking", run.fit_rank)):
+        if not stage.epochs:
+            continue
+        config = model_config(problem)
+        objective = avg.build(config, task, codes.codes, codes.codebooks, start=start)
+        count = len(task.captions)
+        result = _train(problem, name, objective, stage, count, evaluate, seed, folder)
+        start = found[name] = result.variables[0]["params"]
+    return found
+
+
+def search_split(
+    problem: Problem, codes: Codes, params: Any, split: Split, ks: Sequence[int]
+) -> dict[str, float]:
+    """Recall of the language model on a split."""
+    asked, gold, pool = problem.asked(split)
+    model = build_model(problem, codes)
+    trie = avg.pool_trie(codes.codes, model.sizes, pool)
+    return code_recall(_search(model, params, trie, jnp.asarray(asked)), trie, gold, ks)
