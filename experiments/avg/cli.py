@@ -2,12 +2,10 @@
 
 import json
 from collections.abc import Sequence
-from dataclasses import dataclass
-from pathlib import Path
 
 import tyro
 
-from experiments.avg.config import AVGRun
+from experiments.avg.config import AVGRun, Cost, Search
 from experiments.avg.presets import DATA, preset
 from experiments.common.commands import dispatch
 from experiments.common.flags import peek
@@ -23,40 +21,6 @@ commands (each has its own --help):
 """
 ARGUMENTS = "arguments.json"
 """In a run's folder: the flags that made it."""
-
-
-@dataclass(frozen=True)
-class Search:
-    """What to search, and where the page goes."""
-
-    query: tyro.conf.Positional[str]
-    """Words."""
-    workdir: Path
-    """Folder of a finished run."""
-    k: int = 10
-    """Pictures to show."""
-    out: Path | None = None
-    """The page to write; default search.html in the run's folder."""
-
-
-@dataclass(frozen=True)
-class Cost:
-    """How long a search takes in galleries of random codes and vectors."""
-
-    sizes: tuple[int, ...] = (1_000, 10_000, 100_000, 1_000_000)
-    """Images of the galleries."""
-    width: int = 768
-    """Width of the two towers' vectors."""
-    model_width: int = 128
-    """Width of the language model, of three layers."""
-    codes: int = 1024
-    """Codes of each of four levels."""
-    beams: int = 10
-    """Beams of the search."""
-    repeats: int = 20
-    """Searches of which the median is taken."""
-    out: Path | None = None
-    """File for the figures, as JSON."""
 
 
 def main(arguments: Sequence[str]) -> int:

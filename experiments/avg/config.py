@@ -5,6 +5,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
 
+import tyro
+
 from experiments.common.config import Identified
 from mmjax.models.configs.avg import AVGConfig, AVGTokenizerConfig
 from mmjax.training.config import EXECUTION, FitConfig
@@ -89,6 +91,40 @@ class AVGRun(Identified):
     """Folder of the run: a folder a stage, and record.json. The same command resumes."""
     manual_dir: Path | None = field(default=None, metadata=_HOW)
     """Where data sets that cannot be shipped were put by hand."""
+
+
+@dataclass(frozen=True)
+class Search:
+    """What to search, and where the page goes."""
+
+    query: tyro.conf.Positional[str]
+    """Words."""
+    workdir: Path
+    """Folder of a finished run."""
+    k: int = 10
+    """Pictures to show."""
+    out: Path | None = None
+    """The page to write; default search.html in the run's folder."""
+
+
+@dataclass(frozen=True)
+class Cost:
+    """How long a search takes in galleries of random codes and vectors."""
+
+    sizes: tuple[int, ...] = (1_000, 10_000, 100_000, 1_000_000)
+    """Images of the galleries."""
+    width: int = 768
+    """Width of the two towers' vectors."""
+    model_width: int = 128
+    """Width of the language model, of three layers."""
+    codes: int = 1024
+    """Codes of each of four levels."""
+    beams: int = 10
+    """Beams of the search."""
+    repeats: int = 20
+    """Searches of which the median is taken."""
+    out: Path | None = None
+    """File for the figures, as JSON."""
 
 
 def shrink(run: AVGRun) -> AVGRun:

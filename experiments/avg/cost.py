@@ -14,7 +14,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from experiments.avg.cli import Cost
+from experiments.avg.config import Cost
 from mmjax.blocks.topk import top_k
 from mmjax.models import avg
 from mmjax.models.avg_network import AVG
