@@ -43,6 +43,7 @@ __all__ = [
 ]
 
 _LEAST_USE = 0.5
+_BALANCED = jax.jit(balanced)
 
 
 class SidCollapse(RuntimeError):
@@ -163,9 +164,14 @@ def _moved(codes: np.ndarray, policy: str, residual: np.ndarray, book: np.ndarra
     rows, centres = jnp.asarray(residual), jnp.asarray(book)
     if policy == "next_nearest":
         return sid_policies.next_nearest(codes, np.asarray(squared_distances(rows, centres)))
-    return sid_policies.sinkhorn_reassign(
-        codes, lambda items: np.asarray(balanced(rows[items], centres))
-    )
+
+    def spread(items: np.ndarray) -> np.ndarray:
+        # Groups of few sizes: each needs a program of its own.
+        size = 1 << (len(items) - 1).bit_length()
+        real = np.arange(size) < len(items)
+        return np.asarray(_BALANCED(rows[np.resize(items, size)], centres, where=real))[real]
+
+    return sid_policies.sinkhorn_reassign(codes, spread)
 
 
 def encode(table: SidTable, x: Float[np.ndarray, "n d"]) -> Int[np.ndarray, "n l"]:

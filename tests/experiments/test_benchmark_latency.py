@@ -12,6 +12,7 @@ from experiments.tiger.presets import preset
 from mmjax.models.tiger import Found
 
 
+@pytest.mark.slow
 def test_writes_figures_of_searches_that_agree(tmp_path, monkeypatch):
     small = dataclasses.replace(preset("tiger", "amazon_beauty").model, history=3, layers=1)
     run = dataclasses.replace(preset("tiger", "amazon_beauty"), model=small)

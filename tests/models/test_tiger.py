@@ -149,6 +149,7 @@ def test_two_devices_agree_with_one(objective, params, batch, devices_agree):
     devices_agree(objective, params, batch)
 
 
+@pytest.mark.slow
 def test_it_learns_what_follows_what(objective, batch):
     import optax
 
