@@ -13,6 +13,7 @@ import optax
 from jaxtyping import Int
 
 from experiments.prompt_dsi.config import PromptDSI, Training
+from mmjax.blocks.in_steps import in_steps
 from mmjax.data.continual import ContinualCorpus, hashed_words
 from mmjax.data.synthetic_documents import topic_documents
 from mmjax.encoders.bert import Bert, BertConfig
@@ -137,4 +138,5 @@ def features(
 
 @functools.partial(jax.jit, static_argnames=("model", "encoder"))
 def _features(model: Any, encoder: Any, weights: Weights, ids: jax.Array) -> Any:
-    return prompt_dsi.in_steps(lambda x: prompt_dsi.read(model, encoder, weights, x), ids)
+    read = functools.partial(prompt_dsi.read, model, encoder, weights)
+    return in_steps(read, ids, size=prompt_dsi.QUERIES)

@@ -19,13 +19,14 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jax import Array, lax
+from jax import Array
 from jax.tree_util import Partial
 from jaxtyping import Float, Int, Integer, Key
 
 from mmjax.blocks import ewc, growing, prompt_pool
 from mmjax.blocks.collectives import global_mean
 from mmjax.blocks.dropout import dropout
+from mmjax.blocks.in_steps import in_steps
 from mmjax.blocks.pooling import masked_mean
 from mmjax.blocks.projection import l2_normalise
 from mmjax.encoders.bert import Bert
@@ -34,8 +35,8 @@ from mmjax.models.configs.prompt_dsi import PromptDSIConfig
 from mmjax.models.prompt_dsi_stages import Span, Stage, Weights, join, split
 from mmjax.objective import Aux, Objective
 
-_QUERIES = 128
-"""Queries that `predict` reads at a time."""
+QUERIES = 128
+"""Queries that are read at a time."""
 
 
 class Read(NamedTuple):
@@ -192,18 +193,7 @@ def search(
         best = growing.top_rows(found.features, weights["rows"], stage.count, k=k or config.found)
         return Found(*best, entries)
 
-    return in_steps(step, asked)
-
-
-def in_steps(step: Any, ids: Int[Array, "a s"], size: int = _QUERIES) -> Any:
-    """``step(ids [b s])`` for all rows, some at a time; what it gives has a leading row axis."""
-    n = len(ids)
-    size = min(n, size)
-    steps = -(-n // size)
-    # Rows that fill up the last step repeat earlier ones and are cut off.
-    order = jnp.resize(jnp.arange(n), (steps, size))
-    found = lax.map(lambda index: step(ids[index]), order)
-    return jax.tree.map(lambda x: x.reshape(steps * size, *x.shape[2:])[:n], found)
+    return in_steps(step, asked, size=QUERIES)
 
 
 def _predict(

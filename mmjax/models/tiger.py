@@ -15,12 +15,13 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from flax import linen as nn
-from jax import Array, lax
+from jax import Array
 from jax.tree_util import Partial
 from jaxtyping import Bool, Float, Int, Integer
 
 from mmjax.blocks.collectives import global_mean
 from mmjax.blocks.decode import Step, beam_items, beam_search, score_codes
+from mmjax.blocks.in_steps import in_steps
 from mmjax.blocks.trie_subsets import block
 from mmjax.blocks.tries import Trie, build_trie
 from mmjax.layers.seq2seq import Seq2Seq, Seq2SeqConfig
@@ -227,18 +228,7 @@ def _predict(
     state: Any,
     key: Array,
 ) -> Found:
-    n = len(rows[0])
-    size = min(n, _USERS)
-    steps = -(-n // size)
-    # Rows that fill up the last step repeat earlier ones and are cut off.
-    order = jnp.resize(jnp.arange(n), (steps, size))
-
-    def step(carry: None, index: Array) -> tuple[None, Found]:
-        own = jax.tree.map(lambda x: x[index], rows)
-        return carry, recommend(model, params, codes, trie, *own)
-
-    _, found = lax.scan(step, None, order)
-    return Found(*(x.reshape(steps * size, -1)[:n] for x in found))
+    return in_steps(lambda own: recommend(model, params, codes, trie, *own), rows, size=_USERS)
 
 
 def build(
