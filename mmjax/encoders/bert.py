@@ -10,7 +10,6 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
-import jax
 import jax.numpy as jnp
 from flax import linen as nn
 from jax import Array
@@ -21,7 +20,7 @@ from mmjax.encoders.weights import (
     Tensor,
     WeightsError,
     linear,
-    load_params,
+    load_module,
     norm,
     read_config,
     tensor_names,
@@ -287,9 +286,6 @@ def load_bert(
     names = tensor_names(folder, prefixes=_PREFIXES)
     pooler = "pooler.dense.weight" in names
     config = BertConfig.from_json(read_config(folder), pooler=pooler, dtype=dtype)
-    model = Bert(config)
-    shapes = jax.eval_shape(model.init, jax.random.key(0), jnp.zeros((1, 1), jnp.int32))
-    params = load_params(
-        folder, shapes["params"], sources(config), prefixes=_PREFIXES, unused=_HEADS
-    )
+    model, ids = Bert(config), jnp.zeros((1, 1), jnp.int32)
+    params = load_module(folder, model, [ids], sources(config), prefixes=_PREFIXES, unused=_HEADS)
     return model, params

@@ -25,7 +25,7 @@ from mmjax.encoders.weights import (
     Tensor,
     WeightsError,
     linear,
-    load_params,
+    load_module,
     norm,
     read_config,
     tensor_names,
@@ -169,8 +169,7 @@ def load_clip(
     folder = local_folder(folder)
     config = clip_config(read_config(folder), dtype=dtype)
     model, ids = Clip(config), jnp.zeros((1, 1), jnp.int32)
-    shapes = jax.eval_shape(model.init, jax.random.key(0), ids, _blank(config.vision))["params"]
-    return model, load_params(folder, shapes, clip_sources(config))
+    return model, load_module(folder, model, [ids, _blank(config.vision)], clip_sources(config))
 
 
 def load_clip_text(
@@ -186,11 +185,11 @@ def load_clip_text(
     config = text_config(
         read_config(folder), dtype=dtype, **({} if projected else {"projection": 0})
     )
-    model = ClipText(config)
-    shapes = jax.eval_shape(model.init, jax.random.key(0), jnp.zeros((1, 1), jnp.int32))
-    params = load_params(
+    model, ids = ClipText(config), jnp.zeros((1, 1), jnp.int32)
+    params = load_module(
         folder,
-        shapes["params"],
+        model,
+        [ids],
         text_sources(config),
         prefixes=prefixes,
         unused=_ABSENT_OF_TEXT,
@@ -212,10 +211,10 @@ def load_clip_vision(
         read_config(folder), dtype=dtype, **({} if projected else {"projection": 0})
     )
     model = ClipVision(config)
-    shapes = jax.eval_shape(model.init, jax.random.key(0), _blank(config))["params"]
-    params = load_params(
+    params = load_module(
         folder,
-        shapes,
+        model,
+        [_blank(config)],
         vision_sources(config),
         prefixes=prefixes,
         unused=_ABSENT_OF_VISION,

@@ -24,12 +24,13 @@ from jaxtyping import Float, Float32, UInt8
 from mmjax.blocks.projection import l2_normalise
 from mmjax.encoders import clip_files, vit
 from mmjax.encoders.clip import ClipVision
+from mmjax.encoders.door import Door, check_pooling, loader_of
 from mmjax.encoders.features import key, model_digest
 from mmjax.encoders.hub import local_folder
 from mmjax.encoders.pixels import FILE, ImageLike, Preprocess, check, content, open_image
 from mmjax.encoders.rows import Runner, encode_rows
 from mmjax.encoders.tokens import Pooling
-from mmjax.encoders.weights import WeightsError, read_config, read_json
+from mmjax.encoders.weights import WeightsError, read_json
 
 _THREADS = 8
 _LOADERS: dict[str, Any] = {
@@ -39,7 +40,7 @@ _LOADERS: dict[str, Any] = {
 
 
 @dataclass(frozen=True, eq=False, repr=False)
-class ImageEncoder:
+class ImageEncoder(Door):
     """An image encoder with its weights and its preprocessing; made by `load_image_encoder`.
 
     Attributes:
@@ -66,13 +67,8 @@ class ImageEncoder:
     _run: Runner = field(init=False)
 
     def __post_init__(self) -> None:
-        if self.layers and self.pooling == "own":
-            raise ValueError("layers: choose the pooling 'cls' or 'mean', 'own' is of the last one")
         settings = (self.model, self.preprocess, self.pooling, self.normalise, self.layers)
-        object.__setattr__(
-            self, "_run", Runner(partial(_vectors, *settings), self.params, self.devices)
-        )
-        object.__setattr__(self, "params", self._run.params)
+        self._compile(partial(_vectors, *settings))
 
     def __repr__(self) -> str:
         rows, columns = self.preprocess.size
@@ -80,19 +76,6 @@ class ImageEncoder:
             f"ImageEncoder({type(self.model).__name__}, width {self.width}, {self.pooling} "
             f"pooling, {rows} x {columns} pixels)"
         )
-
-    @property
-    def width(self) -> int:
-        """Width m of the vectors."""
-        projection = getattr(self.model.config, "projection", 0)
-        return projection if self.pooling == "own" and projection else self.model.config.width
-
-    @property
-    def shape(self) -> tuple[int, ...]:
-        """Of what `encode` gives for one image: m, or l and m with `layers`."""
-        depth = self.params["encoder"].keys() if self.layers else ()
-        layers = sum(name.startswith("layer_") for name in depth) + 1
-        return (layers, self.width) if self.layers else (self.width,)
 
     @cached_property
     def digest(self) -> str:
@@ -228,13 +211,9 @@ def load_image_encoder(
         ImportError: the extra is not installed.
     """
     folder = local_folder(folder)
-    family = read_config(folder).get("model_type")
-    if family not in _LOADERS:
-        raise WeightsError(
-            f"{folder}: model_type {family!r} is not among the image encoders {', '.join(_LOADERS)}"
-        )
+    family, load = loader_of(folder, _LOADERS, "image encoders")
     preprocess = Preprocess.from_json(read_json(folder / FILE, dict), family.partition("_")[0])
-    model, params = _LOADERS[family](folder, dtype=dtype)
+    model, params = load(folder, dtype=dtype)
     config = model.config
     if (*preprocess.size, 3) != (*config.image, config.channels):
         raise WeightsError(
@@ -243,6 +222,5 @@ def load_image_encoder(
         )
     if pooling is None:
         pooling = "own" if isinstance(model, ClipVision) else "cls"
-    if pooling == "own" and not getattr(config, "pooler", True):
-        raise ValueError(f"pooling 'own': the model in {folder} has no pooler")
+    check_pooling(pooling, config, folder)
     return ImageEncoder(model, params, preprocess, pooling, normalise, devices, layers)

@@ -8,7 +8,6 @@ import os
 from collections.abc import Mapping
 from typing import Any
 
-import jax
 import jax.numpy as jnp
 
 from mmjax.encoders.bert import Bert, BertConfig
@@ -17,7 +16,7 @@ from mmjax.encoders.weights import (
     Tensor,
     WeightsError,
     linear,
-    load_params,
+    load_module,
     norm,
     read_config,
     tensor_names,
@@ -104,9 +103,6 @@ def load_mpnet(
     folder = local_folder(folder)
     pooler = "pooler.dense.weight" in tensor_names(folder, prefixes=_PREFIXES)
     config = config_from_json(read_config(folder), pooler=pooler, dtype=dtype)
-    model = Bert(config)
-    shapes = jax.eval_shape(model.init, jax.random.key(0), jnp.zeros((1, 1), jnp.int32))
-    params = load_params(
-        folder, shapes["params"], sources(config), prefixes=_PREFIXES, unused=_HEADS
-    )
+    model, ids = Bert(config), jnp.zeros((1, 1), jnp.int32)
+    params = load_module(folder, model, [ids], sources(config), prefixes=_PREFIXES, unused=_HEADS)
     return model, params

@@ -11,7 +11,6 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-import jax
 import jax.numpy as jnp
 from flax import linen as nn
 from jax import Array
@@ -23,7 +22,7 @@ from mmjax.encoders.weights import (
     Tensor,
     WeightsError,
     linear,
-    load_params,
+    load_module,
     norm,
     read_config,
     tensor_names,
@@ -187,8 +186,7 @@ def load_t5(
         )
     config = config_from_json(content, tied=tied, dtype=dtype)
     model, ids = Seq2Seq(config), jnp.zeros((1, 1), jnp.int32)
-    shapes = jax.eval_shape(model.init, jax.random.key(0), ids, ids)["params"]
-    return model, load_params(folder, shapes, sources(config), unused=_COPIES)
+    return model, load_module(folder, model, [ids, ids], sources(config), unused=_COPIES)
 
 
 def load_t5_encoder(
@@ -210,11 +208,10 @@ def load_t5_encoder(
         content.get("n_positions", 512),
         content.get("pad_token_id", 0),
     )
-    model = T5Encoder(config)
-    shapes = jax.eval_shape(model.init, jax.random.key(0), jnp.zeros((1, 1), jnp.int32))["params"]
+    model, ids = T5Encoder(config), jnp.zeros((1, 1), jnp.int32)
     wanted = {
         path: tensor
         for path, tensor in sources(config.whole).items()
         if path.startswith(("embedding/", "encoder/"))
     }
-    return model, load_params(folder, shapes, wanted, unused=(*_COPIES, *_DECODER))
+    return model, load_module(folder, model, [ids], wanted, unused=(*_COPIES, *_DECODER))

@@ -25,11 +25,12 @@ from mmjax.blocks.pooling import masked_mean
 from mmjax.blocks.projection import l2_normalise
 from mmjax.encoders import bert, clip_files, mpnet, t5
 from mmjax.encoders.clip import ClipText
+from mmjax.encoders.door import Door, check_pooling, loader_of
 from mmjax.encoders.features import key, model_digest
 from mmjax.encoders.hub import local_folder
 from mmjax.encoders.rows import Runner, encode_rows
 from mmjax.encoders.tokens import Pooling, read_tokenizer, sentence_transformers
-from mmjax.encoders.weights import WeightsError, read_config
+from mmjax.encoders.weights import WeightsError
 
 # Rows are padded to one of these lengths, so that few programs are compiled and no row is more
 # than about half padding.
@@ -53,7 +54,7 @@ class Batch(NamedTuple):
 
 
 @dataclass(frozen=True, eq=False, repr=False)
-class TextEncoder:
+class TextEncoder(Door):
     """A text encoder with its weights and its tokenizer; made by `load_text_encoder`.
 
     Attributes:
@@ -82,30 +83,13 @@ class TextEncoder:
     _run: Runner = field(init=False)
 
     def __post_init__(self) -> None:
-        if self.layers and self.pooling == "own":
-            raise ValueError("layers: choose the pooling 'cls' or 'mean', 'own' is of the last one")
-        vectors = partial(_vectors, self.model, self.pooling, self.normalise, self.layers)
-        object.__setattr__(self, "_run", Runner(vectors, self.params, self.devices))
-        object.__setattr__(self, "params", self._run.params)
+        self._compile(partial(_vectors, self.model, self.pooling, self.normalise, self.layers))
 
     def __repr__(self) -> str:
         return (
             f"TextEncoder({type(self.model).__name__}, width {self.width}, {self.pooling} pooling, "
             f"{self.max_length} tokens)"
         )
-
-    @property
-    def width(self) -> int:
-        """Width m of the vectors."""
-        projection = getattr(self.model.config, "projection", 0)
-        return projection if self.pooling == "own" and projection else self.model.config.width
-
-    @property
-    def shape(self) -> tuple[int, ...]:
-        """Of what `encode` gives for one text: m, or l and m with `layers`."""
-        depth = self.params["encoder"].keys() if self.layers else ()
-        layers = sum(name.startswith("layer_") for name in depth) + 1
-        return (layers, self.width) if self.layers else (self.width,)
 
     @cached_property
     def digest(self) -> str:
@@ -260,16 +244,11 @@ def load_text_encoder(
         ImportError: the extra is not installed.
     """
     folder = local_folder(folder)
-    family = read_config(folder).get("model_type")
-    if family not in _LOADERS:
-        raise WeightsError(
-            f"{folder}: model_type {family!r} is not among the text encoders {', '.join(_LOADERS)}"
-        )
-    model, params = _LOADERS[family](folder, dtype=dtype)
+    _, load = loader_of(folder, _LOADERS, "text encoders")
+    model, params = load(folder, dtype=dtype)
     if pooling is None and isinstance(model, ClipText):
         pooling = "own"
-    if pooling == "own" and not getattr(model.config, "pooler", True):
-        raise ValueError(f"pooling 'own': the model in {folder} has no pooler")
+    check_pooling(pooling, model.config, folder)
     said = sentence_transformers(folder, pooling)
     limit = model.config.longest
     if max_length is not None and not 0 < max_length <= limit:

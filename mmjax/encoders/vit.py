@@ -10,7 +10,6 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-import jax
 import jax.numpy as jnp
 from flax import linen as nn
 from jax import Array
@@ -22,7 +21,7 @@ from mmjax.encoders.weights import (
     Tensor,
     WeightsError,
     linear,
-    load_params,
+    load_module,
     norm,
     read_config,
     tensor_names,
@@ -260,6 +259,5 @@ def load_vit(
     config = ViTConfig.from_json(read_config(folder), pooler=pooler, dtype=dtype)
     model = ViT(config)
     blank = jnp.zeros((1, *config.image, config.channels))
-    shapes = jax.eval_shape(model.init, jax.random.key(0), blank)["params"]
-    params = load_params(folder, shapes, sources(config), prefixes=_PREFIXES, unused=_HEADS)
+    params = load_module(folder, model, [blank], sources(config), prefixes=_PREFIXES, unused=_HEADS)
     return model, params

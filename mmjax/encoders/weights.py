@@ -7,12 +7,14 @@ says which tensor is where. Tensors are read one by one; nothing pickled is ever
 import json
 import os
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal, NamedTuple, TypeVar
 
+import jax
 import jax.numpy as jnp
 import numpy as np
+from flax import linen as nn
 from flax.traverse_util import flatten_dict, unflatten_dict
 
 SINGLE, INDEX = "model.safetensors", "model.safetensors.index.json"
@@ -188,6 +190,20 @@ def load_params(
             + "; ".join(filter(None, troubles))
         )
     return unflatten_dict(params, sep="/")
+
+
+def load_module(
+    folder: str | os.PathLike[str],
+    model: nn.Module,
+    inputs: Sequence[Any],
+    sources: Sources,
+    *,
+    prefixes: Iterable[str] = (),
+    unused: Iterable[str] = (),
+) -> dict[str, Any]:
+    """`load_params` of a module that can be started on `inputs`; nothing is computed for that."""
+    shapes = jax.eval_shape(model.init, jax.random.key(0), *inputs)["params"]
+    return load_params(folder, shapes, sources, prefixes=prefixes, unused=unused)
 
 
 def _some(what: str, names: list[str]) -> str:
