@@ -22,10 +22,11 @@ from jax.tree_util import Partial
 from jaxtyping import Bool, Float, Int, Integer, Key
 
 from mmjax.blocks.collectives import global_mean
-from mmjax.blocks.decode import Beams, Step, beam_items, beam_search, score_codes
+from mmjax.blocks.decode import Beams, beam_items, beam_search, score_codes
 from mmjax.blocks.in_steps import in_steps
 from mmjax.blocks.listwise import gold_first
 from mmjax.blocks.tries import Trie, build_trie
+from mmjax.layers.decoder_search import search_of
 from mmjax.models.avg_network import AVG, check_codebooks, with_codebooks
 from mmjax.models.configs.avg import AVGConfig
 from mmjax.objective import Aux, Objective, Params
@@ -69,21 +70,10 @@ def pool_trie(
     return build_trie(ended, (*sizes, 1), items=chosen)
 
 
-def _search(model: AVG, params: Params, captions: Array) -> tuple[Step, Any]:
-    """The step of a search and the state that it starts from."""
-    variables = {"params": params}
-    fixed, cache = model.apply(variables, captions, method="start")
-
-    def step(cache: Any, last: Any, level: int) -> Any:
-        return model.apply(variables, fixed, cache, last, level, method="step")
-
-    return step, cache
-
-
 def search(model: AVG, params: Params, trie: Trie, captions: Int[Array, "b s"]) -> Found:
     """The likeliest images of a trie from `pool_trie`, by beam search over their codes."""
     c = model.config
-    step, cache = _search(model, params, captions)
+    step, cache = search_of(model, params, captions)
     beams = beam_search(step, cache, trie, batch=len(captions), width=c.beams)
     return Found(*beam_items(beams, trie, k=c.found), beams)
 
@@ -97,7 +87,7 @@ def score_images(
     model: AVG, params: Params, captions: Int[Array, "b s"], codes: Integer[Array, "b c l"]
 ) -> Float[Array, "b c"]:
     """Log-probabilities of given codes, such as those of another retriever's candidates."""
-    step, cache = _search(model, params, captions)
+    step, cache = search_of(model, params, captions)
     ended = jnp.pad(codes.astype(jnp.int32), ((0, 0), (0, 0), (0, 1)))
     return score_codes(step, cache, ended)
 
@@ -106,7 +96,7 @@ def negatives(
     model: AVG, params: Params, trie: Trie, captions: Int[Array, "b s"], own: Int[Array, "b l"]
 ) -> tuple[Int[Array, "b w l"], Bool[Array, "b w"]]:
     """Codes that a search finds instead of the captions' own, and which of them count."""
-    step, cache = _search(model, lax.stop_gradient(params), captions)
+    step, cache = search_of(model, lax.stop_gradient(params), captions)
     width = model.config.rank_beams
     beams = beam_search(step, cache, trie, batch=len(captions), width=width)
     codes = beams.tokens[..., :-1]

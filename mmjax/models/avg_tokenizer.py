@@ -25,8 +25,9 @@ from jaxtyping import Float, Int, Integer
 from mmjax.blocks import encoding
 from mmjax.blocks.codebooks import residual_energy, summary
 from mmjax.blocks.kmeans import init_codebooks
-from mmjax.models.avg_tokenizer_step import Tokenizer, codebook_names, loss_terms
+from mmjax.models.avg_tokenizer_step import Tokenizer, loss_terms
 from mmjax.models.configs.avg import AVGTokenizerConfig
+from mmjax.models.rq_vae_step import codebook_names
 from mmjax.objective import Aux, Objective, Variables
 
 Table = Float[Array, "n d"] | Float[np.ndarray, "n d"]

@@ -17,6 +17,7 @@ from mmjax.blocks.quantize import Quantised, codebook_loss, commitment_loss, qua
 from mmjax.layers.batch_norm import BatchNorm
 from mmjax.layers.drop import drop
 from mmjax.models.configs.avg import AVGTokenizerConfig
+from mmjax.models.rq_vae_step import codebook_names, uniform
 
 
 class Tower(nn.Module):
@@ -43,11 +44,6 @@ class Tower(nn.Module):
         return x
 
 
-def codebook_names(config: AVGTokenizerConfig) -> list[str]:
-    """Names of the codebooks among the parameters: one a level, or one for all."""
-    return [f"codebook_{m + 1}" for m in range(1 if config.shared else config.levels)]
-
-
 class Read(NamedTuple):
     """What the tokenizer makes of images."""
 
@@ -68,7 +64,7 @@ class Tokenizer(nn.Module):
         self.encoder = Tower((*c.widths, c.latent), c.dropout)
         self.decoder = Tower((*reversed(c.widths), self.features), c.dropout)
         self.books = [
-            self.param(name, _uniform, (size, c.latent))
+            self.param(name, uniform, (size, c.latent))
             for name, size in zip(codebook_names(c), c.sizes, strict=False)
         ]
 
@@ -85,10 +81,6 @@ class Tokenizer(nn.Module):
         z = self.encoder(x, **options)
         found = quantise(z, self.codebooks(), residual=self.config.residual)
         return Read(z, found, self.decoder(found.output, **options))
-
-
-def _uniform(key: Array, shape: tuple[int, ...]) -> Array:
-    return jax.random.uniform(key, shape, minval=-1 / shape[0], maxval=1 / shape[0])
 
 
 def loss_terms(

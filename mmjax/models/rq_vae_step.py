@@ -27,10 +27,11 @@ from mmjax.blocks.quantize import (
 )
 from mmjax.blocks.sinkhorn import balanced
 from mmjax.layers.mlp import MLP
+from mmjax.models.configs.avg import AVGTokenizerConfig
 from mmjax.models.configs.rq_vae import RQVAEConfig
 
 
-def codebook_names(config: RQVAEConfig) -> list[str]:
+def codebook_names(config: RQVAEConfig | AVGTokenizerConfig) -> list[str]:
     """Names of the codebooks among the variables: one a level, or one for all."""
     return [f"codebook_{m + 1}" for m in range(1 if config.shared else config.levels)]
 
@@ -53,9 +54,9 @@ class RQVAE(nn.Module):
         c = self.config
         shape = (size, c.latent)
         if c.learning == "gradient":
-            return self.param(name, _uniform, shape)
+            return self.param(name, uniform, shape)
         if c.learning == "ema":
-            return self.variable("codebooks", name, self._drawn, _uniform, shape).value
+            return self.variable("codebooks", name, self._drawn, uniform, shape).value
         normal = nn.initializers.normal(c.latent**-0.5)
         frozen = self.variable("codebooks", name, self._drawn, normal, shape).value
         return frozen @ self.param(f"{name}_map", nn.initializers.lecun_normal(), (c.latent,) * 2)
@@ -84,7 +85,8 @@ class RQVAE(nn.Module):
         return self.decode(found.output), found
 
 
-def _uniform(key: Array, shape: tuple[int, int]) -> Array:
+def uniform(key: Array, shape: tuple[int, int]) -> Array:
+    """Codes drawn from U(-1, 1) over their number."""
     return jax.random.uniform(key, shape, minval=-1 / shape[0], maxval=1 / shape[0])
 
 

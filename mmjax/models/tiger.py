@@ -20,10 +20,11 @@ from jax.tree_util import Partial
 from jaxtyping import Bool, Float, Int, Integer
 
 from mmjax.blocks.collectives import global_mean
-from mmjax.blocks.decode import Step, beam_items, beam_search, score_codes
+from mmjax.blocks.decode import beam_items, beam_search, score_codes
 from mmjax.blocks.in_steps import in_steps
 from mmjax.blocks.trie_subsets import block
 from mmjax.blocks.tries import Trie, build_trie
+from mmjax.layers.decoder_search import search_of
 from mmjax.layers.seq2seq import Seq2Seq, Seq2SeqConfig
 from mmjax.models.configs.tiger import TIGERConfig
 from mmjax.models.sequence_task import SequenceTask
@@ -166,19 +167,6 @@ def _loss(
     return jnp.stack(levels).mean(), Aux(state, metrics)
 
 
-def _search(
-    model: TIGER, params: Any, codes: Array, history: Array, user: Array
-) -> tuple[Step, Any]:
-    """The step of a search and the state that it starts from."""
-    variables = {"params": params}
-    fixed, cache = model.apply(variables, codes, history, user, method="start")
-
-    def step(cache: Any, last: Any, level: int) -> Any:
-        return model.apply(variables, fixed, cache, last, level, method="step")
-
-    return step, cache
-
-
 def recommend(
     model: TIGER,
     params: Any,
@@ -200,7 +188,7 @@ def recommend(
         blocked: items that are not to be found, such as all that the user has met; -1 is none.
     """
     c = model.config
-    step, cache = _search(model, params, codes, history, user)
+    step, cache = search_of(model, params, codes, history, user)
     subset = None if blocked is None else block(trie, blocked)
     beams = beam_search(step, cache, trie, batch=len(user), width=c.beams, subset=subset)
     return Found(*beam_items(beams, trie, k=c.found, subset=subset))
@@ -215,7 +203,7 @@ def score_items(
     items: Int[Array, "b k"],
 ) -> Float[Array, "b k"]:
     """Log-probability of the ids of given candidates, such as those of another recommender."""
-    step, cache = _search(model, params, codes, history, user)
+    step, cache = search_of(model, params, codes, history, user)
     return score_codes(step, cache, codes[items])
 
 
