@@ -2,13 +2,14 @@
 
 import json
 from collections.abc import Sequence
+from pathlib import Path
 
 import tyro
 
 from experiments.avg.config import AVGRun, Cost, Search
 from experiments.avg.presets import DATA, preset
 from experiments.common.commands import dispatch
-from experiments.common.flags import peek
+from experiments.common.flags import peek, tables_command
 from experiments.common.train import INTERRUPTED
 from mmjax.data.files import atomic_write_text
 
@@ -18,6 +19,7 @@ commands (each has its own --help):
   (none)      train towers, tokenizer and model; presets by --data
   search      pictures for words, by a trained run, as a page
   cost        time of a search as the gallery grows
+  tables      write the tables of README.md from results/
 """
 ARGUMENTS = "arguments.json"
 """In a run's folder: the flags that made it."""
@@ -25,7 +27,8 @@ ARGUMENTS = "arguments.json"
 
 def main(arguments: Sequence[str]) -> int:
     """Run the command that `arguments` name; returns the exit status."""
-    return dispatch(arguments, {"search": _search, "cost": _cost}, _train, COMMANDS)
+    commands = {"search": _search, "cost": _cost, "tables": tables_command(_write_readme)}
+    return dispatch(arguments, commands, _train, COMMANDS)
 
 
 def parse_run(arguments: Sequence[str]) -> AVGRun:
@@ -84,10 +87,11 @@ def _cost(arguments: Sequence[str]) -> int:
     flags = tyro.cli(Cost, args=arguments, prog=f"{PROGRAM} cost")
     from experiments.avg.cost import cost
 
-    rows = cost(flags)
-    print(f"{'images':>12}{'AVG ms':>12}{'two towers ms':>16}")
-    for row in rows:
-        print(f"{row['images']:12,.0f}{row['avg_ms']:12.2f}{row['two_tower_ms']:16.2f}")
-    if flags.out is not None:
-        atomic_write_text(flags.out, json.dumps(rows, indent=1) + "\n")
+    print(f"picture: {cost(flags)}")
     return 0
+
+
+def _write_readme() -> Path:
+    from experiments.avg.tables import write_readme
+
+    return write_readme()

@@ -55,7 +55,10 @@ class AVGRun(Identified):
     """AVG and its baseline on one data set."""
 
     data: str = "noto_emoji"
-    """Data set: noto_emoji, or, from a manual directory, flickr8k, flickr30k or coco."""
+    """Data set: noto_emoji; concepts (synthetic features); or, from a manual directory, flickr8k,
+    flickr30k or coco."""
+    clip: Path | None = None
+    """Folder of a published CLIP, whose features are then read; default is to train two towers."""
     codes: Literal["tokenizer", "residual_kmeans", "random"] = "tokenizer"
     """Where vokens come from: the aligned tokenizer; k-means of the image features level by level
     (no alignment); random codes."""
@@ -91,6 +94,8 @@ class AVGRun(Identified):
     """Folder of the run: a folder a stage, and record.json. The same command resumes."""
     manual_dir: Path | None = field(default=None, metadata=_HOW)
     """Where data sets that cannot be shipped were put by hand."""
+    cache: Path | None = field(default=None, metadata=_HOW)
+    """Folder where features of a published CLIP are kept."""
 
 
 @dataclass(frozen=True)
@@ -121,10 +126,12 @@ class Cost:
     """Codes of each of four levels."""
     beams: int = 10
     """Beams of the search."""
-    repeats: int = 20
-    """Searches of which the median is taken."""
-    out: Path | None = None
-    """File for the figures, as JSON."""
+    queries: int = 1
+    """Queries that are answered together."""
+    rounds: int = 11
+    """Interleaved rounds; medians are reported."""
+    out: Path = Path("runs/avg_cost.json")
+    """File to write; a picture and its CSV stand beside it."""
 
 
 def shrink(run: AVGRun) -> AVGRun:

@@ -1,30 +1,28 @@
-"""Latency of one query as the gallery grows: a walk down a trie, and a scan of all vectors.
+"""What a query costs as the gallery grows: a walk down a trie, and a scan of all vectors.
 
-Models and galleries are random: times do not depend on what was learnt. The two towers' time is
-that of scoring and choosing the best alone; their text tower costs the same whatever the gallery.
+Models and galleries are random: times do not depend on what was learnt. The scan is that of
+scoring and choosing the best alone; the two towers' text tower costs the same whatever the gallery.
 """
 
-import statistics
-import time
-from collections.abc import Callable
-from functools import partial
-from typing import Any
+from pathlib import Path
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 
 from experiments.avg.config import Cost
+from experiments.common.growth import Program, draw, measure, program, write
 from mmjax.blocks.topk import top_k
 from mmjax.models import avg
 from mmjax.models.avg_network import AVG
 from mmjax.models.configs.avg import AVGConfig
 
 _WORDS, _LENGTH, _LEVELS = 1000, 16, 4
+SCAN, WRITE = "scan all vectors", "write vokens"
 
 
-def cost(flags: Cost) -> list[dict[str, float]]:
-    """Median milliseconds of a query by both, for each size of the gallery."""
+def candidates(flags: Cost, images: int) -> dict[str, Program]:
+    """Both ways to answer, for a gallery of random vokens and vectors."""
     config = AVGConfig(
         width=flags.model_width,
         layers=3,
@@ -37,35 +35,27 @@ def cost(flags: Cost) -> list[dict[str, float]]:
     )
     sizes = (flags.codes,) * _LEVELS
     model = AVG(config, _WORDS, sizes)
-    query = jnp.full((1, _LENGTH), 5, jnp.int32)
-    params = model.init(jax.random.key(0), query, jnp.zeros((1, 1, _LEVELS), jnp.int32))["params"]
-    walk = jax.jit(avg.search, static_argnums=0)
-    draw, rows = np.random.default_rng(0), []
-    for n in flags.sizes:
-        codes = draw.integers(0, flags.codes, (n, _LEVELS)).astype(np.int32)
-        trie = avg.pool_trie(codes, sizes, np.arange(n))
-        vectors = jax.random.normal(jax.random.key(n), (n, flags.width))
-        k = min(flags.beams, n)
-        rows.append(
-            {
-                "images": float(n),
-                "avg_ms": _median(flags.repeats, lambda t=trie: walk(model, params, t, query)),
-                "two_tower_ms": _median(flags.repeats, lambda v=vectors, k=k: _scan(v, k)),
-            }
-        )
-    return rows
+    query = jnp.full((flags.queries, _LENGTH), 5, jnp.int32)
+    params = model.init(jax.random.key(0), query[:1], jnp.zeros((1, 1, _LEVELS), jnp.int32))
+    drawn = np.random.default_rng(0).integers(0, flags.codes, (images, _LEVELS))
+    trie = avg.pool_trie(drawn.astype(np.int32), sizes, np.arange(images))
+    asked, vectors = (
+        jax.random.normal(jax.random.key(n), (n, flags.width)) for n in (flags.queries, images)
+    )
+    k = min(flags.beams, images)
+    return {
+        SCAN: program(lambda q, v: top_k(q @ v.T, k), asked, vectors),
+        WRITE: program(lambda p, t, q: avg.search(model, p, t, q), params["params"], trie, query),
+    }
 
 
-@partial(jax.jit, static_argnums=1)
-def _scan(vectors: jax.Array, k: int) -> Any:
-    return top_k(vectors[:1] @ vectors.T, k)
-
-
-def _median(repeats: int, f: Callable[[], Any]) -> float:
-    jax.block_until_ready(f())
-    times = []
-    for _ in range(repeats):
-        began = time.perf_counter()
-        jax.block_until_ready(f())
-        times.append(1000 * (time.perf_counter() - began))
-    return round(statistics.median(times), 3)
+def cost(flags: Cost) -> Path:
+    """Measure, print, write the JSON and draw the picture; returns the picture's path."""
+    rows = measure(
+        lambda n: candidates(flags, n), flags.sizes, SCAN, rounds=flags.rounds, unit="images"
+    )
+    settings = {n: getattr(flags, n) for n in ("queries", "width", "model_width", "beams", "codes")}
+    write(flags.out, rows, **settings)
+    y = f"ms for {flags.queries} {'query' if flags.queries == 1 else 'queries'}"
+    path = flags.out.with_suffix(".png")
+    return draw(rows, path, unit="images", x="images in the gallery", y=y)

@@ -1,9 +1,11 @@
 """Settings by data set.  Imports no JAX."""
 
+import dataclasses
+
 from experiments.avg.config import AVGRun, Stage, Towers
 from mmjax.models.configs.avg import AVGConfig, AVGTokenizerConfig
 
-DATA = ("noto_emoji", "flickr8k", "flickr30k", "coco")
+DATA = ("noto_emoji", "concepts", "flickr8k", "flickr30k", "coco")
 
 
 def preset(data: str) -> AVGRun:
@@ -21,6 +23,15 @@ def preset(data: str) -> AVGRun:
     if data == "noto_emoji":
         tokenizer = AVGTokenizerConfig(widths=(128,), latent=128, sizes=(128,) * 4)
         return AVGRun(data, length=16, tokenizer=tokenizer, model=model)
+    if data == "concepts":
+        return AVGRun(
+            data,
+            length=8,
+            tokenizer=AVGTokenizerConfig(widths=(128,), latent=128, sizes=(64,) * 3),
+            model=dataclasses.replace(model, layers=2),
+            fit_model=Stage(20, eval_every=2),
+            fit_rank=Stage(3, 1e-4),
+        )
     tokenizer = AVGTokenizerConfig(widths=(256, 128), latent=128, sizes=(512,) * 4)
     towers = Towers(size=96, patch=12, width=192, layers=6, heads=6, projection=192)
     short = Stage(30, 5e-4, 256, weight_decay=0.1)

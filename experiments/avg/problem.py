@@ -6,13 +6,11 @@ from typing import Any
 import numpy as np
 
 from experiments.avg.config import AVGRun, shrink
-from mmjax.data import CaptionedImages, load_captioned
+from experiments.avg.features import Features, load_data
+from mmjax.data import CaptionedImages
 from mmjax.data.captioned import Split
 from mmjax.data.words import END, PAD, Words
 from mmjax.encoders.clip import ClipConfig, ClipTextConfig, ClipVisionConfig
-
-_SMOKE_IMAGES = 12
-"""In a smoke run, every so many-th image is kept."""
 
 
 @dataclass(frozen=True)
@@ -24,8 +22,10 @@ class Problem:
     data: CaptionedImages
     words: Words
     clip: ClipConfig
-    pixels: np.ndarray
-    """uint8 ``[n y x 3]``, of all images."""
+    given: Features | None
+    """Features that need no training."""
+    pixels: np.ndarray | None
+    """uint8 ``[n y x 3]``, of all images; None where features are given."""
     ids: np.ndarray
     """Tokens of all texts, int32 ``[t s]``."""
     trained: np.ndarray
@@ -46,12 +46,12 @@ def load_problem(run: AVGRun) -> Problem:
     """Read the data of `run`.
 
     Raises:
-        ValueError: no such data set.
-        DataError, FileNotFoundError: files are bad or missing.
+        ValueError: no such data set, or settings that do not go together.
+        DataError, WeightsError, FileNotFoundError: files are bad or missing.
     """
-    data = load_captioned("noto_emoji" if run.smoke else run.data, manual_dir=run.manual_dir)
+    data, given = load_data(run)
     if run.smoke:
-        run, data = shrink(run), _few(data)
+        run = shrink(run)
     trained = data.trained()
     words = Words.of((data.text[n] for n in trained), least=run.least)
     return Problem(
@@ -59,7 +59,8 @@ def load_problem(run: AVGRun) -> Problem:
         data,
         words,
         _clip(run, words),
-        data.pixels(np.arange(len(data.image_ids)), run.towers.size),
+        given,
+        None if given else data.pixels(np.arange(len(data.image_ids)), run.towers.size),
         words.encode(data.text, run.length),
         trained,
     )
@@ -85,20 +86,3 @@ def _clip(run: AVGRun, words: Words) -> ClipConfig:
         image=(t.size, t.size), patch=(t.patch, t.patch), layers=t.layers, **same
     )
     return ClipConfig(text, vision)
-
-
-def _few(data: CaptionedImages) -> CaptionedImages:
-    kept = np.arange(0, len(data.image_ids), _SMOKE_IMAGES)
-    place = np.full(len(data.image_ids), -1)
-    place[kept] = np.arange(len(kept))
-    texts = np.flatnonzero(place[data.image] >= 0)
-    return CaptionedImages(
-        data.name,
-        tuple(data.image_ids[n] for n in kept),
-        data.split[kept],
-        tuple(data.text[n] for n in texts),
-        place[data.image[texts]].astype(np.int32),
-        data.kind[texts],
-        lambda row: data.encoded(int(kept[row])),
-        data.source,
-    )

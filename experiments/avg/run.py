@@ -1,6 +1,5 @@
 """All stages for every seed, then the test, once."""
 
-import time
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -8,10 +7,11 @@ import numpy as np
 
 from experiments.avg.config import AVGRun
 from experiments.avg.evaluation import collision_rate, vector_recall
+from experiments.avg.features import Features
 from experiments.avg.problem import Problem, load_problem
 from experiments.avg.stages import (
+    STAGES,
     Codes,
-    Features,
     features,
     make_codes,
     search_split,
@@ -19,18 +19,22 @@ from experiments.avg.stages import (
     train_towers,
 )
 from experiments.common.results import Record, environment
+from experiments.common.seeds import training_fields
 from mmjax.data.captioned import Split
-from mmjax.objective import Variables
+from mmjax.training.fit import FitResult
 
 
 class Trained(NamedTuple):
     """What the stages of a seed gave."""
 
-    towers: Variables
     features: Features
     codes: Codes
-    params: dict[str, Any]
-    """Of the language model, by stage."""
+    fits: dict[str, FitResult]
+    """By method (a row of the tables): the training of what it adds."""
+
+    def params(self, stage: str) -> Any:
+        """Of the language model, after the stage "generative" or "ranking"."""
+        return self.fits[f"avg_{stage}"].variables[0]["params"]
 
 
 def train_seed(problem: Problem, seed: int, workdir: Path | None) -> Trained:
@@ -39,11 +43,16 @@ def train_seed(problem: Problem, seed: int, workdir: Path | None) -> Trained:
     Raises:
         Interrupted: a signal came; the same call resumes.
     """
-    folder = workdir and workdir / f"seed_{seed}"
-    towers = train_towers(problem, seed, folder)
+    folder, fits = workdir and workdir / f"seed_{seed}", {}
+    towers = None
+    if problem.given is None:
+        towers = fits["two_tower"] = train_towers(problem, seed, folder)
     found = features(problem, towers)
     codes = make_codes(problem, found, seed, folder)
-    return Trained(towers, found, codes, train_model(problem, codes, seed, folder))
+    if codes.fit is not None:
+        fits["quantised"] = codes.fit
+    stages = train_model(problem, codes, seed, folder)
+    return Trained(found, codes, fits | {f"avg_{name}": fit for name, fit in stages.items()})
 
 
 def judge(problem: Problem, trained: Trained, split: Split) -> dict[str, dict[str, float]]:
@@ -55,9 +64,10 @@ def judge(problem: Problem, trained: Trained, split: Split) -> dict[str, dict[st
         unit = decoded / np.maximum(np.linalg.norm(decoded, axis=1, keepdims=True), 1e-12)
         numbers["quantised"] = vector_recall(asked, unit, gold, pool, ks)
     collisions = collision_rate(trained.codes.codes, pool)
-    for name, params in trained.params.items():
-        found = search_split(problem, trained.codes, params, split, ks)
-        numbers[f"avg_{name}"] = found | {"collisions": collisions}
+    for stage in STAGES:
+        if f"avg_{stage}" in trained.fits:
+            found = search_split(problem, trained.codes, trained.params(stage), split, ks)
+            numbers[f"avg_{stage}"] = found | {"collisions": collisions}
     return numbers
 
 
@@ -70,15 +80,12 @@ def run(config: AVGRun) -> dict[str, Record]:
     """
     problem = load_problem(config)
     print(f"{problem.data}; {problem.words.size:,} words\n", flush=True)
-    began = time.perf_counter()
-    scores = {}
-    for split in ("valid", "test"):
-        scores[split] = []
+    scores, fits = {"valid": [], "test": []}, []
     for seed in config.seed_list():
         trained = train_seed(problem, seed, config.workdir)
-        for split in ("valid", "test"):
-            scores[split].append(judge(problem, trained, split))
-    seconds = round(time.perf_counter() - began, 1)
+        fits.append(trained.fits)
+        scores["valid"].append(judge(problem, trained, "valid"))
+        scores["test"].append(judge(problem, trained, "test"))
     return {
         name: Record(
             method=name,
@@ -88,11 +95,8 @@ def run(config: AVGRun) -> dict[str, Record]:
             seeds=list(config.seed_list()),
             valid=_columns(scores["valid"], name),
             test=_columns(scores["test"], name),
-            best_epoch=[],
-            epochs=[],
-            seconds=seconds,
-            parameters=0,
             config=problem.run.identity(),
+            **training_fields([of[name] for of in fits if name in of]),
             **environment(),
         )
         for name in scores["test"][0]

@@ -13,7 +13,7 @@ from experiments.avg.run import train_seed
 from experiments.avg.stages import model_config
 from mmjax.data.captioned import CAPTION
 from mmjax.data.files import atomic_write_text
-from mmjax.models import avg, two_tower
+from mmjax.models import avg
 from mmjax.models.avg_network import AVG
 from mmjax.viz.gallery import Picture, gallery
 
@@ -25,7 +25,7 @@ def search(
 
     Raises:
         ValueError: the query has no word that the run knows, k is below 1, or the run is not
-            finished.
+            finished or its data have no pictures.
     """
     if k < 1:
         raise ValueError(f"--k {k}: give 1 or more")
@@ -39,14 +39,15 @@ def search(
     if not (workdir / f"seed_{seed}" / last).is_dir():
         raise ValueError(f"{workdir} holds no finished run: give its training command again")
     trained = train_seed(problem, seed, workdir)
-    asked = jnp.asarray(ids)
+    if trained.features.query is None:
+        raise ValueError(f"{problem.data.name}: there are no pictures to show")
     k = min(k, len(problem.data.image_ids))
-    text = two_tower.embed_texts(problem.clip, trained.towers["params"], asked)
-    scale = problem.run.towers.projection**0.5
-    cosines = trained.features.images @ np.asarray(text)[0] / scale
+    text = trained.features.query([query])[0]
+    lengths = np.linalg.norm(trained.features.images, axis=1) * np.linalg.norm(text)
+    cosines = trained.features.images @ text / np.maximum(lengths, 1e-12)
     by_vector = np.argsort(-cosines, kind="stable")[:k]
-    params = list(trained.params.values())[-1]
-    by_code, scores = _by_code(problem, trained.codes.codes, params, asked, k)
+    codes = trained.codes.codes
+    by_code, scores = _by_code(problem, codes, trained.params(last), jnp.asarray(ids), k)
     rows = []
     for method, remark, images, notes in (
         ("AVG", "log-probability of the codes", by_code, scores),

@@ -12,30 +12,23 @@ import optax
 
 from experiments.avg.config import Stage
 from experiments.avg.evaluation import code_recall, vector_recall
+from experiments.avg.features import Features, images_of, texts_of, tower_features
 from experiments.avg.problem import Problem
 from experiments.common.seeds import Interrupted
 from mmjax.blocks.kmeans import residual_kmeans
 from mmjax.data.captioned import Split
 from mmjax.models import avg, avg_tokenizer, two_tower
 from mmjax.models.avg_network import AVG
-from mmjax.objective import Objective, Variables
+from mmjax.objective import Objective
 from mmjax.training.fit import FitResult, fit
 from mmjax.training.loop import Evaluate
 from mmjax.training.source import rows_source
 
-# One program for all stages that search or embed as much.
-_images = jax.jit(two_tower.embed_images, static_argnums=0)
-_texts = jax.jit(two_tower.embed_texts, static_argnums=0)
+STAGES = ("generative", "ranking")
+"""Of the language model, in their order."""
+
+# One program for all stages that search as much.
 _search = jax.jit(avg.search_all, static_argnums=0)
-
-
-class Features(NamedTuple):
-    """What the towers say, scaled so that a feature's mean square is one."""
-
-    images: np.ndarray
-    """Of all images ``[n p]``."""
-    texts: np.ndarray
-    """Of all texts ``[t p]``."""
 
 
 class Codes(NamedTuple):
@@ -45,6 +38,8 @@ class Codes(NamedTuple):
     codebooks: list[np.ndarray]
     decoded: np.ndarray | None
     """The features that the codes stand for, where the tokenizer made them."""
+    fit: FitResult | None
+    """The tokenizer's training."""
 
 
 def _train(
@@ -86,8 +81,9 @@ def _train(
     return result
 
 
-def train_towers(problem: Problem, seed: int, folder: Path | None) -> Variables:
+def train_towers(problem: Problem, seed: int, folder: Path | None) -> FitResult:
     """The two towers, of the epoch whose recall@10 on validation captions is best."""
+    assert problem.pixels is not None
     asked, gold, pool = problem.asked("valid")
     pairs = two_tower.Pairs(
         problem.pixels, problem.ids[problem.trained], problem.trained_image, asked
@@ -97,21 +93,30 @@ def train_towers(problem: Problem, seed: int, folder: Path | None) -> Variables:
     pixels, ids = jnp.asarray(problem.pixels), jnp.asarray(asked)
 
     def evaluate(params: Any, state: Any, key: Any) -> dict[str, float]:
-        images = _images(problem.clip, params, pixels)
-        texts = _texts(problem.clip, params, ids)
+        images = images_of(problem.clip, params, pixels)
+        texts = texts_of(problem.clip, params, ids)
         return vector_recall(texts, images, gold, pool, (1, 5, 10))
 
     rows = len(problem.trained)
-    stage = problem.run.fit_towers
-    return _train(problem, "towers", objective, stage, rows, evaluate, seed, folder).variables[0]
+    return _train(
+        problem, "towers", objective, problem.run.fit_towers, rows, evaluate, seed, folder
+    )
 
 
-def features(problem: Problem, towers: Variables) -> Features:
-    """Of all images and all texts."""
-    scale = problem.run.towers.projection**0.5
-    images = _images(problem.clip, towers["params"], jnp.asarray(problem.pixels))
-    texts = _texts(problem.clip, towers["params"], jnp.asarray(problem.ids))
-    return Features(scale * np.asarray(images), scale * np.asarray(texts))
+def features(problem: Problem, towers: FitResult | None) -> Features:
+    """Of all images and all texts: those that are given, or what the towers say."""
+    if towers is None:
+        assert problem.given is not None
+        return problem.given
+    assert problem.pixels is not None
+    length = problem.run.length
+    return tower_features(
+        problem.clip,
+        towers.variables[0],
+        problem.pixels,
+        problem.ids,
+        lambda asked: problem.words.encode(asked, length),
+    )
 
 
 def make_codes(problem: Problem, found: Features, seed: int, folder: Path | None) -> Codes:
@@ -128,19 +133,20 @@ def make_codes(problem: Problem, found: Features, seed: int, folder: Path | None
         codes = avg_tokenizer.encode(c, variables, x)
         books = avg_tokenizer.codebooks(c, variables)
         decoded = avg_tokenizer.decode(c, variables, codes)
-        return Codes(np.asarray(codes), [np.asarray(b) for b in books], np.asarray(decoded))
+        books = [np.asarray(b) for b in books]
+        return Codes(np.asarray(codes), books, np.asarray(decoded), result)
     key, width = jax.random.key(seed), run.model.width
     if run.codes == "residual_kmeans":
         books, codes = residual_kmeans(key, jnp.asarray(x), c.sizes)
         if x.shape[1] == width:
-            return Codes(np.asarray(codes), [np.asarray(b) for b in books], None)
+            return Codes(np.asarray(codes), [np.asarray(b) for b in books], None, None)
     else:
         draw = np.random.default_rng(seed)
         codes = np.stack([draw.integers(0, k, len(x)) for k in c.sizes], 1).astype(np.int32)
     # No vectors of the model's width stand behind these codes: its embeddings start as noise.
     drawn = np.random.default_rng(seed + 1)
     noise = [drawn.normal(size=(k, width)).astype(np.float32) for k in c.sizes]
-    return Codes(np.asarray(codes), noise, None)
+    return Codes(np.asarray(codes), noise, None, None)
 
 
 def model_config(problem: Problem) -> Any:
@@ -156,25 +162,27 @@ def build_model(problem: Problem, codes: Codes) -> AVG:
     return AVG(model_config(problem), problem.words.size, sizes)
 
 
-def train_model(problem: Problem, codes: Codes, seed: int, folder: Path | None) -> dict[str, Any]:
-    """Parameters after the generative stage, and after the discriminative one if there is one."""
+def train_model(
+    problem: Problem, codes: Codes, seed: int, folder: Path | None
+) -> dict[str, FitResult]:
+    """The generative stage, and the discriminative one if there is one."""
     asked, _, pool = problem.asked("valid")
     rows = problem.ids[problem.trained], problem.trained_image
     task = avg.Task(problem.words.size, *rows, asked, pool)
     run, start = problem.run, None
-    found: dict[str, Any] = {}
+    found: dict[str, FitResult] = {}
 
     def evaluate(params: Any, state: Any, key: Any) -> dict[str, float]:
         return search_split(problem, codes, params, "valid", (1, 5, 10))
 
-    for name, stage in (("generative", run.fit_model), ("ranking", run.fit_rank)):
+    for name, stage in zip(STAGES, (run.fit_model, run.fit_rank), strict=True):
         if not stage.epochs:
             continue
         config = model_config(problem)
         objective = avg.build(config, task, codes.codes, codes.codebooks, start=start)
         count = len(task.captions)
-        result = _train(problem, name, objective, stage, count, evaluate, seed, folder)
-        start = found[name] = result.variables[0]["params"]
+        found[name] = _train(problem, name, objective, stage, count, evaluate, seed, folder)
+        start = found[name].variables[0]["params"]
     return found
 
 

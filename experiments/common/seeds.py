@@ -108,18 +108,26 @@ def train_seeds(config: Described, parts: Parts, *, test: bool = True) -> Outcom
         seeds=list(config.seed_list()),
         valid=scores["valid"],
         test=scores["test"],
-        best_epoch=[int(e) for f in fits for e in f.best_epoch],
-        epochs=[int(f.history[-1]["epoch"]) for f in fits for _ in f.variables],
-        # Time of training from the records, which a resumed run goes on counting.
-        seconds=round(sum(f.history[-1]["elapsed"] for f in fits), 1),
-        parameters=sum(np.size(x) for x in jax.tree.leaves(variables[0]["params"])),
         config=_identity(config, parts),
-        seconds_per_epoch=round(max(f.seconds_per_epoch for f in fits), 4),
-        step_mib=round(max(f.temporary_bytes for f in fits) / 2**20, 1),
+        **training_fields(fits),
         **environment(),
     )
     history = [line for f in fits for line in f.history]
     return Outcome(record, variables, history, [f.stopped_because for f in fits])
+
+
+def training_fields(fits: Sequence[FitResult]) -> dict[str, Any]:
+    """What a record says of how a method was trained; nothing was if there are no `fits`."""
+    weights = jax.tree.leaves(fits[0].variables[0]["params"]) if fits else []
+    return {
+        "best_epoch": [int(e) for f in fits for e in f.best_epoch],
+        "epochs": [int(f.history[-1]["epoch"]) for f in fits for _ in f.variables],
+        # Time of training from the records, which a resumed run goes on counting.
+        "seconds": round(sum(f.history[-1]["elapsed"] for f in fits), 1),
+        "parameters": sum(np.size(x) for x in weights),
+        "seconds_per_epoch": round(max((f.seconds_per_epoch for f in fits), default=0.0), 4),
+        "step_mib": round(max((f.temporary_bytes for f in fits), default=0) / 2**20, 1),
+    }
 
 
 def joined(outcomes: Sequence[Outcome], config: Mapping[str, Any]) -> Outcome:

@@ -1,9 +1,11 @@
 """What a recommendation costs as the catalogue grows: writing ids against scoring every item."""
 
-import json
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+
+from experiments.common import growth
+from experiments.common.growth import Program, measure, program, write
 
 
 @dataclass(frozen=True)
@@ -29,7 +31,7 @@ class Cost:
 RETRIEVE = "score every item"
 
 
-def candidates(flags: Cost, n_items: int) -> dict[str, Any]:
+def candidates(flags: Cost, n_items: int) -> dict[str, Program]:
     """Compiled program and its arguments by name, for a catalogue of random ids and vectors."""
     import jax
     import jax.numpy as jnp
@@ -58,16 +60,13 @@ def candidates(flags: Cost, n_items: int) -> dict[str, Any]:
     pairs = jnp.stack([jnp.repeat(users, flags.seen), seen.ravel()], 1)
     given = (params, inputs, id_trie(model, codes), users, seen, seen)
 
-    def compiled(f: Any, *args: Any) -> tuple[Any, Any]:
-        return jax.jit(f).lower(*args).compile(), args
-
     found = {
-        RETRIEVE: compiled(
+        RETRIEVE: program(
             lambda u, i, s: top_items(u, i, s, k=flags.k), inputs.users, inputs.items, pairs
         )
     }
     for width in flags.widths:
-        found[f"write ids, {width} beams"] = compiled(
+        found[f"write ids, {width} beams"] = program(
             lambda *args, w=width: recommend(model, *args, width=w, k=flags.k), *given
         )
     return found
@@ -75,68 +74,12 @@ def candidates(flags: Cost, n_items: int) -> dict[str, Any]:
 
 def cost(flags: Cost) -> Path:
     """Measure, print, write the JSON and draw the picture; returns the picture's path."""
-    import jax
-
-    from experiments.benchmarks import timing
-
-    rows = []
-    for n in flags.items:
-        programs = candidates(flags, n)
-        timed = {
-            name: timing.timed(lambda f=f, args=args: f(*args), wait=jax.block_until_ready)
-            for name, (f, args) in programs.items()
-        }
-        samples = timing.interleaved(timed, rounds=flags.rounds, warmup=1)
-        for line in timing.summary(samples, RETRIEVE):
-            memory = programs[line.name][0].memory_analysis().temp_size_in_bytes / 2**20
-            rows.append({"items": n, **line._asdict(), "mib": round(memory, 2)})
-            print(
-                f"{n:>9,} items  {line.name:20s} {line.median_ms:9.2f} ms  {memory:8.1f} MiB",
-                flush=True,
-            )
-    record = {
-        **timing.environment(("jax", "jaxlib", "numpy")),
-        "device": jax.devices()[0].device_kind,
-        "users": flags.users,
-        "k": flags.k,
-        "seen": flags.seen,
-        "rows": rows,
-    }
-    timing.write_json(flags.out, record)
+    rows = measure(lambda n: candidates(flags, n), flags.items, RETRIEVE, rounds=flags.rounds)
+    write(flags.out, rows, users=flags.users, k=flags.k, seen=flags.seen)
     return draw(rows, flags.users, flags.out.with_suffix(".png"))
 
 
 def draw(rows: list[dict[str, Any]], users: int, path: Path) -> Path:
     """Milliseconds by size of the catalogue, a line a way."""
-    from mmjax.viz import curves
-    from mmjax.viz.files import save
-
-    names = dict.fromkeys(row["name"] for row in rows)
-    lines = {
-        name: [{"items": r["items"], "ms": r["median_ms"]} for r in rows if r["name"] == name]
-        for name in sorted(names)
-    }
-    ax = curves.compare(lines, "ms", x="items")
-    ax.set_xscale("log")
-    ax.set_yscale("log")
-    ax.set_xlabel("items in the catalogue")
-    ax.set_ylabel(f"ms for {users} users")
-    save(ax, path, curves.curve_rows(lines, ("ms",), x="items"))
-    return path
-
-
-def table(record: dict[str, Any]) -> str:
-    """Milliseconds as a table in Markdown, a line a way, a column a size."""
-    sizes = sorted({row["items"] for row in record["rows"]})
-    names = sorted({row["name"] for row in record["rows"]})
-    found = {(row["name"], row["items"]): row for row in record["rows"]}
-    lines = [["", *(f"{n:,} items" for n in sizes)], ["---", *["---:"] * len(sizes)]]
-    for name in names:
-        rows = [found[name, n] for n in sizes]
-        lines.append([name, *(f"{r['median_ms']:.1f} ms, {r['mib']:.1f} MiB" for r in rows)])
-    return "".join(f"| {' | '.join(line)} |\n" for line in lines)
-
-
-def load(path: Path) -> dict[str, Any]:
-    """The record of `cost`."""
-    return json.loads(path.read_text())
+    x, y = "items in the catalogue", f"ms for {users} users"
+    return growth.draw(rows, path, unit="items", x=x, y=y)

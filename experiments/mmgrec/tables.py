@@ -3,10 +3,10 @@
 import dataclasses
 from pathlib import Path
 
-from experiments.common import readme
+from experiments.common import growth, readme
 from experiments.common.report import METRICS, record_row
 from experiments.common.results import Record, load_record
-from experiments.mmgrec import ablate, cost
+from experiments.mmgrec import ablate
 from experiments.mmgrec.train import searches_table
 from mmjax.data.files import atomic_write_text
 from mmjax.viz import tables
@@ -48,7 +48,7 @@ def bodies() -> dict[str, str]:
             bench = beside_the_bench(records["full"], BENCH / folder.name)
             found[f"{folder.name}_bench"] = tables.to_markdown(bench)
     if (results / "cost.json").exists():
-        found["cost"] = cost.table(cost.load(results / "cost.json"))
+        found["cost"] = growth.table(growth.load(results / "cost.json")["rows"])
     return found
 
 

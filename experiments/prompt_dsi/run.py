@@ -3,7 +3,7 @@
 import dataclasses
 import time
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -11,7 +11,7 @@ import numpy as np
 
 from experiments.common.results import Record, environment
 from experiments.prompt_dsi.config import PROMPTED, PromptDSI, shrink
-from experiments.prompt_dsi.evaluation import measures, rows_of_new, scores
+from experiments.prompt_dsi.evaluation import METRICS, measures, rows_of_new, scores
 from experiments.prompt_dsi.problem import Problem, features, load_corpus, load_problem
 from experiments.prompt_dsi.stages import Trained, first_stage, later_stage
 from experiments.prompt_dsi.topics import find_topics
@@ -114,13 +114,16 @@ def _one(
         figures |= {f"pool/{name}": float(x) for name, x in used._asdict().items()}
     for t, row in enumerate(matrix):
         figures |= {f"hits@10/P{t}{i}": s["hits@10"] for i, s in enumerate(row)}
+    ends = [_scores(config, problem, done, n, "valid")[0] for n in range(corpus.n_sessions)]
+    valid = {f"{m}/P{n}": [round(s[m], 6)] for n, s in enumerate(ends) for m in METRICS}
+    valid |= {f"{m}/A": [round(float(np.mean([s[m] for s in ends])), 6)] for m in METRICS}
     record = Record(
         method=config.method,
         data=corpus.name,
         split=corpus.split,
         mask="none",
         seeds=[seed],
-        valid={},
+        valid=valid,
         test={name: [round(x, 6)] for name, x in figures.items()},
         best_epoch=[],
         epochs=[],
@@ -134,9 +137,13 @@ def _one(
 
 
 def _scores(
-    config: PromptDSI, problem: Problem, done: Trained, number: int
+    config: PromptDSI,
+    problem: Problem,
+    done: Trained,
+    number: int,
+    part: Literal["valid", "test"] = "test",
 ) -> tuple[dict[str, float], prompt_dsi.Found]:
-    asked = problem.corpus.asking(number, "test")
+    asked = problem.corpus.asking(number, part)
     ids = jnp.asarray(problem.ids[asked])
     found = _search(config.model, problem.encoder, done.stage, done.weights, ids)
     return scores(np.asarray(found.rows), problem.corpus.document[asked]), found

@@ -39,6 +39,7 @@ def train(config: PromptDSI) -> int:
     for name in shown:
         if name in record.test:
             print(f"{name:16s} {record.mean(name):8.2f}")
+    print(f"validation: hits@10/A {record.mean('hits@10/A', 'valid'):.2f}")
     if config.workdir is not None:
         record.save(config.workdir / "record.json")
         print(f"record: {config.workdir / 'record.json'}")

@@ -6,7 +6,7 @@ Axes: n images, t texts, c channels.
 import io
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 from jaxtyping import Int32, UInt8
@@ -96,11 +96,20 @@ class CaptionedImages:
         """
         found = np.full((len(rows), size, size, 3), 255, np.uint8)
         for place, row in enumerate(rows):
-            found[place] = _square(self.encoded(int(row)), size, self.image_ids[row])
+            found[place] = _square(self.picture(int(row)), size)
         return found
 
+    def picture(self, row: int) -> Any:
+        """An image of Pillow in RGB, on white where it is transparent.
 
-def _square(content: bytes, size: int, name: str) -> np.ndarray:
+        Raises:
+            DataError: the file is no image.
+            ImportError: Pillow is missing.
+        """
+        return _opened(self.encoded(row), self.image_ids[row])
+
+
+def _opened(content: bytes, name: str) -> Any:
     try:
         from PIL import Image, UnidentifiedImageError
     except ImportError as error:
@@ -109,9 +118,16 @@ def _square(content: bytes, size: int, name: str) -> np.ndarray:
         picture = Image.open(io.BytesIO(content)).convert("RGBA")
     except (UnidentifiedImageError, OSError) as error:
         raise DataError(f"image {name} cannot be read ({error}); copy it again") from None
+    white = Image.new("RGBA", picture.size, (255, 255, 255, 255))
+    return Image.alpha_composite(white, picture).convert("RGB")
+
+
+def _square(picture: Any, size: int) -> np.ndarray:
+    from PIL import Image
+
     scale = size / max(picture.size)
     wide, high = (max(1, round(side * scale)) for side in picture.size)
-    picture = picture.resize((wide, high), Image.Resampling.LANCZOS)
-    square = Image.new("RGBA", (size, size), (255, 255, 255, 255))
-    square.alpha_composite(picture, ((size - wide) // 2, (size - high) // 2))
-    return np.asarray(square.convert("RGB"))
+    square = Image.new("RGB", (size, size), (255, 255, 255))
+    small = picture.resize((wide, high), Image.Resampling.LANCZOS)
+    square.paste(small, ((size - wide) // 2, (size - high) // 2))
+    return np.asarray(square)

@@ -57,6 +57,8 @@ def test_train_and_search(tmp_path, capsys):
 def test_cost(tmp_path):
     out = tmp_path / "cost.json"
     flags = ["--sizes", "50", "--width", "8", "--model-width", "8", "--codes", "8"]
-    assert main(["cost", *flags, "--repeats", "1", "--out", str(out)]) == 0
-    (row,) = json.loads(out.read_text())
-    assert row["images"] == 50 and row["avg_ms"] > 0 and row["two_tower_ms"] > 0
+    assert main(["cost", *flags, "--rounds", "1", "--out", str(out)]) == 0
+    rows = json.loads(out.read_text())["rows"]
+    assert {row["name"] for row in rows} == {"scan all vectors", "write vokens"}
+    assert all(row["images"] == 50 and row["median_ms"] > 0 for row in rows)
+    assert (tmp_path / "cost.png").stat().st_size > 0

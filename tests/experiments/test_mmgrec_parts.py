@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 from numpy.testing import assert_allclose, assert_array_equal
 
+from experiments.common import growth
 from experiments.common.config import override
 from experiments.common.results import Record, load_record
 from experiments.common.seeds import Interrupted, Outcome, joined
@@ -153,7 +154,7 @@ def test_costs_as_a_table_and_a_picture(tmp_path):
     ]
     path = tmp_path / "cost.json"
     path.write_text(json.dumps({"rows": rows}))
-    text = cost.table(cost.load(path))
+    text = growth.table(growth.load(path)["rows"])
     assert "| score every item | 10.0 ms, 1.2 MiB | 100.0 ms, 1.2 MiB |" in text
     assert cost.draw(rows, 64, tmp_path / "cost.png").stat().st_size > 0
     assert (tmp_path / "cost.csv").read_text().count("\n") == 5
