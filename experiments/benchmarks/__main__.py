@@ -23,10 +23,13 @@ NAMES = (
     "quantize",
     "decode",
     "latency",
+    "encoders",
 )
 WITH_DATA = ("propagation", "mig_gt_epoch")
 ALONE = ("fusion", "latency")
 """Without a peer."""
+PEER_ONLY = ("encoders",)
+"""Left out where there is no peer, which makes the weights."""
 
 
 def main() -> int:
@@ -40,6 +43,8 @@ def main() -> int:
     parser.add_argument("--out", type=Path, help="folder for one JSON file a benchmark")
     flags = parser.parse_args()
     for name in NAMES:
+        if name in PEER_ONLY and not flags.torch_python:
+            continue
         command = [sys.executable, "-m", f"experiments.benchmarks.{name}"]
         if flags.torch_python and name not in ALONE:
             command += ["--torch-python", flags.torch_python]

@@ -136,6 +136,18 @@ def quantize() -> str:
     return markdown(("", "mmjax median ms", "ResidualVQ median ms", "times ResidualVQ"), rows)
 
 
+def encoders() -> str:
+    """Milliseconds a text or an image of pretrained encoders."""
+    rows = []
+    for name, case in load("encoders")["cases"].items():
+        each = (
+            f"{1e3 * median(case['seconds'][side]) / case['rows']:.1f}"
+            for side in ("mmjax", "transformers")
+        )
+        rows.append((name, *each, f"{case['speed_up']['mmjax']:.2f}"))
+    return markdown(("", "mmjax ms each", "transformers ms each", "times transformers"), rows)
+
+
 def bodies() -> dict[str, str]:
     """Every table by its name in README.md."""
     return {
@@ -150,6 +162,7 @@ def bodies() -> dict[str, str]:
         "fusion": fusion(),
         "quantize": quantize(),
         "latency": latency(),
+        "encoders": encoders(),
         **{f"decode-{task}": decode(task) for task in ("whole", "step")},
     }
 
