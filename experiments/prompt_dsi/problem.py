@@ -64,7 +64,10 @@ def load_corpus(config: PromptDSI) -> ContinualCorpus:
                 queries=(6, 1, 1),
             )
         topics = 10 // config.sessions * config.sessions
-        return topic_documents(config.seed, n_topics=30 + topics, new=config.sessions)
+        # Two words of the document itself: with four, new rows alone find every document.
+        return topic_documents(
+            config.seed, n_topics=30 + topics, new=config.sessions, per_query=(6, 2)
+        )
     from experiments.prompt_dsi.corpora import load
 
     return load(config)
