@@ -1,7 +1,14 @@
 """Sentences that the real model was asked for, and tokenizers of a few words."""
 
+import json
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
+
+from tests.parity.encoder_cases import CASES, publish
+from tests.parity.records import load, with_prefix
+
+GOLDEN = Path(__file__).parents[1] / "golden"
 
 SENTENCES = (  # short, long, empty, and not plain English
     "A man is eating food.",
@@ -11,6 +18,17 @@ SENTENCES = (  # short, long, empty, and not plain English
     "The quick brown fox jumps over the lazy dog; " * 40,
     "unaffableness",
 )
+
+
+def clip_folder(folder: Path) -> Path:
+    """Put a tiny CLIP of both towers there, whose tokenizer knows six words."""
+    publish(folder, CASES["clip"], with_prefix(load(GOLDEN / "encoder_clip.npz")[1], "state/"))
+    words = ["<s>", "<pad>", "</s>", "[UNK]", "a", "red", "dress", "shoe", "and", "blue"]
+    words += [*(f"word{n}" for n in range(6)), "<end>"]
+    word_tokenizer(words, "<s>", "<end>").save(str(folder / "tokenizer.json"))
+    pixels = {"feature_extractor_type": "CLIPFeatureExtractor", "size": 7, "crop_size": 7}
+    (folder / "preprocessor_config.json").write_text(json.dumps(pixels))
+    return folder
 
 
 def word_tokenizer(words: Sequence[str], first: str, last: str) -> Any:

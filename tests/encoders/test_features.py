@@ -14,9 +14,7 @@ from mmjax.encoders import features
 from mmjax.encoders.features import Features, key
 from mmjax.encoders.rows import Runner
 from mmjax.encoders.text import load_text_encoder
-from tests.encoders.sentences import word_tokenizer
-from tests.parity.encoder_cases import CASES, publish
-from tests.parity.records import load, with_prefix
+from tests.encoders.sentences import clip_folder
 
 GOLDEN = Path(__file__).parents[1] / "golden"
 WORDS = ("<s>", "<pad>", "</s>", "[UNK]", "a", "red", "dress", "shoe", "and", "blue", "<end>")
@@ -26,11 +24,7 @@ TEXTS = ["red", "a dress", "", "blue and red", "a", "red", "shoe", "a red shoe",
 @pytest.fixture(scope="module")
 def clip(tmp_path_factory):
     """CLIP's tower of texts, out of a file of both towers."""
-    folder = tmp_path_factory.mktemp("clip")
-    tensors = with_prefix(load(GOLDEN / "encoder_clip.npz")[1], "state/")
-    publish(folder, CASES["clip"], tensors)
-    words = [*WORDS[:10], *(f"word{n}" for n in range(6)), "<end>"]
-    word_tokenizer(words, "<s>", "<end>").save(str(folder / "tokenizer.json"))
+    folder = clip_folder(tmp_path_factory.mktemp("clip"))
     return load_text_encoder(folder, devices=jax.devices()[:1])
 
 

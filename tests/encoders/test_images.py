@@ -14,6 +14,7 @@ from PIL import Image
 from mmjax.encoders.images import load_image_encoder
 from mmjax.encoders.pixels import Preprocess, open_image
 from mmjax.encoders.weights import WeightsError
+from tests.encoders.sentences import clip_folder
 from tests.parity import pixel_cases
 from tests.parity.encoder_cases import CASES, publish
 from tests.parity.records import load, with_prefix
@@ -134,14 +135,7 @@ def test_a_damaged_image_costs_only_itself(encoder, files, tmp_path):
 
 
 def test_clip_images(tmp_path, files):
-    publish(tmp_path, CASES["clip"], tensors("clip"))
-    said = {
-        "feature_extractor_type": "CLIPFeatureExtractor",
-        "size": 7,
-        "crop_size": 7,
-    }
-    (tmp_path / "preprocessor_config.json").write_text(json.dumps(said))
-    encoder = load_image_encoder(tmp_path, normalise=False)
+    encoder = load_image_encoder(clip_folder(tmp_path), normalise=False)
     assert repr(encoder) == "ImageEncoder(ClipVision, width 5, own pooling, 7 x 7 pixels)"
     got = encoder.encode(files, progress=False)
     pixels = encoder.preprocess.normalise(jnp.asarray(encoder.read(files)))

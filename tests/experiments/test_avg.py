@@ -1,14 +1,21 @@
 """The AVG experiment: its measures by hand, its flags, and the whole path once."""
 
+import dataclasses
 import json
+from pathlib import Path
 
 import numpy as np
 import pytest
+from numpy.testing import assert_allclose
 
+from experiments.avg import tables
 from experiments.avg.cli import main, parse_run
 from experiments.avg.config import shrink
 from experiments.avg.evaluation import collision_rate, vector_recall
 from experiments.avg.presets import DATA, preset
+from experiments.avg.problem import load_problem
+from mmjax.encoders.images import load_image_encoder
+from tests.encoders.sentences import clip_folder
 
 
 def test_recall_of_vectors_by_hand():
@@ -39,6 +46,41 @@ def test_flags():
 def test_search_without_a_run_says_so(tmp_path, capsys):
     assert main(["search", "red heart", "--workdir", str(tmp_path)]) == 2
     assert "holds no run" in capsys.readouterr().err
+
+
+def test_features_of_a_published_clip(tmp_path):
+    folder = clip_folder(tmp_path)
+    run = dataclasses.replace(preset("noto_emoji"), clip=folder, smoke=True)
+    problem = load_problem(run)
+    data, given = problem.data, problem.given
+    assert given is not None and given.query is not None and problem.pixels is None
+    assert given.images.shape == (len(data.image_ids), 5)
+    assert_allclose((given.images**2).mean(1), 1, rtol=1e-5)
+    assert_allclose(given.query(list(data.text[:3])), given.texts[:3], atol=1e-5)
+    pair = load_image_encoder(folder, pooling="own", normalise=True)
+    (want,) = pair.encode([data.picture(7)], progress=False)
+    assert_allclose(given.images[7], 5**0.5 * want, atol=1e-5)
+
+
+def test_concepts_bring_their_features():
+    run = dataclasses.replace(preset("concepts"), smoke=True)
+    given = load_problem(run).given
+    assert given is not None and given.query is None
+    with pytest.raises(ValueError, match="--clip"):
+        load_problem(dataclasses.replace(run, clip=Path("anywhere")))
+
+
+@pytest.mark.parametrize(
+    ("stem", "want"),
+    [
+        ("two_tower", "two towers"),
+        ("avg_ranking-random", "AVG, both stages, random vokens"),
+    ],
+)
+def test_titles_of_rows(stem, want):
+    assert tables.title(stem) == want
+    with pytest.raises(ValueError, match="METHOD-VARIANT"):
+        tables.title(f"{stem}-odd")
 
 
 @pytest.mark.slow
