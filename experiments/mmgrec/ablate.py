@@ -43,6 +43,8 @@ class Ablate:
     """Seeds of every form, counted up from 0."""
     forms: tuple[str, ...] = tuple(FORMS)
     """Forms, keys of `experiments.mmgrec.ablate.FORMS`."""
+    epochs: int | None = None
+    """Most epochs of every form's generator; default is that of the preset."""
     smoke: bool = False
     """Tiny models; figures mean nothing."""
     data_dir: Path | None = None
@@ -71,6 +73,8 @@ def ablate(flags: Ablate) -> str:
     start = dataclasses.replace(
         start, seeds=flags.seeds, smoke=flags.smoke, data_dir=flags.data_dir
     )
+    if flags.epochs is not None:
+        start = override(start, {"generator.fit.epochs": flags.epochs})
     data, records = load_data(graph_run(start)), {}
     for form in flags.forms:
         config = override(start, FORMS[form])

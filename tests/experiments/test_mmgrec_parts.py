@@ -120,12 +120,13 @@ def test_an_ablation_goes_on_where_it_stopped(tmp_path, monkeypatch):
 
     def stand_in(config, *, data, graphs):
         calls.append((config.ids, config.joint, graphs))
+        assert config.generator.fit.epochs == 7
         if len(calls) == 2:
             raise Interrupted("stopped")
         return Outcome(_record(data=data.name), [{}], [], [])
 
     monkeypatch.setattr(stages, "run", stand_in)
-    flags = Ablate(tmp_path, data="topics", seeds=2, forms=("full", "random_ids", "joint"))
+    flags = Ablate(tmp_path, "topics", seeds=2, forms=("full", "random_ids", "joint"), epochs=7)
     with pytest.raises(Interrupted):
         ablate.ablate(flags)
     text = ablate.ablate(flags)
