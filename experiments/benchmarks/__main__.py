@@ -24,6 +24,7 @@ NAMES = (
     "decode",
     "latency",
     "encoders",
+    "incdsi",
 )
 WITH_DATA = ("propagation", "mig_gt_epoch")
 ALONE = ("fusion", "latency")

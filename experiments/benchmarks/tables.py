@@ -148,6 +148,19 @@ def encoders() -> str:
     return markdown(("", "mmjax ms each", "transformers ms each", "times transformers"), rows)
 
 
+def incdsi() -> str:
+    """Milliseconds a new document, by documents that are there."""
+    found = load("incdsi")
+    rows = []
+    for documents, case in found["documents"].items():
+        each = (
+            f"{1e3 * median(case['seconds'][side]) / found['new']:.1f}"
+            for side in ("mmjax", "L-BFGS")
+        )
+        rows.append((f"{int(documents):,}", *each, f"{case['speed_up']['mmjax']:.2f}"))
+    return markdown(("documents", "mmjax ms each", "L-BFGS ms each", "times L-BFGS"), rows)
+
+
 def bodies() -> dict[str, str]:
     """Every table by its name in README.md."""
     return {
@@ -163,6 +176,7 @@ def bodies() -> dict[str, str]:
         "quantize": quantize(),
         "latency": latency(),
         "encoders": encoders(),
+        "incdsi": incdsi(),
         **{f"decode-{task}": decode(task) for task in ("whole", "step")},
     }
 

@@ -89,8 +89,7 @@ def solve(
 
     Directions come from conjugate gradients, whose products read only the tables. It stops where
     a step is shorter than `tolerance`, as the authors do, or the loss is 0. They use L-BFGS; the
-    problem is convex, so both go to the same loss, here in a quarter of the time or less (20,000
-    rows of width 384 on a CPU).
+    problem is convex, so both go to the same loss (`experiments/benchmarks/incdsi.py`).
 
     Args:
         rows, queries, count, query, margins: as for `loss`.
