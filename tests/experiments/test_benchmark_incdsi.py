@@ -3,6 +3,7 @@
 import importlib
 import json
 
+import jax.numpy as jnp
 import numpy as np
 import pytest
 
@@ -27,7 +28,8 @@ def test_solves_what_it_says():
     rows, queries, found = incdsi.ours(given)()
     assert rows.shape == queries.shape == (32, 8)
     margins = Margins(incdsi.BALANCE, incdsi.NEW, incdsi.OLD, incdsi.DECAY)
-    for n, (query, start) in enumerate(zip(given.new, given.starts, strict=True)):
+    new, starts = jnp.asarray(given.new), jnp.asarray(given.starts)
+    for n, (query, start) in enumerate(zip(new, starts, strict=True)):
         ends = [
             float(loss(row, rows, queries, 30 + n, query, margins)) for row in (start, rows[30 + n])
         ]
