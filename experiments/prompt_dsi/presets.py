@@ -1,6 +1,6 @@
 """Settings by method and data set.  Imports no JAX."""
 
-from experiments.prompt_dsi.config import PROMPTED, Encoder, Method, PromptDSI, Training
+from experiments.prompt_dsi.config import PROMPTED, Encoder, IncDSI, Method, PromptDSI, Training
 from mmjax.models.configs.prompt_dsi import PromptDSIConfig
 from mmjax.training.config import FitConfig
 
@@ -41,11 +41,12 @@ def preset(data: str, method: str = "topic") -> PromptDSI:
         Training(FitConfig(epochs=40, patience=6, metric=_METRIC), warmup=100),
         # The encoder goes on with smaller steps than those that made it.
         Training(
-            FitConfig(epochs=20, patience=4, metric=_METRIC),
+            FitConfig(epochs=80, patience=12, metric=_METRIC),
             learning_rate=3e-4 if tuned and method != "joint" else 1e-2,
         )
         if method != "joint"
         else Training(FitConfig(epochs=40, patience=6, metric=_METRIC), warmup=100),
         method=method,
         data=data,
+        incdsi=IncDSI(balance=0.5, new=6.0, old=0.0),
     )
