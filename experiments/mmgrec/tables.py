@@ -1,4 +1,5 @@
-"""The tables of README.md, from results/."""
+"""The tables of README.md, from results/: of each data set ``mmgrec.json``, and the ablation's
+records in ``forms``."""
 
 import dataclasses
 from pathlib import Path
@@ -27,10 +28,7 @@ def beside_the_bench(record: Record, folder: Path) -> tables.Table:
             raise ValueError(f"{folder}: {other.method} was measured on another split than MMGRec")
     ordered = sorted([record, *others], key=lambda r: -r.mean("recall@20"))
     rows = [
-        dataclasses.replace(
-            record_row(r), note=f"{len(r.seeds)} seeds" if r.seeds else "no training"
-        )
-        for r in ordered
+        dataclasses.replace(record_row(r), note="" if r.seeds else "no training") for r in ordered
     ]
     return tables.leaderboard(rows, METRICS)
 
@@ -39,13 +37,13 @@ def bodies() -> dict[str, str]:
     """Every table by its name in README.md."""
     results, found = FOLDER / "results", {}
     for folder in sorted(p for p in results.iterdir() if p.is_dir()):
-        records = {path.stem: load_record(path) for path in sorted(folder.glob("*.json"))}
-        found[f"{folder.name}_forms"] = tables.to_markdown(ablate.table(records))
-        if "full" in records:
-            found[f"{folder.name}_searches"] = tables.to_markdown(
-                searches_table(records["full"], [])
-            )
-            bench = beside_the_bench(records["full"], BENCH / folder.name)
+        forms = {path.stem: load_record(path) for path in sorted(folder.glob("forms/*.json"))}
+        if forms:
+            found[f"{folder.name}_forms"] = tables.to_markdown(ablate.table(forms))
+        if (folder / "mmgrec.json").exists():
+            record = load_record(folder / "mmgrec.json")
+            found[f"{folder.name}_searches"] = tables.to_markdown(searches_table(record, []))
+            bench = beside_the_bench(record, BENCH / folder.name)
             found[f"{folder.name}_bench"] = tables.to_markdown(bench)
     if (results / "cost.json").exists():
         found["cost"] = growth.table(growth.load(results / "cost.json")["rows"])

@@ -69,6 +69,8 @@ class IncDSI:
     """Margin of old queries."""
     decay: float = 1e-6
     """Weight of the row's squared norm."""
+    trials: int = 30
+    """Margins to try, these among them; the best on validation at the first new corpus is kept."""
     queries: int = 15
     """Training queries of a document that its cached query is the mean of, at most."""
 
@@ -148,6 +150,7 @@ def shrink(config: PromptDSI) -> PromptDSI:
         config,
         encoder=encoder,
         model=model,
+        incdsi=dataclasses.replace(config.incdsi, trials=2),
         first=short(config.first),
         later=short(config.later),
         fisher=16,

@@ -1,9 +1,8 @@
 """A method on all corpora of every seed: matrices of scores, and the record."""
 
 import dataclasses
-import time
 from pathlib import Path
-from typing import Any, Literal, NamedTuple
+from typing import Literal, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -12,14 +11,13 @@ import numpy as np
 from experiments.common.results import Record, environment
 from experiments.prompt_dsi.config import PROMPTED, PromptDSI, shrink
 from experiments.prompt_dsi.evaluation import METRICS, measures, rows_of_new, scores
-from experiments.prompt_dsi.problem import Problem, features, load_corpus, load_problem
+from experiments.prompt_dsi.problem import Problem, load_corpus, load_problem
+from experiments.prompt_dsi.solved import cached_queries, choose, solve
 from experiments.prompt_dsi.stages import Trained, first_stage, later_stage
 from experiments.prompt_dsi.topics import find_topics
-from mmjax.blocks import incdsi, topics
 from mmjax.blocks.prompt_pool import usage
 from mmjax.data.continual import ContinualCorpus
 from mmjax.models import prompt_dsi
-from mmjax.models.prompt_dsi_stages import rows_stage
 
 _search = jax.jit(prompt_dsi.search, static_argnames=("config", "encoder", "stage", "k"))
 
@@ -86,7 +84,11 @@ def _one(
     problem = load_problem(config, corpus)
     done = first_stage(config, problem, seed, base or (folder and folder / "stage_0"))
     matrix, last = [[_scores(config, problem, done, 0)[0]]], np.zeros((0, 1))
-    seconds, tables, keys = [], _tables(config, problem, done), None
+    seconds, tables, keys = [], None, None
+    if config.method == "incdsi":
+        tables = cached_queries(config, problem, done)
+        chosen = choose(config, problem, done, tables, seed)
+        config = dataclasses.replace(config, incdsi=chosen)
     if config.method == "topic":
         topics_found = find_topics(config, problem, done.weights, seed)
         keys = topics_found.keys
@@ -96,8 +98,8 @@ def _one(
         if folder is not None:
             topics_found.save(folder / "topics.json")
     for number in range(1, corpus.n_sessions):
-        if config.method == "incdsi":
-            done, tables = _solve(config, problem, done, number, tables, seed)
+        if tables is not None:
+            done, tables = solve(config, problem, done, number, tables)
         else:
             place = folder and folder / f"stage_{number}"
             done = later_stage(config, problem, number, done, seed, place, keys)
@@ -157,41 +159,3 @@ def _trained_parameters(config: PromptDSI, problem: Problem, done: Trained) -> i
         total += sum(x.size for x in jax.tree.leaves(done.weights["encoder"]))
     share = (done.stage.entries[1] - done.stage.entries[0]) / config.model.pool
     return total + round(sum(done.weights["pool"][n].size * share for n in done.stage.trained))
-
-
-def _means(config: PromptDSI, problem: Problem, done: Trained, number: int) -> jax.Array:
-    """The mean feature vector of the first training queries of each document of a session."""
-    rows = problem.corpus.asking(number, "train", "generated")
-    document = problem.corpus.document[rows]
-    order = np.argsort(document, kind="stable")
-    rows, document = rows[order], document[order]
-    kept = np.arange(len(rows)) - np.searchsorted(document, document) < config.incdsi.queries
-    rows, document = rows[kept], document[kept]
-    first, stop = problem.corpus.rows(number)
-    x = features(config.model, problem, done.weights, rows).features
-    return topics.topic_embeddings(x, jnp.asarray(document - first), stop - first)
-
-
-def _tables(config: PromptDSI, problem: Problem, done: Trained) -> jax.Array | None:
-    """Room for the cached query of every document, those of the first corpus filled in."""
-    if config.method != "incdsi":
-        return None
-    means = _means(config, problem, done, 0)
-    return jnp.zeros_like(done.weights["rows"]).at[: len(means)].set(means)
-
-
-def _solve(
-    config: PromptDSI, problem: Problem, done: Trained, number: int, cached: Any, seed: int
-) -> tuple[Trained, jax.Array]:
-    """IncDSI: a row for each new document, one after the other."""
-    old, stop = problem.corpus.rows(number)
-    began = time.perf_counter()
-    means = _means(config, problem, done, number)
-    c = config.incdsi
-    margins = incdsi.Margins(c.balance, c.new, c.old, c.decay)
-    rows = done.weights["rows"]
-    after, cached, _ = incdsi.append_jit(rows, cached, old, means, rows[old:stop], margins)
-    jax.block_until_ready(after)
-    seconds = time.perf_counter() - began
-    stage = rows_stage(old, stop - old)
-    return Trained(stage, done.weights | {"rows": after}, seconds), cached

@@ -12,10 +12,11 @@ from experiments.common import readme
 from experiments.common.results import Record, load_record
 from experiments.prompt_dsi import tables
 from experiments.prompt_dsi.cli import main, parse_run
-from experiments.prompt_dsi.config import PromptDSI, shrink
+from experiments.prompt_dsi.config import IncDSI, PromptDSI, shrink
 from experiments.prompt_dsi.evaluation import measures, rows_of_new, scores
 from experiments.prompt_dsi.presets import DATA, METHODS, preset
 from experiments.prompt_dsi.problem import load_corpus, load_problem, optimiser
+from experiments.prompt_dsi.solved import draws
 from experiments.prompt_dsi.stages import _kept
 from experiments.prompt_dsi.topics import names
 
@@ -140,3 +141,12 @@ def test_methods_from_one_first_stage(tmp_path):
 def test_the_smoke_form_is_small():
     small = shrink(preset("topic_documents"))
     assert isinstance(small, PromptDSI) and small.encoder.width == 8 and small.model.pool == 6
+
+
+def test_margins_are_drawn_from_the_authors_ranges():
+    start = IncDSI(trials=20, queries=7)
+    found = draws(start, 3)
+    assert len(found) == 19 and found == draws(start, 3) != draws(start, 4)
+    assert all(0.05 <= m.balance <= 0.95 and 0 <= m.new <= 8 and 0 <= m.old <= 8 for m in found)
+    assert all(1e-10 <= m.decay <= 1e-3 and m.queries == 7 for m in found)
+    assert draws(IncDSI(trials=1), 0) == []
