@@ -1,4 +1,4 @@
-"""`python -m experiments.avg`: train, search, cost."""
+"""`python -m experiments.avg`: train, search, cost, tables."""
 
 import sys
 

@@ -28,7 +28,6 @@ With --one-thread --cpu-time the figures hold on a machine that has other work t
 """
 
 import importlib.util
-import os
 import sys
 import tempfile
 import time
@@ -264,7 +263,7 @@ def measure(name: str, options: Options, python: str | None) -> dict[str, Any]:
             run,
             wait=jax.block_until_ready,
             repeat=1 if ALONE in label else 10,
-            clock=time.process_time if options.cpu_time else time.perf_counter,
+            clock=timing.clock(options),
         )
         for label, run in runs.items()
     }
@@ -272,8 +271,7 @@ def measure(name: str, options: Options, python: str | None) -> dict[str, Any]:
         if python is not None:
             folder = Path(stack.enter_context(tempfile.TemporaryDirectory()))
             np.savez(folder / "problem.npz", allow_pickle=False, **arrays)
-            flags = ["--beams", str(options.beams), *["--cpu-time"] * options.cpu_time]
-            flags += ["--one-thread"] * options.one_thread
+            flags = ["--beams", str(options.beams), *timing.passed_on(options)]
             remote = stack.enter_context(timing.worker(python, TORCH, str(folder), *flags))
             with np.load(folder / "found.npz") as file:
                 check_same(expected, (file["tokens"], file["scores"]), BASELINE)
@@ -314,9 +312,7 @@ def main(options: Options) -> None:
     if wrong := unknown(options.catalogues):
         raise ValueError(f"catalogues are {'; '.join(CATALOGUES)}, got {wrong[0]!r}")
     python = with_transformers(options.torch_python)
-    if options.one_thread:  # before JAX starts its CPU client
-        single = "--xla_cpu_multi_thread_eigen=false"
-        os.environ["XLA_FLAGS"] = f"{os.environ.get('XLA_FLAGS', '')} {single}".strip()
+    timing.limit_threads(options)
     record = {
         **timing.environment(("mmjax", "jax", "jaxlib", "numpy")),
         "device": jax.devices()[0].device_kind,
@@ -324,8 +320,7 @@ def main(options: Options) -> None:
         "beams": options.beams,
         "length": options.length,
         "rounds": options.rounds,
-        "clock": "CPU time" if options.cpu_time else "wall time",
-        "one_thread": options.one_thread,
+        **timing.described(options),
         "catalogues": {name: measure(name, options, python) for name in options.catalogues},
     }
     if options.out is not None:

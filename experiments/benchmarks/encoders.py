@@ -10,10 +10,8 @@ alternating rounds, the peer in a process of its own. The peer's Python needs `t
 
 import argparse
 import importlib.util
-import os
 import sys
 import tempfile
-import time
 from collections.abc import Callable
 from contextlib import ExitStack
 from pathlib import Path
@@ -58,11 +56,6 @@ def checksum(x: np.ndarray) -> float:
     return float(x.ravel() @ fixed / np.linalg.norm(fixed))
 
 
-def clock(flags: argparse.Namespace) -> Callable[[], float]:
-    """What seconds are counted by."""
-    return time.process_time if flags.cpu_time else time.perf_counter
-
-
 def ours(folder: Path, sizes: str) -> dict[str, Callable[[], Any]]:
     """Calls of the compiled encoders by case."""
     import jax
@@ -97,7 +90,7 @@ def measure(flags: argparse.Namespace, folder: Path, remote: dict[str, Any]) -> 
             raise SystemExit(f"{case}: the outputs differ, checksums {own} and {theirs}")
         candidates = {
             "mmjax": timing.timed(
-                call, repeat=flags.repeat, wait=jax.block_until_ready, clock=clock(flags)
+                call, repeat=flags.repeat, wait=jax.block_until_ready, clock=timing.clock(flags)
             ),
             "transformers": remote[case],
         }
@@ -117,10 +110,7 @@ def arguments(description: str | None) -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(description=(description or "").splitlines()[0])
     parser.add_argument("--sizes", choices=tuple(SHAPES), default="full")
     parser.add_argument("--repeat", type=int, default=1, help="batches of a measurement")
-    parser.add_argument(
-        "--cpu-time", action="store_true", help="count CPU seconds, not the clock's"
-    )
-    parser.add_argument("--one-thread", action="store_true", help="one thread a side")
+    timing.add_how(parser)
     return parser
 
 
@@ -137,10 +127,8 @@ def main(given: list[str] | None = None) -> None:
     if python is None:
         raise SystemExit("the weights are the peer's: name its Python by --torch-python")
     shared = [f"--sizes={flags.sizes}", f"--repeat={flags.repeat}"]
-    shared += ["--cpu-time"] * flags.cpu_time + ["--one-thread"] * flags.one_thread
-    if flags.one_thread:  # before JAX starts its CPU client
-        single = "--xla_cpu_multi_thread_eigen=false"
-        os.environ["XLA_FLAGS"] = f"{os.environ.get('XLA_FLAGS', '')} {single}".strip()
+    shared += timing.passed_on(flags)
+    timing.limit_threads(flags)
     with ExitStack() as stack:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory()))
         worker = stack.enter_context(timing.worker(python, PEER, *shared, f"--folder={folder}"))
@@ -149,8 +137,7 @@ def main(given: list[str] | None = None) -> None:
     if flags.out is not None:
         environment = timing.environment(("mmjax", "jax", "jaxlib", "flax", "numpy"))
         how = {
-            "clock": "CPU time" if flags.cpu_time else "wall time",
-            "one_thread": flags.one_thread,
+            **timing.described(flags),
             "sizes": flags.sizes,
         }
         timing.write_json(flags.out, {**environment, **about, **how, "cases": found})

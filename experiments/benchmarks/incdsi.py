@@ -11,9 +11,7 @@ figures hold on a machine that has other work to do.
 
 import argparse
 import importlib.util
-import os
 import sys
-import time
 from collections.abc import Callable
 from contextlib import ExitStack
 from pathlib import Path
@@ -57,11 +55,6 @@ def problem(documents: int, width: int, new: int) -> Problem:
     return Problem(rows.astype(np.float32), queries, fresh, starts)
 
 
-def clock(flags: argparse.Namespace) -> Callable[[], float]:
-    """What seconds are counted by."""
-    return time.process_time if flags.cpu_time else time.perf_counter
-
-
 def ours(given: Problem) -> Callable[[], Any]:
     """The compiled solve of all new rows."""
     import jax.numpy as jnp
@@ -90,7 +83,7 @@ def measure(flags: argparse.Namespace, remote: dict[str, timing.Candidate]) -> d
         run = ours(problem(documents, flags.width, flags.new))
         losses = {"mmjax": float(run()[2].loss.mean())}
         candidates = {
-            "mmjax": timing.timed(run, wait=jax.block_until_ready, clock=clock(flags)),
+            "mmjax": timing.timed(run, wait=jax.block_until_ready, clock=timing.clock(flags)),
         }
         name = f"torch {documents}"
         if name in remote:
@@ -115,10 +108,7 @@ def arguments(description: str | None) -> argparse.ArgumentParser:
     parser.add_argument("--documents", type=int, nargs="+", default=[10_000, 100_000])
     parser.add_argument("--width", type=int, default=768)
     parser.add_argument("--new", type=int, default=10, help="documents that arrive")
-    parser.add_argument(
-        "--cpu-time", action="store_true", help="count CPU seconds, not the clock's"
-    )
-    parser.add_argument("--one-thread", action="store_true", help="one thread a side")
+    timing.add_how(parser)
     return parser
 
 
@@ -134,10 +124,8 @@ def main(given: list[str] | None = None) -> None:
         python = sys.executable
     shared = [f"--width={flags.width}", f"--new={flags.new}"]
     shared += ["--documents", *map(str, flags.documents)]
-    shared += ["--cpu-time"] * flags.cpu_time + ["--one-thread"] * flags.one_thread
-    if flags.one_thread:  # before JAX starts its CPU client
-        single = "--xla_cpu_multi_thread_eigen=false"
-        os.environ["XLA_FLAGS"] = f"{os.environ.get('XLA_FLAGS', '')} {single}".strip()
+    shared += timing.passed_on(flags)
+    timing.limit_threads(flags)
     with ExitStack() as stack:
         remote, about = {}, {}
         if python is not None:
@@ -147,8 +135,7 @@ def main(given: list[str] | None = None) -> None:
     if flags.out is not None:
         environment = timing.environment(("mmjax", "jax", "jaxlib", "numpy"))
         how = {
-            "clock": "CPU time" if flags.cpu_time else "wall time",
-            "one_thread": flags.one_thread,
+            **timing.described(flags),
             "width": flags.width,
             "new": flags.new,
         }

@@ -15,8 +15,6 @@ ratios within a round.
 
 import dataclasses
 import functools
-import os
-import time
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -115,7 +113,7 @@ def measure(config: TIGERConfig, users: int, options: Options) -> dict[str, Any]
             functools.partial(run, *operands),
             wait=jax.block_until_ready,
             repeat=max(1, 16 // users),
-            clock=time.process_time if options.cpu_time else time.perf_counter,
+            clock=timing.clock(options),
         )
     check_same(*found)
     rows = timing.summary(timing.interleaved(candidates, rounds=options.rounds, warmup=1), BASELINE)
@@ -140,17 +138,14 @@ def check_same(cached: tiger.Found, again: tiger.Found) -> None:
 
 def main(options: Options) -> None:
     """Measure every model and batch, print the tables and write the JSON."""
-    if options.one_thread:  # before JAX starts its CPU client
-        single = "--xla_cpu_multi_thread_eigen=false"
-        os.environ["XLA_FLAGS"] = f"{os.environ.get('XLA_FLAGS', '')} {single}".strip()
+    timing.limit_threads(options)
     record: dict[str, Any] = {
         **timing.environment(("mmjax", "jax", "jaxlib", "numpy")),
         "device": jax.devices()[0].device_kind,
         "items": options.items,
         "beams": options.beams,
         "rounds": options.rounds,
-        "clock": "CPU time" if options.cpu_time else "wall time",
-        "one_thread": options.one_thread,
+        **timing.described(options),
         "models": {},
     }
     for name in options.models:

@@ -12,9 +12,7 @@ machine that has other work to do.
 
 import argparse
 import importlib.util
-import os
 import sys
-import time
 from collections.abc import Callable
 from contextlib import ExitStack
 from pathlib import Path
@@ -49,11 +47,6 @@ def problem(batch: int, levels: int, codes: int, width: int) -> Problem:
         draw.standard_normal((batch, width), np.float32),
         scale * draw.standard_normal((levels, codes, width), np.float32),
     )
-
-
-def clock(flags: argparse.Namespace) -> Callable[[], float]:
-    """What seconds are counted by."""
-    return time.process_time if flags.cpu_time else time.perf_counter
 
 
 def ours(mode: str, given: Problem) -> tuple[Callable[[], Any], float]:
@@ -129,7 +122,7 @@ def measure(flags: argparse.Namespace, remote: dict[str, timing.Candidate]) -> d
             run, loss = ours(mode, given)
             candidates = {
                 f"mmjax {name}": timing.timed(
-                    run, repeat=flags.repeat, wait=jax.block_until_ready, clock=clock(flags)
+                    run, repeat=flags.repeat, wait=jax.block_until_ready, clock=timing.clock(flags)
                 )
             }
             if f"torch {name}" in remote:
@@ -160,10 +153,7 @@ def arguments(description: str | None) -> argparse.ArgumentParser:
     parser.add_argument("--codes", type=int, default=256)
     parser.add_argument("--width", type=int, default=32)
     parser.add_argument("--repeat", type=int, default=10, help="steps of a measurement")
-    parser.add_argument(
-        "--cpu-time", action="store_true", help="count CPU seconds, not the clock's"
-    )
-    parser.add_argument("--one-thread", action="store_true", help="one thread a side")
+    timing.add_how(parser)
     return parser
 
 
@@ -180,10 +170,8 @@ def main(given: list[str] | None = None) -> None:
     sizes = {k: getattr(flags, k) for k in ("levels", "codes", "width", "repeat")}
     shared = [f"--{name}={value}" for name, value in sizes.items()]
     shared += ["--batches", *map(str, flags.batches)]
-    shared += ["--cpu-time"] * flags.cpu_time + ["--one-thread"] * flags.one_thread
-    if flags.one_thread:  # before JAX starts its CPU client
-        single = "--xla_cpu_multi_thread_eigen=false"
-        os.environ["XLA_FLAGS"] = f"{os.environ.get('XLA_FLAGS', '')} {single}".strip()
+    shared += timing.passed_on(flags)
+    timing.limit_threads(flags)
     with ExitStack() as stack:
         remote, about = {}, {}
         if python is not None:
@@ -193,8 +181,7 @@ def main(given: list[str] | None = None) -> None:
     if flags.out is not None:
         environment = timing.environment(("mmjax", "jax", "jaxlib", "optax", "numpy"))
         how = {
-            "clock": "CPU time" if flags.cpu_time else "wall time",
-            "one_thread": flags.one_thread,
+            **timing.described(flags),
         }
         timing.write_json(flags.out, {**environment, **about, **sizes, **how, "steps": found})
 

@@ -7,6 +7,7 @@ process of their own (`Worker`), which answers with the seconds it measured itse
 needs neither JAX nor mmjax, so that such a process can import it.
 """
 
+import argparse
 import json
 import os
 import platform
@@ -25,6 +26,40 @@ Candidate = Callable[[], float]
 ROOT = Path(__file__).resolve().parents[2]
 # MKL and OpenMP threads keep a core busy for 200 ms after their work; the next one waits it out.
 _SPIN_SECONDS = 0.3
+
+
+How = Any
+"""Flags `cpu_time` and `one_thread`, by which figures hold on a machine with other work to do."""
+
+
+def add_how(parser: argparse.ArgumentParser) -> None:
+    """Give `parser` the flags of `How`."""
+    parser.add_argument(
+        "--cpu-time", action="store_true", help="count CPU seconds, not the clock's"
+    )
+    parser.add_argument("--one-thread", action="store_true", help="one thread a side")
+
+
+def passed_on(how: How) -> list[str]:
+    """The same flags for a peer's process."""
+    return ["--cpu-time"] * how.cpu_time + ["--one-thread"] * how.one_thread
+
+
+def described(how: How) -> dict[str, Any]:
+    """The same flags for the JSON of a benchmark."""
+    return {"clock": "CPU time" if how.cpu_time else "wall time", "one_thread": how.one_thread}
+
+
+def clock(how: How) -> Callable[[], float]:
+    """What seconds are counted by."""
+    return time.process_time if how.cpu_time else time.perf_counter
+
+
+def limit_threads(how: How) -> None:
+    """Where one thread is asked for, tell XLA so; call it before JAX starts its CPU client."""
+    if how.one_thread:
+        single = "--xla_cpu_multi_thread_eigen=false"
+        os.environ["XLA_FLAGS"] = f"{os.environ.get('XLA_FLAGS', '')} {single}".strip()
 
 
 def timed(

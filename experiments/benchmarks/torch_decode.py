@@ -6,7 +6,6 @@ Reads FOLDER/problem.npz, writes what it finds to FOLDER/found.npz, then serves 
 """
 
 import argparse
-import time
 from pathlib import Path
 from typing import Any
 
@@ -58,8 +57,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("folder", type=Path)
     parser.add_argument("--beams", type=int, required=True)
-    parser.add_argument("--one-thread", action="store_true")
-    parser.add_argument("--cpu-time", action="store_true")
+    timing.add_how(parser)
     flags = parser.parse_args()
     folder, beams = flags.folder, flags.beams
     if flags.one_thread:
@@ -110,7 +108,7 @@ def main() -> None:
     def steps() -> Any:
         return [processor(found.sequences[:, : level + 1], given) for level in range(1, length)]
 
-    clock = time.process_time if flags.cpu_time else time.perf_counter
+    clock = timing.clock(flags)
     candidates = {
         "whole: transformers, dictionary": timing.timed(constrained, clock=clock),
         "whole: transformers, free": timing.timed(generate, clock=clock),

@@ -7,7 +7,7 @@ import torch
 import transformers
 
 from experiments.benchmarks import timing
-from experiments.benchmarks.encoders import CASES, SHAPES, arguments, checksum, clock, inputs
+from experiments.benchmarks.encoders import CASES, SHAPES, arguments, checksum, inputs
 
 
 def models(sizes: str) -> dict[str, Any]:
@@ -54,7 +54,7 @@ def main() -> None:
             return model(**given).last_hidden_state
 
         candidates[f"{case} checksum"] = lambda call=call: checksum(call().numpy())
-        candidates[case] = timing.timed(call, repeat=flags.repeat, clock=clock(flags))
+        candidates[case] = timing.timed(call, repeat=flags.repeat, clock=timing.clock(flags))
     versions = timing.environment(("torch", "transformers", "numpy"))["versions"]
     timing.serve(candidates, {"peer": versions, "peer_threads": torch.get_num_threads()})
 

@@ -12,7 +12,6 @@ from experiments.benchmarks.incdsi import (
     TOLERANCE,
     Problem,
     arguments,
-    clock,
     problem,
 )
 
@@ -75,7 +74,7 @@ def main() -> None:
         peer.run()
         mean = sum(peer.losses) / len(peer.losses)
         candidates[f"torch {documents} loss"] = lambda mean=mean: mean
-        candidates[f"torch {documents}"] = timing.timed(peer.run, clock=clock(flags))
+        candidates[f"torch {documents}"] = timing.timed(peer.run, clock=timing.clock(flags))
     versions = timing.environment(("torch", "numpy"))["versions"]
     timing.serve(candidates, {"peer": versions, "peer_threads": torch.get_num_threads()})
 

@@ -14,7 +14,6 @@ from experiments.benchmarks.quantize import (
     THRESHOLD,
     Problem,
     arguments,
-    clock,
     problem,
 )
 
@@ -72,7 +71,9 @@ def main() -> None:
             peer, name = Peer(mode, given), f"torch {mode}, {batch} rows"
             peer.step()
             candidates[f"{name} first loss"] = lambda loss=peer.loss: loss
-            candidates[name] = timing.timed(peer.step, repeat=flags.repeat, clock=clock(flags))
+            candidates[name] = timing.timed(
+                peer.step, repeat=flags.repeat, clock=timing.clock(flags)
+            )
     versions = timing.environment(("torch", "vector-quantize-pytorch", "numpy"))["versions"]
     timing.serve(candidates, {"peer": versions, "peer_threads": torch.get_num_threads()})
 
