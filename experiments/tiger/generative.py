@@ -36,7 +36,11 @@ def run(config: SequenceRun, *, data: Sequences | None = None, test: bool = True
     table = item_ids(config.model.ids, data, config.workdir)
     print(sids.report(table, categories(data)), flush=True)
     source = windows_source(
-        data.items, data.prefixes(), config.model.history, config.optim.batch_size
+        data.items,
+        data.prefixes(),
+        config.model.history,
+        config.optim.batch_size,
+        alike=bool(config.model.length_buckets),
     )
 
     def judge(split: str, users: np.ndarray | None = None) -> Judge:

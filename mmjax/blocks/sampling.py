@@ -56,6 +56,25 @@ def epoch_batches(
     return jnp.resize(order, shape), jnp.arange(shape[0] * shape[1]).reshape(shape) < n
 
 
+def alike_batches(
+    key: Key[Array, ""], lengths: Integer[Array, "n"], batch_size: int
+) -> tuple[Int[Array, "s b"], Bool[Array, "s b"]]:
+    """As `epoch_batches`, with examples of like length in each batch; the batches in random order.
+
+    Examples are shuffled, then sorted by length, so that those of a batch differ from epoch to
+    epoch wherever more than a batch has one length.
+
+    Raises:
+        ValueError: there are no examples, or `batch_size` is below 1.
+    """
+    k_rows, k_batches = jax.random.split(key)
+    rows, real = epoch_batches(k_rows, len(lengths), batch_size)
+    order = rows.reshape(-1)[: len(lengths)]
+    order = jnp.resize(order[jnp.argsort(lengths[order], stable=True)], rows.shape)
+    batches = permutation(k_batches, len(rows))
+    return order[batches], real[batches]
+
+
 def uniform_negatives(
     key: Key[Array, ""], shape: tuple[int, ...], n_items: int
 ) -> Int[Array, "..."]:

@@ -19,7 +19,8 @@ from jax import Array
 from jax.tree_util import Partial
 from jaxtyping import Bool, Float, Int, Integer
 
-from mmjax.blocks.collectives import global_mean
+from mmjax.blocks.branches import switched_loss
+from mmjax.blocks.collectives import over_devices
 from mmjax.blocks.decode import beam_items, beam_search, score_codes
 from mmjax.blocks.in_steps import in_steps
 from mmjax.blocks.trie_subsets import block
@@ -154,17 +155,42 @@ def _loss(
     key: Array,
     axis: str | None = None,
 ) -> tuple[Array, Aux]:
-    inputs = batch["history"], batch["user"], batch["item"]
+    where = batch["where"].astype(jnp.float32)
+    weights = where / jnp.maximum(over_devices(where.sum(), axis), 1.0)
+    widths = _widths(model.config)
+    longest = (batch["history"] >= 0).sum(axis=1).max()
+    which = sum((longest > width).astype(jnp.int32) for width in widths[:-1])
+    losses = [functools.partial(_weighted, model, codes, width) for width in widths]
+    loss, levels = switched_loss(which, losses, params, batch, weights, key)
+    metrics = {f"code_{n}": over_devices(x, axis) for n, x in enumerate(levels)}
+    return over_devices(loss, axis), Aux(state, metrics)
+
+
+def _widths(config: TIGERConfig) -> tuple[int, ...]:
+    """Items that a history may be cut to where it has no more, the longest last."""
+    return (*(n for n in config.length_buckets if n < config.history), config.history)
+
+
+def _weighted(
+    model: TIGER,
+    codes: Array,
+    width: int,
+    params: Any,
+    batch: Mapping[str, Array],
+    weights: Float[Array, "b"],
+    key: Array,
+) -> tuple[Float[Array, ""], Float[Array, "l"]]:
+    """Cross-entropy of the rows' targets after the latest `width` items; mean and each of codes."""
+    inputs = batch["history"][:, -width:], batch["user"], batch["item"]
     logits: Any = model.apply({"params": params}, codes, *inputs, train=True, rngs={"dropout": key})
     own = codes[batch["item"]]
-    levels = []
+    losses = []
     for level in range(len(model.sizes)):
         x = model.of_level(logits[:, level], level)
         at = jnp.take_along_axis(x, own[:, level, None], axis=1)[:, 0]
-        losses = jax.nn.logsumexp(x, axis=1) - at
-        levels.append(global_mean(losses, axis, where=batch["where"]))
-    metrics = {f"code_{n}": x for n, x in enumerate(levels)}
-    return jnp.stack(levels).mean(), Aux(state, metrics)
+        losses.append(weights @ (jax.nn.logsumexp(x, axis=1) - at))
+    levels = jnp.stack(losses)
+    return levels.mean(), levels
 
 
 def recommend(
@@ -239,11 +265,15 @@ def build(
         blocked: items that `predict` leaves out for each user; -1 is none.
 
     Raises:
-        ValueError: there are not as many ids as items, a code is out of range, or `softmax` is
-            unknown.
+        ValueError: there are not as many ids as items, a code is out of range, `softmax` is
+            unknown, or `length_buckets` do not ascend.
     """
     if config.softmax not in ("level", "vocabulary"):
         raise ValueError(f"TIGER: softmax {config.softmax!r}; choose 'level' or 'vocabulary'")
+    if list(config.length_buckets) != sorted({n for n in config.length_buckets if n > 0}):
+        raise ValueError(
+            f"TIGER: length_buckets {config.length_buckets} must be above 0 and ascend"
+        )
     if codes.shape != (task.n_items, len(sizes)):
         raise ValueError(
             f"TIGER: ids of shape {codes.shape} for {task.n_items} items and {len(sizes)} levels"

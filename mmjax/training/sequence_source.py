@@ -12,14 +12,19 @@ from jax.tree_util import Partial
 from jaxtyping import Integer, Key
 
 from mmjax.blocks.packing import Packed, packed, tokens
-from mmjax.blocks.sampling import NegativeIndex, unseen_negatives
+from mmjax.blocks.sampling import NegativeIndex, alike_batches, unseen_negatives
 from mmjax.data.sequences import Windows
 from mmjax.objective import Batch
 from mmjax.training.source import Plan, Shuffle, Source
 
 
 def windows_source(
-    items: Integer[np.ndarray, "e"], windows: Windows, length: int, batch_size: int
+    items: Integer[np.ndarray, "e"],
+    windows: Windows,
+    length: int,
+    batch_size: int,
+    *,
+    alike: bool = False,
 ) -> Source:
     """One row per window: a history and the item that follows it, for models of one target.
 
@@ -33,6 +38,7 @@ def windows_source(
         windows: places in `items`, such as `Sequences.prefixes()`.
         length: positions t; of a longer history the latest are kept.
         batch_size: rows of a batch; at most n are used.
+        alike: the histories of a batch are of like length, for models that then leave out padding.
 
     Raises:
         ValueError: there are no windows, or a size is below 1.
@@ -42,8 +48,12 @@ def windows_source(
     batch_size = min(batch_size, n)
     start = np.maximum(windows.start, windows.stop - length)
     table = np.stack([windows.user, start, windows.stop], 1)
+    epoch = Partial(Shuffle(n, batch_size))
+    if alike:
+        lengths = jnp.asarray(windows.stop - start, jnp.int32)
+        epoch = Partial(_Alike(batch_size), lengths)
     return Source(
-        epoch=Partial(Shuffle(n, batch_size)),
+        epoch=epoch,
         batch=Partial(
             _Histories(length), jnp.asarray(items, jnp.int32), jnp.asarray(table, jnp.int32)
         ),
@@ -101,6 +111,14 @@ def _check(where: str, windows: Windows, length: int, batch_size: int) -> None:
             f"{where}: {len(windows.stop)} windows, length {length}, batch_size {batch_size}; "
             "give at least one of each"
         )
+
+
+@dataclass(frozen=True)
+class _Alike:
+    batch_size: int
+
+    def __call__(self, lengths: Array, key: Key[Array, ""]) -> Plan:
+        return alike_batches(key, lengths, self.batch_size)
 
 
 @dataclass(frozen=True)

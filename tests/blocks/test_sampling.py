@@ -25,6 +25,28 @@ def test_an_epoch_holds_every_index_once(n, batch_size, getkey):
         assert where.ravel()[:n].all(), "only the end of the last batch is padding"
 
 
+@given(
+    lengths=st.lists(st.integers(1, 6), min_size=1, max_size=40), batch_size=st.integers(1, 9)
+)
+def test_batches_of_like_length_hold_every_index_once(lengths, batch_size):
+    n, lengths = len(lengths), np.array(lengths)
+    index, where = map(
+        np.asarray, sampling.alike_batches(jax.random.key(n), jnp.asarray(lengths), batch_size)
+    )
+    assert index.shape == where.shape == (-(-n // batch_size), batch_size)
+    np.testing.assert_array_equal(np.sort(index[where]), np.arange(n))
+    spans = sorted((lengths[i[w]].min(), lengths[i[w]].max()) for i, w in zip(index, where))
+    assert all(a[1] <= b[0] for a, b in zip(spans, spans[1:], strict=False))
+
+
+def test_batches_of_like_length_are_shuffled_and_so_are_their_rows(getkey):
+    lengths = jnp.repeat(jnp.arange(1, 6), 100)
+    one, two = (sampling.alike_batches(getkey(), lengths, 20)[0] for _ in range(2))
+    firsts = np.asarray(lengths)[np.asarray(one)[:, 0]]
+    assert abs(np.corrcoef(firsts, np.arange(25))[0, 1]) < 0.7
+    assert len({frozenset(row) for row in np.asarray(jnp.concatenate([one, two])).tolist()}) == 50
+
+
 def test_epochs_are_reproducible_and_differ(getkey):
     key, other = getkey(), getkey()
     first = sampling.epoch_batches(key, 1000, 64)[0]

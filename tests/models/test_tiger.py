@@ -145,8 +145,40 @@ def test_rows_that_do_not_count_change_nothing_and_all_else_learns(objective, pa
         assert jnp.isfinite(g).all() and jnp.abs(g).max() > 0, path
 
 
-def test_two_devices_agree_with_one(objective, params, batch, devices_agree):
-    devices_agree(objective, params, batch)
+@pytest.mark.parametrize("longest", [1, 2, 3])
+def test_histories_cut_to_a_bucket_train_as_padded_ones(longest, task, objective, params, batch):
+    config = dataclasses.replace(CONFIG, length_buckets=(1, 2))
+    cut = tiger.build(config, task, CODES, SIZES)
+    latest = jnp.arange(3) >= 3 - longest
+    batch = {**batch, "history": jnp.where(latest, batch["history"], -1)}
+
+    def both(built):
+        loss = jax.value_and_grad(built.loss, has_aux=True)
+        (value, aux), gradient = jax.jit(loss)(params, {}, batch, jax.random.key(1))
+        return value, aux.metrics, gradient
+
+    chex.assert_trees_all_close(both(cut), both(objective), rtol=1e-4, atol=1e-6)
+
+
+def test_buckets_are_cut_to_in_fact(task, params, batch):
+    """With a branch of length 1 an item before the latest is not read, if no row has more."""
+    config = dataclasses.replace(CONFIG, length_buckets=(1,))
+    program = jax.make_jaxpr(tiger.build(config, task, CODES, SIZES).loss)(
+        params, {}, batch, jax.random.key(1)
+    )
+    (switch,) = [e for e in program.eqns if e.primitive.name == "custom_vjp_call"]
+    (cond,) = [e for e in switch.params["call_jaxpr"].eqns if e.primitive.name == "cond"]
+    sources = [
+        max(v.aval.shape[1] for e in b.eqns for v in e.outvars if v.aval.ndim == 3)
+        for b in cond.params["branches"]
+    ]
+    assert sources == [1 + 3, 1 + 9]
+
+
+@pytest.mark.parametrize("buckets", [(), (1, 2)])
+def test_two_devices_agree_with_one(buckets, task, params, batch, devices_agree):
+    config = dataclasses.replace(CONFIG, length_buckets=buckets)
+    devices_agree(tiger.build(config, task, CODES, SIZES), params, batch)
 
 
 @pytest.mark.slow
@@ -186,3 +218,7 @@ def test_what_does_not_fit_is_refused(task):
     object.__setattr__(config, "softmax", "all")
     with pytest.raises(ValueError, match="softmax 'all'"):
         tiger.build(config, task, CODES, SIZES)
+    for buckets in ((2, 1), (0, 1), (1, 1)):
+        config = dataclasses.replace(CONFIG, length_buckets=buckets)
+        with pytest.raises(ValueError, match="ascend"):
+            tiger.build(config, task, CODES, SIZES)

@@ -51,6 +51,9 @@ class TIGERConfig:
     """Dropout rate, in [0, 1)."""
     history: int = 20
     """Latest items of a user that are read."""
+    length_buckets: tuple[int, ...] = ()
+    """Items that shorter histories are padded to in training, in batches of like length; (): all
+    are padded to `history`, in batches of any lengths."""
     user_buckets: int = 2000
     """Tokens of users, who get that of their id modulo this number; 0: no such token."""
     softmax: Literal["level", "vocabulary"] = "level"
