@@ -1,7 +1,7 @@
 """A choice between losses that costs what the chosen one costs.
 
-`jax.grad` of `jax.lax.switch` keeps what all branches need for their gradients, zeros where a branch
-was not taken: room and traffic of the largest branches in every step.
+`jax.grad` of `jax.lax.switch` keeps what all branches need for their gradients, zeros where a
+branch was not taken: room and traffic of the largest branches in every step.
 """
 
 from collections.abc import Callable, Sequence

@@ -25,9 +25,7 @@ def test_an_epoch_holds_every_index_once(n, batch_size, getkey):
         assert where.ravel()[:n].all(), "only the end of the last batch is padding"
 
 
-@given(
-    lengths=st.lists(st.integers(1, 6), min_size=1, max_size=40), batch_size=st.integers(1, 9)
-)
+@given(lengths=st.lists(st.integers(1, 6), min_size=1, max_size=40), batch_size=st.integers(1, 9))
 def test_batches_of_like_length_hold_every_index_once(lengths, batch_size):
     n, lengths = len(lengths), np.array(lengths)
     index, where = map(
@@ -35,7 +33,8 @@ def test_batches_of_like_length_hold_every_index_once(lengths, batch_size):
     )
     assert index.shape == where.shape == (-(-n // batch_size), batch_size)
     np.testing.assert_array_equal(np.sort(index[where]), np.arange(n))
-    spans = sorted((lengths[i[w]].min(), lengths[i[w]].max()) for i, w in zip(index, where))
+    real = [lengths[i[w]] for i, w in zip(index, where, strict=True)]
+    spans = sorted((x.min(), x.max()) for x in real)
     assert all(a[1] <= b[0] for a, b in zip(spans, spans[1:], strict=False))
 
 
