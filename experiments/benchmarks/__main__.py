@@ -23,11 +23,12 @@ NAMES = (
     "quantize",
     "decode",
     "latency",
+    "buckets",
     "encoders",
     "incdsi",
 )
 WITH_DATA = ("propagation", "mig_gt_epoch")
-ALONE = ("fusion", "latency")
+ALONE = ("fusion", "latency", "buckets")
 """Without a peer."""
 PEER_ONLY = ("encoders",)
 """Left out where there is no peer, which makes the weights."""

@@ -126,6 +126,18 @@ def latency() -> str:
     return markdown(("model, users at a time", "cache", "no cache", "times no cache"), rows)
 
 
+def buckets() -> str:
+    """A training step on histories with and without their padding."""
+    found = load("buckets")
+    steps = -(-found["windows"] // found["batch_size"])
+    rows = []
+    for name, case in found["cases"].items():
+        own = {row["name"]: row for row in case}
+        times = (f"{own[name]['median_ms'] / steps:.0f}" for name in ("buckets", "padded"))
+        rows.append((name, *times, f"{own['buckets']['speedup']:.2f}"))
+    return markdown(("", "buckets ms a step", "padded ms a step", "times padded"), rows)
+
+
 def quantize() -> str:
     """A training step of a residual quantiser."""
     found = load("quantize")
@@ -175,6 +187,7 @@ def bodies() -> dict[str, str]:
         "fusion": fusion(),
         "quantize": quantize(),
         "latency": latency(),
+        "buckets": buckets(),
         "encoders": encoders(),
         "incdsi": incdsi(),
         **{f"decode-{task}": decode(task) for task in ("whole", "step")},

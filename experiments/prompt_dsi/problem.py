@@ -112,7 +112,9 @@ def _published(config: PromptDSI, corpus: ContinualCorpus) -> Problem:
         # The last token ends a text, also one that is cut.
         kept = tokens if len(tokens) <= length else [*tokens[: length - 1], tokens[-1]]
         ids[row, : len(kept)] = kept
-    return Problem(corpus, encoder, dict(found.params), ids)
+    # Dense layers behind the pooling are none of the encoder's.
+    params = {name: x for name, x in found.params.items() if name != "dense"}
+    return Problem(corpus, encoder, params, ids)
 
 
 def optimiser(config: Training) -> optax.GradientTransformation:

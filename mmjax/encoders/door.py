@@ -34,6 +34,8 @@ class Door:
     @property
     def width(self) -> int:
         """Width m of the vectors."""
+        if "dense" in self.params and not self.layers:
+            return self.params["dense"][-1]["kernel"].shape[1]
         projection = getattr(self.model.config, "projection", 0)
         return projection if self.pooling == "own" and projection else self.model.config.width
 

@@ -4,8 +4,8 @@
     vectors = encoder.encode(["a red dress", "a blue one"])  # float32 [2, 384]
 
 The folder is what the publisher offers: `config.json`, `model.safetensors`, `tokenizer.json` (or
-`vocab.txt`), and what sentence-transformers adds to tell pooling and length. The tower of texts of
-CLIP and the encoder of T5 are read the same way.
+`vocab.txt`), and what sentence-transformers adds: pooling, length, dense layers. The tower of texts
+of CLIP and the encoder of T5 are read the same way.
 
 Axes: n texts, b texts of a batch, s positions, l layers, m width.
 """
@@ -14,7 +14,7 @@ import os
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property, partial
-from typing import Any, NamedTuple
+from typing import Any
 
 import jax.numpy as jnp
 import numpy as np
@@ -24,7 +24,9 @@ from jaxtyping import Bool, Float, Float32, Int
 from mmjax.blocks.pooling import masked_mean
 from mmjax.blocks.projection import l2_normalise
 from mmjax.encoders import bert, clip_files, mpnet, t5
+from mmjax.encoders.batches import batches
 from mmjax.encoders.clip import ClipText
+from mmjax.encoders.dense import apply_dense, load_dense
 from mmjax.encoders.door import Door, check_pooling, loader_of
 from mmjax.encoders.features import key, model_digest
 from mmjax.encoders.hub import local_folder
@@ -32,9 +34,6 @@ from mmjax.encoders.rows import Runner, encode_rows
 from mmjax.encoders.tokens import Pooling, read_tokenizer, sentence_transformers
 from mmjax.encoders.weights import WeightsError
 
-# Rows are padded to one of these lengths, so that few programs are compiled and no row is more
-# than about half padding.
-_LENGTHS = (8, 16, 24, 32, 48, 64, 96, 128, 192, 256, 384, 512, 768, 1024, 1536, 2048, 4096, 8192)
 _TOKENISED = 8192
 _LOADERS: dict[str, Any] = {
     **dict.fromkeys(bert.FAMILIES, bert.load_bert),
@@ -42,15 +41,6 @@ _LOADERS: dict[str, Any] = {
     **dict.fromkeys(clip_files.TEXT_FAMILIES, clip_files.load_clip_text),
     **dict.fromkeys(t5.FAMILIES, t5.load_t5_encoder),
 }
-
-
-class Batch(NamedTuple):
-    """Texts of similar length."""
-
-    texts: Int[np.ndarray, "_"]
-    """Their places among all texts; fewer than rows where the rest is padding."""
-    ids: Int[np.ndarray, "b s"]
-    mask: Bool[np.ndarray, "b s"]
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -66,7 +56,10 @@ class TextEncoder(Door):
             vector that the model itself defines (``own``), such as CLIP's.
         normalise: scale every vector to length one.
         devices: over which batches are split; None is all of this process.
-        layers: give the vectors of all layers by `pooling`, from the first layer's input on.
+        layers: give the vectors of all layers by `pooling`, from the first layer's input on; dense
+            layers are then left out.
+        dense: activations of the dense layers behind the pooling, whose parameters are
+            ``params["dense"]``.
 
     Raises:
         ValueError: `layers` with the pooling ``own``, which is of the last layer alone.
@@ -80,10 +73,14 @@ class TextEncoder(Door):
     normalise: bool = True
     devices: Sequence[Any] | None = None
     layers: bool = False
+    dense: tuple[str, ...] = ()
     _run: Runner = field(init=False)
 
     def __post_init__(self) -> None:
-        self._compile(partial(_vectors, self.model, self.pooling, self.normalise, self.layers))
+        dense = () if self.layers else self.dense
+        self._compile(
+            partial(_vectors, self.model, self.pooling, dense, self.normalise, self.layers)
+        )
 
     def __repr__(self) -> str:
         return (
@@ -101,6 +98,8 @@ class TextEncoder(Door):
             "max_length": self.max_length,
             "tokenizer": self.tokenizer.to_str(),
         }
+        if self.dense:
+            settings["dense"] = self.dense
         return model_digest(self.model.config, settings, self.params)
 
     def tokenize(self, texts: Sequence[str] | np.ndarray) -> list[list[int]]:
@@ -173,13 +172,15 @@ def _check(texts: Sequence[str] | np.ndarray) -> None:
 def _vectors(
     model: bert.Bert | ClipText | t5.T5Encoder,
     pooling: Pooling,
+    dense: Sequence[str],
     normalise: bool,
     layers: bool,
     params: Any,
     ids: Int[Array, "b s"],
     mask: Bool[Array, "b s"],
 ) -> Float[Array, "b *l m"]:
-    encoded: Any = model.apply({"params": params}, ids, mask)
+    own = {name: x for name, x in params.items() if name != "dense"}
+    encoded: Any = model.apply({"params": own}, ids, mask)
     if layers:
         last = jnp.stack(encoded.hidden, axis=1).astype(jnp.float32)
         mask = jnp.broadcast_to(mask[:, None], last.shape[:3])
@@ -190,29 +191,9 @@ def _vectors(
         pooled = (encoded.pooled if projected is None else projected).astype(jnp.float32)
     else:
         pooled = last[..., 0, :] if pooling == "cls" else masked_mean(last, mask)
+    if dense:
+        pooled = apply_dense(dense, params["dense"], pooled)
     return l2_normalise(pooled) if normalise else pooled
-
-
-def batches(
-    tokens: Sequence[Sequence[int]], size: int, pad_id: int, max_length: int
-) -> Iterator[Batch]:
-    """Rows of similar length, the longest first, of few different shapes.
-
-    All batches have `size` rows but the last, whose rows are a power of two; the number of
-    positions is one of about a dozen.
-    """
-    order = sorted(range(len(tokens)), key=lambda n: -len(tokens[n]))
-    for first in range(0, len(order), size):
-        chosen = order[first : first + size]
-        rows = min(size, 1 << (len(chosen) - 1).bit_length())
-        longest = len(tokens[chosen[0]])
-        length = min(next((n for n in _LENGTHS if n >= longest), longest), max_length)
-        ids = np.full((rows, length), pad_id, np.int32)
-        mask = np.zeros((rows, length), bool)
-        for row, n in enumerate(chosen):
-            ids[row, : len(tokens[n])] = tokens[n]
-            mask[row, : len(tokens[n])] = True
-        yield Batch(np.array(chosen), ids, mask)
 
 
 def load_text_encoder(
@@ -235,7 +216,7 @@ def load_text_encoder(
         normalise: None takes the folder's word, yes where it says nothing.
         dtype: of the computation, such as ``jnp.bfloat16``; vectors are float32 in any case.
         devices: over which batches are split; None is all of this process.
-        layers: give the vectors of all layers, by `pooling`.
+        layers: give the vectors of all layers, by `pooling`, without dense layers behind it.
 
     Raises:
         WeightsError: the folder lacks something, or holds a model that is not built here.
@@ -260,6 +241,9 @@ def load_text_encoder(
             f"{folder}: the tokenizer knows {tokenizer.get_vocab_size()} tokens, the model "
             f"{model.config.vocabulary}; the folder mixes two models"
         )
+    dense, behind = load_dense(said.dense, model.config.width)
+    if dense:
+        params = {**params, "dense": behind}
     return TextEncoder(
         model,
         params,
@@ -269,4 +253,5 @@ def load_text_encoder(
         said.normalise if normalise is None else normalise,
         devices,
         layers,
+        dense,
     )

@@ -10,6 +10,7 @@ Pooling = Literal["mean", "cls", "own"]
 model itself defines: projected where it has a projection, pooled otherwise."""
 
 _POOLING, _MODULES, _LENGTH = "1_Pooling/config.json", "modules.json", "sentence_bert_config.json"
+_ORDER = ("Transformer", "Pooling", "Dense", "Normalize")
 
 
 class Said(NamedTuple):
@@ -18,20 +19,33 @@ class Said(NamedTuple):
     pooling: Pooling
     normalise: bool
     max_length: int | None
+    dense: tuple[Path, ...] = ()
+    """Folders of the dense layers behind the pooling."""
 
 
 def sentence_transformers(folder: Path, chosen: Pooling | None) -> Said:
-    """Pooling, normalisation and length, from the files of sentence-transformers if there are."""
+    """Pooling, normalisation, length and dense layers, as sentence-transformers' files say.
+
+    Raises:
+        WeightsError: there are such files, and they ask for what is not built here.
+    """
     length = None
     if (folder / _LENGTH).exists():
         length = read_json(folder / _LENGTH, dict).get("max_seq_length")
     if not (folder / _MODULES).exists():
         return Said(chosen or "mean", True, length)
-    modules = [str(m.get("type", "")) for m in read_json(folder / _MODULES, list)]
-    kinds = [kind.rpartition(".")[2] for kind in modules]
-    unknown = sorted(set(kinds) - {"Transformer", "Pooling", "Normalize"})
+    modules = [m if isinstance(m, dict) else {} for m in read_json(folder / _MODULES, list)]
+    kinds = [str(m.get("type", "")).rpartition(".")[2] for m in modules]
+    unknown = sorted(set(kinds) - set(_ORDER))
     if unknown:
         raise WeightsError(f"{folder / _MODULES}: modules {', '.join(unknown)} are not supported")
+    if kinds != sorted(kinds, key=_ORDER.index):
+        raise WeightsError(
+            f"{folder / _MODULES}: the order {', '.join(kinds)} is not supported, only "
+            f"{', '.join(_ORDER)}"
+        )
+    placed = zip(modules, kinds, strict=True)
+    dense = tuple(folder / str(m.get("path", "")) for m, kind in placed if kind == "Dense")
     pooling: Pooling = chosen or "mean"
     if "Pooling" in kinds and chosen is None:
         modes = read_json(folder / _POOLING, dict)
@@ -46,7 +60,7 @@ def sentence_transformers(folder: Path, chosen: Pooling | None) -> Said:
                 "choose pooling= yourself"
             )
         pooling = known[on[0]]
-    return Said(pooling, "Normalize" in kinds, length)
+    return Said(pooling, "Normalize" in kinds, length, dense)
 
 
 def read_tokenizer(folder: Path, max_length: int) -> Any:

@@ -13,8 +13,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.testing import assert_allclose, assert_array_equal
 
+from mmjax.encoders.batches import batches
 from mmjax.encoders.bert import Bert, BertConfig, sources
-from mmjax.encoders.text import batches, load_text_encoder
+from mmjax.encoders.text import load_text_encoder
 from mmjax.encoders.weights import WeightsError
 from tests.encoders.sentences import SENTENCES
 from tests.parity.encoder_cases import publish
@@ -155,8 +156,64 @@ def test_the_folder_tells_pooling_length_and_normalisation(told):
     with pytest.raises(WeightsError, match="pooling by pooling_mode_max_tokens is not supported"):
         load_text_encoder(path)
     assert load_text_encoder(path, pooling="mean").pooling == "mean"
-    (path / "modules.json").write_text(json.dumps([*modules, {"type": f"{POOLING}Dense"}]))
-    with pytest.raises(WeightsError, match="modules Dense are not supported"):
+    (path / "modules.json").write_text(json.dumps([*modules, {"type": f"{POOLING}LSTM"}]))
+    with pytest.raises(WeightsError, match="modules LSTM are not supported"):
+        load_text_encoder(path)
+    (path / "modules.json").write_text(json.dumps(modules[::-1]))
+    with pytest.raises(WeightsError, match="order Pooling, Transformer is not supported"):
+        load_text_encoder(path)
+
+
+def _dense(path, modules, layers, activation, seed=0):
+    """Add dense layers of these widths to a folder, and give their weights."""
+    from safetensors.numpy import save_file
+
+    draw, weights = np.random.default_rng(seed), []
+    for n, (width, to, bias) in enumerate(layers):
+        own = {"linear.weight": draw.normal(size=(to, width)).astype(np.float32)}
+        if bias:
+            own["linear.bias"] = draw.normal(size=to).astype(np.float32)
+        (path / f"{n}_Dense").mkdir(exist_ok=True)
+        save_file(own, path / f"{n}_Dense/model.safetensors")
+        said = {"in_features": width, "out_features": to, "bias": bias}
+        said["activation_function"] = f"torch.nn.modules.{activation}"
+        (path / f"{n}_Dense/config.json").write_text(json.dumps(said))
+        modules = [*modules, {"type": f"{POOLING}Dense", "path": f"{n}_Dense"}]
+        weights.append((own["linear.weight"], own.get("linear.bias", 0)))
+    (path / "modules.json").write_text(json.dumps(modules))
+    return weights
+
+
+@pytest.mark.parametrize("activation", ["linear.Identity", "activation.Tanh"])
+def test_dense_layers_stand_behind_the_pooling(told, encoder, activation):
+    path = told()
+    start = [{"type": f"{POOLING}Transformer"}]
+    (one, first), (two, _) = _dense(path, start, [(8, 5, True), (5, 3, False)], activation)
+    found = load_text_encoder(path)
+    f = np.tanh if activation.endswith("Tanh") else np.asarray
+    pooled = load_text_encoder(path, layers=True, normalise=False).encode(TEXTS, progress=False)
+    assert pooled.shape == (7, 2, 8)
+    expected = f(f(pooled[:, -1] @ one.T + first) @ two.T)
+    vectors = found.encode(TEXTS, progress=False)
+    assert vectors.shape == (7, 3) and found.width == 3
+    assert_allclose(vectors, expected, rtol=1e-4, atol=1e-5)
+    assert found.digest != encoder.digest
+
+
+def test_dense_layers_that_do_not_fit_are_refused(told):
+    path, start = told(), [{"type": f"{POOLING}Transformer"}]
+    _dense(path, start, [(8, 5, True), (4, 3, True)], "linear.Identity")
+    with pytest.raises(WeightsError, match="1_Dense.*in_features 4 .* have width 5"):
+        load_text_encoder(path)
+    _dense(path, start, [(8, 5, True)], "activation.Softsign")
+    with pytest.raises(WeightsError, match="Softsign' is not supported, only Identity"):
+        load_text_encoder(path)
+    _dense(path, start, [(8, 5, True)], "linear.Identity")
+    (path / "0_Dense/model.safetensors").write_bytes(b"1234")
+    with pytest.raises(WeightsError, match="truncated or no safetensors"):
+        load_text_encoder(path)
+    (path / "0_Dense/config.json").unlink()
+    with pytest.raises(WeightsError, match="0_Dense.*config.json is missing"):
         load_text_encoder(path)
 
 

@@ -1,0 +1,154 @@
+"""Training steps of TIGER with histories padded to one length, and cut in batches of like length.
+
+    python -m experiments.benchmarks.buckets [--out FILE] [--one-thread --cpu-time]
+
+An epoch over a random part of Amazon Beauty's training histories, whose lengths are thus the real
+ones. Ids are random, which costs the same. Before any step both must have the same mean loss; then
+they train in alternating rounds, and speed-ups are medians of the ratios within a round.
+"""
+
+import dataclasses
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import jax
+import numpy as np
+import optax
+import tyro
+
+from experiments.benchmarks import timing
+from experiments.common.sequences.problem import build_task, load_data
+from experiments.tiger.ids import item_ids
+from experiments.tiger.presets import preset
+from mmjax.data.sequences import Sequences, Windows
+from mmjax.models import tiger
+from mmjax.models.configs.tiger import TIGERConfig
+from mmjax.objective import Objective
+from mmjax.training.sequence_source import windows_source
+from mmjax.training.source import Source
+from mmjax.training.state import init_state
+from mmjax.training.step import run_epochs
+
+BASELINE = "padded"
+
+
+@dataclass(frozen=True)
+class Case:
+    """A model and the histories that it reads."""
+
+    preset: str
+    history: int
+    buckets: tuple[int, ...]
+
+
+CASES = {
+    "tuned, 10 items": Case("tuned", 10, (3, 6)),
+    "tuned, 20 items": Case("tuned", 20, (3, 6, 10)),
+    "paper, 20 items": Case("paper", 20, (3, 6, 10)),
+}
+
+
+@dataclass(frozen=True)
+class Options:
+    """TIGER's training steps with and without padding."""
+
+    out: Path | None = None
+    """Write the figures, the command, the commit and the versions to this JSON file."""
+    data: str = "amazon_beauty"
+    """Data set."""
+    cases: tuple[str, ...] = tuple(CASES)
+    """Which of the cases."""
+    windows: int = 4096
+    """Training histories of an epoch."""
+    batch_size: int = 256
+    """Histories a step."""
+    rounds: int = 5
+    """Rounds that count."""
+    cpu_time: bool = False
+    """Count CPU seconds instead of those that pass; for a busy machine without accelerator."""
+    one_thread: bool = False
+    """One thread."""
+
+
+def mean_loss(objective: Objective, source: Source, params: Any) -> float:
+    """Of all rows of an epoch that count; without dropout."""
+    plan = source.epoch(jax.random.key(0))
+    total = rows = 0.0
+    loss = jax.jit(lambda batch: objective.loss(params, {}, batch, jax.random.key(1))[0])
+    for i in range(source.steps_per_epoch):
+        batch = source.batch(plan, i, jax.random.key(2))
+        n = float(batch["where"].sum())
+        total, rows = total + n * float(loss(batch)), rows + n
+    return total / rows
+
+
+def epoch(objective: Objective, source: Source) -> Callable[[], Any]:
+    """A call that trains one epoch, from the same parameters each time."""
+    optimiser = optax.adam(1e-3)
+    state = jax.jit(partial(init_state, optimiser=optimiser))(objective, key=jax.random.key(0))
+    run = jax.jit(lambda o, s, state: run_epochs(o, optimiser, s, state, 1)[1]["loss"])
+    return partial(run.lower(objective, source, state).compile(), objective, source, state)
+
+
+def measure(case: Case, data: Sequences, options: Options) -> list[dict[str, Any]]:
+    """Both on the same histories; prints their table.
+
+    Raises:
+        ValueError: their losses differ.
+    """
+    own: Any = preset("tiger", "amazon_beauty", case.preset).model
+    own = dataclasses.replace(own, history=case.history)
+    windows = data.prefixes()
+    chosen = np.random.default_rng(0).permutation(len(windows.stop))[: options.windows]
+    windows = Windows(*(x[chosen] for x in windows))
+    task = build_task(data, data.histories("valid"))
+    ids = item_ids(dataclasses.replace(own.ids, quantiser="random"), data, None)
+    candidates, losses = {}, {}
+    for name, buckets in (("buckets", case.buckets), (BASELINE, ())):
+        config: TIGERConfig = dataclasses.replace(own, length_buckets=buckets)
+        source = windows_source(
+            data.items, windows, case.history, options.batch_size, alike=bool(buckets)
+        )
+        objective = tiger.build(config, task, ids.codes, ids.sizes)
+        still = tiger.build(dataclasses.replace(config, dropout=0.0), task, ids.codes, ids.sizes)
+        losses[name] = mean_loss(still, source, objective.init(jax.random.key(0))["params"])
+        candidates[name] = timing.timed(
+            epoch(objective, source), wait=jax.block_until_ready, clock=timing.clock(options)
+        )
+    if not np.isclose(*losses.values(), rtol=1e-4):
+        raise ValueError(f"the losses differ: {losses}")
+    seconds = timing.interleaved(candidates, rounds=options.rounds, warmup=1)
+    rows = timing.summary(seconds, BASELINE)
+    print(timing.table(rows, BASELINE), flush=True)
+    return [row._asdict() for row in rows]
+
+
+def main(options: Options) -> None:
+    """Measure every case, print the tables and write the JSON."""
+    if unknown := [name for name in options.cases if name not in CASES]:
+        raise ValueError(f"cases are {'; '.join(CASES)}, got {unknown[0]!r}")
+    timing.limit_threads(options)
+    data = load_data(dataclasses.replace(preset("tiger", "amazon_beauty"), data=options.data))
+    record: dict[str, Any] = {
+        **timing.environment(("mmjax", "jax", "jaxlib", "optax", "numpy")),
+        "device": jax.devices()[0].device_kind,
+        "data": options.data,
+        "windows": options.windows,
+        "batch_size": options.batch_size,
+        "rounds": options.rounds,
+        **timing.described(options),
+        "cases": {},
+    }
+    steps = -(-options.windows // options.batch_size)
+    for name in options.cases:
+        print(f"\n{name}, {steps} steps", flush=True)
+        record["cases"][name] = measure(CASES[name], data, options)
+    if options.out is not None:
+        timing.write_json(options.out, record)
+
+
+if __name__ == "__main__":
+    main(tyro.cli(Options, prog="python -m experiments.benchmarks.buckets"))
