@@ -1,5 +1,6 @@
 """Strict settings for the whole suite; none of them reaches a user of the library."""
 
+import gc
 import importlib.metadata
 import os
 import shutil
@@ -42,6 +43,14 @@ def pytest_configure(config):
     os.environ["MMJAX_DATA"] = f"{folder}/data"
     os.environ["JAX_COMPILATION_CACHE_DIR"] = f"{folder}/xla"
     jax.config.update("jax_compilation_cache_dir", f"{folder}/xla")
+
+
+@pytest.fixture(autouse=True, scope="module")
+def programs_of_one_file():
+    """Let go of a file's compiled programs; those of the whole suite take gigabytes."""
+    yield
+    jax.clear_caches()
+    gc.collect()
 
 
 @pytest.fixture
