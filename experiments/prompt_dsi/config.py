@@ -94,6 +94,8 @@ class PromptDSI(Identified):
     topics: Literal["kmeans", "hdbscan"] = "kmeans"
     """How the method topic clusters queries: into as many topics as the pool has entries, or
     into as many as HDBSCAN finds (needs scikit-learn)."""
+    least: int = 10
+    """Queries of the smallest topic that HDBSCAN may find."""
     incdsi: IncDSI = field(default_factory=IncDSI)
     """Settings of the method incdsi."""
     replay: int = 2

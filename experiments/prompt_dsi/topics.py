@@ -52,7 +52,8 @@ def find_topics(config: PromptDSI, problem: Problem, weights: Weights, seed: int
     found = features(config.model, problem, weights, rows)
     x = found.query if config.model.topic_feature == "query_layer" else found.features
     if config.topics == "hdbscan":
-        topic = jnp.asarray(topics.hdbscan_topics(np.asarray(x)), jnp.int32)
+        labels = topics.hdbscan_topics(np.asarray(x), least=config.least)
+        topic = jnp.asarray(labels, jnp.int32)
         number = int(topic.max()) + 1
     else:
         topic = topics.spherical_topics(jax.random.key(seed), x, config.model.pool)

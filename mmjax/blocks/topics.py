@@ -70,7 +70,7 @@ def hdbscan_topics(
     reduced = np.asarray(l2_normalise(principal(l2_normalise(jnp.asarray(x)), width)))
     labels = cluster.HDBSCAN(min_cluster_size=least, copy=True).fit_predict(reduced)
     if labels.max(initial=-1) < 0:
-        raise ValueError(f"HDBSCAN finds no topic of {least} vectors; lower it, or use k-means")
+        raise ValueError(f"HDBSCAN finds no topic of {least} vectors; lower `least` or use k-means")
     return labels
 
 
