@@ -76,6 +76,12 @@ def tuned(data: str) -> MMGRec:
 
 
 _OF_DATA: dict[str, dict[str, Any]] = {
+    # Six training items a user: the graph stage overfits within a few epochs.
+    "tiktok": {
+        "graph.optim.learning_rate": 1e-3,
+        "graph.model.hidden_dropout": 0.5,
+        "graph.model.output_dropout": 0.2,
+    },
     "topics": {
         "graph.fit.epochs": 60,
         "quantiser.model.sizes": (16,) * 3,
