@@ -32,7 +32,7 @@ _TIGER = {
         fit=dataclasses.replace(_FIT, epochs=400, eval_every=10, patience=60),
         ks=(5, 10, 20),
     ),
-    # Small enough for a CPU: an epoch of Beauty takes minutes.
+    # Small enough for a CPU: an epoch of Beauty takes a minute or two.
     "tuned": SequenceRun(
         TIGERConfig(
             ids=SidConfig(quantiser="residual_kmeans"),
