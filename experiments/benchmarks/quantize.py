@@ -180,9 +180,7 @@ def main(given: list[str] | None = None) -> None:
         found = measure(flags, remote)
     if flags.out is not None:
         environment = timing.environment(("mmjax", "jax", "jaxlib", "optax", "numpy"))
-        how = {
-            **timing.described(flags),
-        }
+        how = timing.described(flags)
         timing.write_json(flags.out, {**environment, **about, **sizes, **how, "steps": found})
 
 

@@ -101,6 +101,7 @@ def load_problem(config: PromptDSI, corpus: ContinualCorpus) -> Problem:
 
 
 def _published(config: PromptDSI, corpus: ContinualCorpus) -> Problem:
+    from mmjax.encoders.dense import without_dense
     from mmjax.encoders.text import load_text_encoder
 
     assert config.encoder.folder is not None
@@ -112,9 +113,7 @@ def _published(config: PromptDSI, corpus: ContinualCorpus) -> Problem:
         # The last token ends a text, also one that is cut.
         kept = tokens if len(tokens) <= length else [*tokens[: length - 1], tokens[-1]]
         ids[row, : len(kept)] = kept
-    # Dense layers behind the pooling are none of the encoder's.
-    params = {name: x for name, x in found.params.items() if name != "dense"}
-    return Problem(corpus, encoder, params, ids)
+    return Problem(corpus, encoder, without_dense(found.params), ids)
 
 
 def optimiser(config: Training) -> optax.GradientTransformation:

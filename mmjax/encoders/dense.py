@@ -3,9 +3,10 @@
 Axes: b texts, m inputs, n outputs.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -67,6 +68,11 @@ def _layer(folder: Path, width: int) -> tuple[str, dict[str, Array]]:
         shapes["bias"] = jax.ShapeDtypeStruct(sizes[1:], jnp.float32)
     params = load_params(folder, {"dense": shapes}, linear("dense", "linear", bias=bias))
     return activation, params["dense"]
+
+
+def without_dense(params: Mapping[str, Any]) -> dict[str, Any]:
+    """The parameters of the encoder alone, which dense layers stand behind."""
+    return {name: x for name, x in params.items() if name != "dense"}
 
 
 def apply_dense(

@@ -26,7 +26,7 @@ from mmjax.blocks.projection import l2_normalise
 from mmjax.encoders import bert, clip_files, mpnet, t5
 from mmjax.encoders.batches import batches
 from mmjax.encoders.clip import ClipText
-from mmjax.encoders.dense import apply_dense, load_dense
+from mmjax.encoders.dense import apply_dense, load_dense, without_dense
 from mmjax.encoders.door import Door, check_pooling, loader_of
 from mmjax.encoders.features import key, model_digest
 from mmjax.encoders.hub import local_folder
@@ -179,8 +179,7 @@ def _vectors(
     ids: Int[Array, "b s"],
     mask: Bool[Array, "b s"],
 ) -> Float[Array, "b *l m"]:
-    own = {name: x for name, x in params.items() if name != "dense"}
-    encoded: Any = model.apply({"params": own}, ids, mask)
+    encoded: Any = model.apply({"params": without_dense(params)}, ids, mask)
     if layers:
         last = jnp.stack(encoded.hidden, axis=1).astype(jnp.float32)
         mask = jnp.broadcast_to(mask[:, None], last.shape[:3])

@@ -48,12 +48,9 @@ def windows_source(
     batch_size = min(batch_size, n)
     start = np.maximum(windows.start, windows.stop - length)
     table = np.stack([windows.user, start, windows.stop], 1)
-    epoch = Partial(Shuffle(n, batch_size))
-    if alike:
-        lengths = jnp.asarray(windows.stop - start, jnp.int32)
-        epoch = Partial(_Alike(batch_size), lengths)
+    lengths = jnp.asarray(windows.stop - start, jnp.int32)
     return Source(
-        epoch=epoch,
+        epoch=Partial(_Alike(batch_size), lengths) if alike else Partial(Shuffle(n, batch_size)),
         batch=Partial(
             _Histories(length), jnp.asarray(items, jnp.int32), jnp.asarray(table, jnp.int32)
         ),
