@@ -90,6 +90,6 @@ def test_prompts_leave_what_lies_before_their_layer_alone(drawn, quick):
     without = run(variables, _prefix(0))
     prompted = run(variables, _prefix(3))
     for n in range(4):
-        assert_array_equal(without[n], plain[n])
-    assert_array_equal(prompted[1], plain[1])
+        assert_allclose(without[n], plain[n], atol=1e-6)  # other programs round otherwise
+    assert_allclose(prompted[1], plain[1], atol=1e-6)
     assert np.abs(prompted[2] - plain[2])[np.asarray(MASK)].max() > 1e-3
