@@ -66,6 +66,9 @@ class AVGRun(Identified):
     """Most words of a text, its end included."""
     least: int = 1
     """Words that occur less often in the trained texts are unknown."""
+    borrowed: int = 0
+    """Training captions, the nearest by features, that are pseudo queries of each image without
+    any; at 0 the language model never meets such an image."""
     towers: Towers = field(default_factory=Towers)
     """The two towers."""
     tokenizer: AVGTokenizerConfig = field(default_factory=AVGTokenizerConfig)

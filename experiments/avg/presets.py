@@ -39,6 +39,7 @@ def preset(data: str) -> AVGRun:
     return AVGRun(
         data,
         least=3,
+        borrowed=5,
         towers=towers,
         tokenizer=tokenizer,
         model=model,

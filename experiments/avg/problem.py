@@ -1,5 +1,6 @@
 """From flags to data: pixels, words and the texts of every split."""
 
+import dataclasses
 from dataclasses import dataclass
 from typing import Any
 
@@ -29,12 +30,9 @@ class Problem:
     ids: np.ndarray
     """Tokens of all texts, int32 ``[t s]``."""
     trained: np.ndarray
-    """Rows of the texts to train on."""
-
-    @property
-    def trained_image(self) -> np.ndarray:
-        """The image of each of these texts."""
-        return self.data.image[self.trained]
+    """Rows of the texts to train on; `borrowed` ones occur more than once."""
+    trained_image: np.ndarray
+    """The image that each of these texts stands for."""
 
     def asked(self, split: Split) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         """Tokens of a split's captions, the images they mean, and the pool that they search."""
@@ -63,7 +61,28 @@ def load_problem(run: AVGRun) -> Problem:
         None if given else data.pixels(np.arange(len(data.image_ids)), run.towers.size),
         words.encode(data.text, run.length),
         trained,
+        data.image[trained],
     )
+
+
+def borrowed(problem: Problem, found: Features, count: int) -> Problem:
+    """`problem` with pseudo queries for the images that no trained text is about.
+
+    They are the training captions whose features are nearest to an image's, `count` for each;
+    an image of the pool is thus described without a caption of its own being read.
+    """
+    unmet = np.setdiff1d(np.arange(len(problem.data.image_ids)), problem.trained_image)
+    if not count or not len(unmet):
+        return problem
+    count = min(count, len(problem.trained))
+    texts = found.texts[problem.trained]
+    near = [
+        np.argsort(-(texts @ image), kind="stable")[:count]  # one image at a time: COCO is large
+        for image in found.images[unmet]
+    ]
+    rows = np.concatenate([problem.trained, problem.trained[np.concatenate(near)]])
+    images = np.concatenate([problem.trained_image, np.repeat(unmet, count)])
+    return dataclasses.replace(problem, trained=rows, trained_image=images.astype(np.int32))
 
 
 def _clip(run: AVGRun, words: Words) -> ClipConfig:

@@ -8,7 +8,7 @@ import numpy as np
 from experiments.avg.config import AVGRun
 from experiments.avg.evaluation import collision_rate, vector_recall
 from experiments.avg.features import Features
-from experiments.avg.problem import Problem, load_problem
+from experiments.avg.problem import Problem, borrowed, load_problem
 from experiments.avg.stages import (
     STAGES,
     Codes,
@@ -48,6 +48,7 @@ def train_seed(problem: Problem, seed: int, workdir: Path | None) -> Trained:
     if problem.given is None:
         towers = fits["two_tower"] = train_towers(problem, seed, folder)
     found = features(problem, towers)
+    problem = borrowed(problem, found, problem.run.borrowed)
     codes = make_codes(problem, found, seed, folder)
     if codes.fit is not None:
         fits["quantised"] = codes.fit

@@ -12,8 +12,9 @@ from experiments.avg import tables
 from experiments.avg.cli import main, parse_run
 from experiments.avg.config import shrink
 from experiments.avg.evaluation import collision_rate, vector_recall
+from experiments.avg.features import Features
 from experiments.avg.presets import DATA, preset
-from experiments.avg.problem import load_problem
+from experiments.avg.problem import borrowed, load_problem
 from mmjax.encoders.images import load_image_encoder
 from tests.encoders.sentences import clip_folder
 
@@ -60,6 +61,27 @@ def test_features_of_a_published_clip(tmp_path):
     pair = load_image_encoder(folder, pooling="own", normalise=True)
     (want,) = pair.encode([data.picture(7)], progress=False)
     assert_allclose(given.images[7], 5**0.5 * want, atol=1e-5)
+
+
+def test_images_that_no_text_is_about_borrow_the_nearest_captions():
+    rng = np.random.default_rng(0)
+    full = load_problem(dataclasses.replace(preset("noto_emoji"), smoke=True))
+    n, t = len(full.data.image_ids), len(full.data.text)
+    unmet = np.array([0, 5])
+    kept = full.trained[~np.isin(full.trained_image, unmet)]
+    problem = dataclasses.replace(full, trained=kept, trained_image=full.data.image[kept])
+    found = Features(rng.normal(size=(n, 4)), rng.normal(size=(t, 4)), None)
+    assert borrowed(problem, found, 0) is problem
+    assert borrowed(full, found, 3) is full
+    more = borrowed(problem, found, 3)
+    np.testing.assert_array_equal(more.trained[: len(kept)], kept)
+    np.testing.assert_array_equal(more.trained_image[len(kept) :], np.repeat(unmet, 3))
+    scores = found.images @ found.texts.T
+    for image, rows in zip(unmet, more.trained[len(kept) :].reshape(2, 3), strict=True):
+        assert set(rows) <= set(kept) and len(set(rows)) == 3
+        rest = np.setdiff1d(kept, rows)
+        assert scores[image, rows].min() >= scores[image, rest].max()
+    assert len(borrowed(problem, found, t).trained) == len(kept) * 3  # there are no more to give
 
 
 def test_concepts_bring_their_features():
