@@ -32,17 +32,25 @@ def preset(data: str) -> AVGRun:
             fit_model=Stage(20, eval_every=2),
             fit_rank=Stage(3, 1e-4),
         )
-    tokenizer = AVGTokenizerConfig(widths=(256, 128), latent=128, sizes=(512,) * 4)
-    towers = Towers(size=96, patch=12, width=192, layers=6, heads=6, projection=192)
-    short = Stage(30, 5e-4, 256, weight_decay=0.1)
-    model_fit = Stage(40, batch_size=256, eval_every=4)
+    if data == "flickr8k":
+        return AVGRun(
+            data,
+            least=3,
+            borrowed=5,
+            towers=Towers(size=96, patch=16),
+            tokenizer=AVGTokenizerConfig(widths=(128,), latent=128, sizes=(256,) * 4),
+            model=model,
+            fit_towers=Stage(15, 5e-4, 256, weight_decay=0.1),
+            fit_model=Stage(30, batch_size=256, eval_every=3),
+            fit_rank=Stage(3, 1e-4, 256),
+        )
     return AVGRun(
         data,
         least=3,
         borrowed=5,
-        towers=towers,
-        tokenizer=tokenizer,
+        towers=Towers(size=96, patch=12, width=192, layers=6, heads=6, projection=192),
+        tokenizer=AVGTokenizerConfig(widths=(256, 128), latent=128, sizes=(512,) * 4),
         model=model,
-        fit_towers=short,
-        fit_model=model_fit,
+        fit_towers=Stage(30, 5e-4, 256, weight_decay=0.1),
+        fit_model=Stage(40, batch_size=256, eval_every=4),
     )
