@@ -166,9 +166,22 @@ class Patches(nn.Module):
             padding="VALID",
             use_bias=self.bias,
             dtype=self.dtype,
+            conv_general_dilated=_by_product,
             name="conv",
         )(pixels)
         return cut.reshape(len(pixels), -1, self.width)
+
+
+def _by_product(x: Array, kernel: Array, strides: tuple[int, int], *_: Any, **how: Any) -> Array:
+    """The convolution of patches that do not overlap, as one matrix product.
+
+    On CPU, within a loop, XLA takes 70 times as long for the gradient of the convolution.
+    """
+    (p, q), (b, y, z, c) = strides, x.shape
+    rows, columns = y // p, z // q
+    cut = x[:, : rows * p, : columns * q].reshape(b, rows, p, columns, q, c)
+    flat = cut.transpose(0, 1, 3, 2, 4, 5).reshape(b, rows, columns, p * q * c)
+    return jnp.dot(flat, kernel.reshape(p * q * c, -1), precision=how.get("precision"))
 
 
 class ViT(nn.Module):

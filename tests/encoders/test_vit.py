@@ -16,7 +16,7 @@ from mmjax.encoders.clip_files import (
     text_config,
     vision_config,
 )
-from mmjax.encoders.vit import ViT, ViTConfig, load_vit
+from mmjax.encoders.vit import Patches, ViT, ViTConfig, load_vit
 from mmjax.encoders.weights import WeightsError
 from tests.parity.encoder_cases import CASES, publish
 from tests.parity.records import load, with_prefix
@@ -72,6 +72,28 @@ def test_published_sizes(model, images, count):
 def test_what_is_not_built_is_refused(make, content, said):
     with pytest.raises(WeightsError, match=said):
         make(content)
+
+
+def test_patches_are_a_convolution(getkey):
+    patches = Patches((7, 9), (3, 2), 3, 5)  # a row and a column of pixels are left over
+    x = jax.random.normal(getkey(), (2, 7, 9, 3))
+    variables = patches.init(getkey(), x)
+
+    def convolved(variables, x):
+        p = variables["params"]["conv"]
+        numbers = ("NHWC", "HWIO", "NHWC")
+        cut = jax.lax.conv_general_dilated(
+            x, p["kernel"], (3, 2), "VALID", dimension_numbers=numbers
+        )
+        return cut.reshape(2, patches.count, 5) + p["bias"][None, None]
+
+    assert patches.count == 8
+    np.testing.assert_allclose(patches.apply(variables, x), convolved(variables, x), atol=1e-5)
+    got, want = (
+        jax.grad(lambda v, x, f=f: (f(v, x) ** 2).sum(), (0, 1))(variables, x)
+        for f in (patches.apply, convolved)
+    )
+    jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-4, atol=1e-4), got, want)
 
 
 def test_wrong_sizes_of_inputs():
