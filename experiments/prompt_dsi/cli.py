@@ -25,13 +25,15 @@ def main(arguments: Sequence[str]) -> int:
 
 
 def parse_run(arguments: Sequence[str]) -> PromptDSI:
-    """Flags of the training command over the preset that --data and --method name.
+    """Flags of the training command over the preset of --data, --method and --encoder.folder.
 
     Raises:
         ValueError: no such method.
     """
     start = preset(
-        peek(arguments, "--data", "topic_documents"), peek(arguments, "--method", "topic")
+        peek(arguments, "--data", "topic_documents"),
+        peek(arguments, "--method", "topic"),
+        published=bool(peek(arguments, "--encoder.folder", "")),
     )
     about = f"Index corpora that arrive one after the other.\n\n{COMMANDS}"
     return tyro.cli(PromptDSI, args=arguments, default=start, prog=PROGRAM, description=about)

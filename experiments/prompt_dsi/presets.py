@@ -22,31 +22,43 @@ METHODS: tuple[Method, ...] = (
     "joint",
 )
 _POOL = {"topic_documents": 30, "xquad": 30, "nq_qed": 40}
-_METRIC = "f_beta"
 
 
-def preset(data: str, method: str = "topic") -> PromptDSI:
-    """The settings of a method on `data`, an encoder trained from scratch, sized for a CPU.
+def preset(data: str, method: str = "topic", *, published: bool = False) -> PromptDSI:
+    """The settings of a method on `data`, sized for a CPU.
+
+    Args:
+        data: one of `DATA`.
+        method: one of `METHODS`.
+        published: whether the encoder has published weights, rather than being trained from
+            scratch; these move by small steps.
 
     Raises:
         ValueError: no such method.
     """
     if method not in METHODS:
         raise ValueError(f"--method {method}: choose one of {', '.join(METHODS)}")
-    tuned = method in ("finetune", "ewc", "replay", "joint")
-    prompts = method if method in PROMPTED else "topic"
+    first = _training(12, 4, 1e-4, 100) if published else _training(40, 6, 1e-3, 100)
+    if method == "joint":
+        later = first
+    else:
+        # An encoder that is tuned goes on by small steps.
+        small, large = (1e-4, 3e-3) if published else (3e-4, 1e-2)
+        rate = small if method in ("finetune", "ewc", "replay") else large
+        later = _training(30, 6, rate) if published else _training(80, 12, rate)
     return PromptDSI(
-        PromptDSIConfig(prompts=prompts, pool=_POOL.get(data, 80), ewc=1e4),
+        PromptDSIConfig(
+            prompts=method if method in PROMPTED else "topic", pool=_POOL.get(data, 80), ewc=1e4
+        ),
         Encoder(),
-        Training(FitConfig(epochs=40, patience=6, metric=_METRIC), warmup=100),
-        # The encoder goes on with smaller steps than those that made it.
-        Training(
-            FitConfig(epochs=80, patience=12, metric=_METRIC),
-            learning_rate=3e-4 if tuned and method != "joint" else 1e-2,
-        )
-        if method != "joint"
-        else Training(FitConfig(epochs=40, patience=6, metric=_METRIC), warmup=100),
+        first,
+        later,
         method=method,
         data=data,
         incdsi=IncDSI(balance=0.5, new=6.0, old=0.0),
     )
+
+
+def _training(epochs: int, patience: int, rate: float, warmup: int = 0) -> Training:
+    fit = FitConfig(epochs=epochs, patience=patience, metric="f_beta")
+    return Training(fit, rate, warmup)

@@ -1,6 +1,7 @@
 """PromptDSI by command: corpora, measures, stages, tables."""
 
 import dataclasses
+import itertools
 from pathlib import Path
 
 import jax
@@ -44,14 +45,16 @@ def test_measures_of_a_matrix():
 
 
 def test_presets_and_flags():
-    for data in DATA:
-        for method in METHODS:
-            config = preset(data, method)
-            assert (config.data, config.method) == (data, method)
-            again = preset(data, "topic").first_identity()
-            assert config.first_identity() == again
+    for data, method, published in itertools.product(DATA, METHODS, (False, True)):
+        config = preset(data, method, published=published)
+        assert (config.data, config.method) == (data, method)
+        again = preset(data, "topic", published=published).first_identity()
+        assert config.first_identity() == again
     config = parse_run(["--method", "l2p", "--data", "xquad", "--model.pool", "7"])
     assert (config.model.prompts, config.model.pool, config.data) == ("l2p", 7, "xquad")
+    read = parse_run(["--method", "finetune", "--encoder.folder", "somewhere"])
+    assert read.encoder.folder == Path("somewhere")
+    assert read.later.learning_rate < parse_run(["--method", "finetune"]).later.learning_rate
     assert main(["--method", "none"]) == 2
 
 
