@@ -90,12 +90,13 @@ def train_towers(problem: Problem, seed: int, folder: Path | None) -> FitResult:
     )
     objective = two_tower.build(problem.clip, pairs)
 
-    pixels, ids = jnp.asarray(problem.pixels), jnp.asarray(asked)
+    pixels, ids = jnp.asarray(problem.pixels[pool]), jnp.asarray(asked)
+    place, all_of = np.searchsorted(pool, gold), np.arange(len(pool))
 
     def evaluate(params: Any, state: Any, key: Any) -> dict[str, float]:
         images = images_of(problem.clip, params, pixels)
         texts = texts_of(problem.clip, params, ids)
-        return vector_recall(texts, images, gold, pool, (1, 5, 10))
+        return vector_recall(texts, images, place, all_of, (1, 5, 10))
 
     rows = len(problem.trained)
     return _train(
