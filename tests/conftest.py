@@ -11,18 +11,16 @@ import tempfile
 os.environ.setdefault("PJRT_NPROC", "16")
 os.environ.setdefault("JAX_PLATFORMS", "cpu")
 os.environ.setdefault("MPLBACKEND", "agg")
-# JAX 0.7.2 lacks some of these flags, and unknown flags are fatal.
+# Most of the suite's time is the compiler's, for programs that run once. What the caller sets
+# comes later and wins.
+os.environ["XLA_FLAGS"] = (
+    "--xla_backend_optimization_level=0 --xla_cpu_use_fusion_emitters=false "
+    + os.environ.get("XLA_FLAGS", "")
+)
+# A collective whose devices do not all arrive within 40 s aborts the process; on a busy machine
+# they may be late. JAX 0.7.2 has no such flag, and unknown flags are fatal.
 if tuple(map(int, importlib.metadata.version("jaxlib").split(".")[:3])) >= (0, 10, 2):
-    flags = (
-        # A collective whose devices do not all arrive within 40 s aborts the process; on a busy
-        # machine they may be late.
-        "--xla_cpu_collective_call_terminate_timeout_seconds=900",
-        # Most of the suite's time was the compiler's, for programs that run once.
-        "--xla_backend_optimization_level=0",
-        "--xla_cpu_use_fusion_emitters=false",
-    )
-    # What the caller sets comes last and wins.
-    os.environ["XLA_FLAGS"] = " ".join((*flags, os.environ.get("XLA_FLAGS", "")))
+    os.environ["XLA_FLAGS"] += " --xla_cpu_collective_call_terminate_timeout_seconds=900"
 
 import hypothesis
 import jax

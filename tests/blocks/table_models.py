@@ -17,8 +17,6 @@ from mmjax.blocks.tries import build_trie
 
 ROWS = 1009
 BATCH = 3
-# What is run is small, so that it pays to compile in a hurry.
-HURRY = {"xla_backend_optimization_level": 0}
 
 
 def corpus(seed, n, length, size):
@@ -65,12 +63,10 @@ def decode(tables, trie, start=None, items=None, *, width, k, normalize="full", 
     return beams, beam_items(beams, trie, k=k, subset=subset)
 
 
-search = jax.jit(
-    decode, static_argnames=("width", "k", "normalize", "kind"), compiler_options=HURRY
-)
+search = jax.jit(decode, static_argnames=("width", "k", "normalize", "kind"))
 
 
-@partial(jax.jit, static_argnames=("normalize",), compiler_options=HURRY)
+@partial(jax.jit, static_argnames=("normalize",))
 def scored(tables, codes, trie=None, start=None, *, normalize="full"):
     """`score_codes` of codes of all queries."""
     return score_codes(

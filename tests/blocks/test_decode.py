@@ -25,7 +25,6 @@ from mmjax.blocks.tries import build_trie, leaf_codes
 from tests.blocks.table_models import (
     BATCH,
     CODES,
-    HURRY,
     ROWS,
     SIZES,
     TABLES,
@@ -174,7 +173,7 @@ def test_a_finished_beam_keeps_its_score(normalize):
 # ---- without the trie
 
 
-@partial(jax.jit, static_argnames=("width", "drop"), compiler_options=HURRY)
+@partial(jax.jit, static_argnames=("width", "drop"))
 def freely(tables, trie, start=None, *, width, drop=()):
     carry = first_state()
     options = {"batch": BATCH, "width": width, "start": start, "drop": drop}
@@ -236,7 +235,7 @@ def test_one_beam_at_level_0_and_never_more_than_there_can_be():
 
 
 def test_traces_once_and_calls_nothing_on_the_host():
-    @partial(jax.jit, compiler_options=HURRY)
+    @jax.jit
     @chex.assert_max_traces(1)
     def run(tables, trie, start, items):
         return decode(tables, trie, start, items, width=6, k=5)
@@ -257,7 +256,7 @@ def test_under_vmap_and_split_over_devices():
     def run(tables, trie):
         return decode(tables, trie, width=7, k=9)
 
-    together = jax.jit(jax.vmap(run, in_axes=(0, None)), compiler_options=HURRY)
+    together = jax.jit(jax.vmap(run, in_axes=(0, None)))
     chex.assert_trees_all_close(on_host(together(stacked, TRIE)), expected, rtol=1e-6)
 
     def per_device(tables, trie):
@@ -266,7 +265,7 @@ def test_under_vmap_and_split_over_devices():
 
     mesh = jax.make_mesh((4,), ("data",), axis_types=(AxisType.Auto,))
     specs = {"in_specs": (P("data"), P()), "out_specs": P("data"), "check_vma": False}
-    split = jax.jit(jax.shard_map(per_device, mesh=mesh, **specs), compiler_options=HURRY)
+    split = jax.jit(jax.shard_map(per_device, mesh=mesh, **specs))
     chex.assert_trees_all_close(on_host(split(stacked, TRIE)), expected, rtol=1e-6)
 
 
@@ -332,7 +331,7 @@ def test_a_cache_follows_its_beam_and_what_is_closed_over_stays(getkey):
         seen = jax.nn.softmax(jnp.einsum("bwd,bsd->bws", 1 + cache.sum(2), keys))
         return jnp.einsum("bws,bsd,td->bwt", seen, keys, embedded[level]), cache
 
-    @partial(jax.jit, compiler_options=HURRY)
+    @jax.jit
     def run(trie, codes):
         empty = jnp.zeros((BATCH, 1, 3, 8))
         beams = beam_search(step, empty, trie, batch=BATCH, width=7)

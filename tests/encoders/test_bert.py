@@ -19,13 +19,12 @@ IDS = jnp.array([[5, 9, 2, 3, 0, 0], [1, 2, 3, 4, 5, 6]])
 
 @pytest.fixture(scope="module")
 def params():
-    start = jax.jit(Bert(SMALL).init, compiler_options={"xla_backend_optimization_level": 0})
+    start = jax.jit(Bert(SMALL).init)
     return start(jax.random.key(0), IDS)["params"]
 
 
 @functools.partial(
     jax.jit,
-    compiler_options={"xla_backend_optimization_level": 0},
     static_argnames=("train",),
 )
 def _run(params, *args, **kwargs):

@@ -85,7 +85,7 @@ def test_vectors_follow_their_definition(encoder):
 
 
 def _last(encoder, ids):
-    run = jax.jit(encoder.model.apply, compiler_options={"xla_backend_optimization_level": 0})
+    run = jax.jit(encoder.model.apply)
     return np.asarray(run({"params": encoder.params}, ids).last)
 
 

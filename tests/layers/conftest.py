@@ -9,12 +9,6 @@ import pytest
 
 
 @pytest.fixture(scope="session")
-def quick():
-    """`jax.jit` that spends little on optimisation."""
-    return partial(jax.jit, compiler_options={"xla_backend_optimization_level": 0})
-
-
-@pytest.fixture(scope="session")
 def drawn():
     """Variables of a module for some inputs, every entry from a normal distribution."""
 

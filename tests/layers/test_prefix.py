@@ -78,15 +78,15 @@ def test_a_stack_cut_in_two_is_the_whole(drawn):
         stack.apply(variables, x, MASK, layers=(1, None), prefixes={0: _prefix(1)})
 
 
-def test_prompts_leave_what_lies_before_their_layer_alone(drawn, quick):
+def test_prompts_leave_what_lies_before_their_layer_alone(drawn):
     variables = drawn(BERT, IDS)
 
-    @quick
+    @jax.jit
     def run(variables, prefix):
         x = BERT.apply(variables, IDS, method="embed")
         return BERT.apply(variables, x, MASK, prefixes={1: prefix}, method="run")
 
-    plain = quick(BERT.apply)(variables, IDS).hidden
+    plain = jax.jit(BERT.apply)(variables, IDS).hidden
     without = run(variables, _prefix(0))
     prompted = run(variables, _prefix(3))
     for n in range(4):

@@ -28,12 +28,12 @@ def weights(drawn):
 
 
 @pytest.fixture(scope="module")
-def call(quick):
+def call():
     """Compiled method of a configuration's model."""
 
     @functools.cache
     def compiled(config, method="__call__", **static):
-        return quick(functools.partial(Seq2Seq(config).apply, method=method, **static))
+        return jax.jit(functools.partial(Seq2Seq(config).apply, method=method, **static))
 
     return compiled
 
@@ -76,12 +76,12 @@ def test_a_reordered_cache_goes_on_from_the_parents(weights, call):
         assert_allclose(logits[:, beam], want, atol=1e-5)
 
 
-def test_no_logit_depends_on_its_target_or_later_ones(weights, call, quick):
+def test_no_logit_depends_on_its_target_or_later_ones(weights, call):
     variables = weights(SMALL)
     memory = call(SMALL, "encode")(variables, INPUTS, None)[:1]
     x = jax.random.normal(jax.random.key(4), (1, 4, 8))
 
-    @quick
+    @jax.jit
     def jacobian(x):
         return jax.jacobian(lambda x: Seq2Seq(SMALL).apply(variables, x, memory, method="decode"))(
             x
@@ -119,11 +119,11 @@ def test_shift_right():
 
 
 @pytest.mark.parametrize("tied", [True, False])
-def test_logits_start_of_order_one(tied, quick):
+def test_logits_start_of_order_one(tied):
     config = Seq2SeqConfig(300, 64, layers=1, decoder_layers=1, hidden=128, tied=tied)
     model = Seq2Seq(config)
     tokens = jax.random.randint(jax.random.key(1), (2, 8), 0, 300)
-    logits, variables = quick(model.init_with_output)(jax.random.key(0), tokens, tokens)
+    logits, variables = jax.jit(model.init_with_output)(jax.random.key(0), tokens, tokens)
     assert 0.5 < float(logits.std()) < 2.0
     assert_allclose(float(variables["params"]["embedding"]["embedding"].std()), 1.0, rtol=0.03)
 
@@ -142,8 +142,8 @@ def test_published_sizes(name, sizes, count):
     assert sum(x.size for x in jax.tree.leaves(shapes)) == count, name
 
 
-def test_every_parameter_learns_and_dropout_draws(weights, quick, getkey):
-    @quick
+def test_every_parameter_learns_and_dropout_draws(weights, getkey):
+    @jax.jit
     def step(variables, key):
         def loss(variables):
             logits = Seq2Seq(SMALL).apply(

@@ -51,7 +51,7 @@ def _attention(p, x, y, where=None, bias=0.0, values=0.0):
     return np.einsum("bqhd,hdm->bqm", mixed, p["out"]["kernel"]) + p["out"].get("bias", 0.0)
 
 
-def test_post_norm_layer_equals_its_equations(drawn, quick):
+def test_post_norm_layer_equals_its_equations(drawn):
     x, block = _x(), Block(POST)
     mask = np.array([[1, 1, 1, 0, 0], [1, 1, 1, 1, 1]], bool)
     variables = drawn(block, x)
@@ -62,14 +62,14 @@ def test_post_norm_layer_equals_its_equations(drawn, quick):
     hidden = ACTIVATIONS["gelu"](jnp.array(a @ f["in"]["kernel"] + f["in"]["bias"]))
     want = a + np.asarray(hidden) @ f["out"]["kernel"] + f["out"]["bias"]
     want = _layer_norm(want, p["feed_forward_norm"], 1e-5)
-    got = quick(block.apply)(variables, x, where=visible(jnp.array(mask)))
+    got = jax.jit(block.apply)(variables, x, where=visible(jnp.array(mask)))
     assert_allclose(got, want, atol=1e-5)
 
 
-def test_pre_norm_layer_without_any_map_is_the_identity(drawn, quick):
+def test_pre_norm_layer_without_any_map_is_the_identity(drawn):
     x, block = _x(), Block(PRE)
     variables = jax.tree.map(jnp.zeros_like, drawn(block, x))
-    assert_array_equal(quick(block.apply)(variables, x), x)
+    assert_array_equal(jax.jit(block.apply)(variables, x), x)
 
 
 def test_options_decide_on_the_parameters():
@@ -84,12 +84,12 @@ def test_options_decide_on_the_parameters():
     assert found["attention"]["query"]["kernel"].shape == (WIDTH, 2, 3)
 
 
-def test_unscaled_queries_start_smaller(quick):
+def test_unscaled_queries_start_smaller():
     init = BlockConfig(width=1, heads=1, hidden=1).kernel_init
     x = jnp.zeros((1, 1, 256))
     for scaled in (True, False):
         attention = Attention(256, 4, 16, scaled=scaled, kernel_init=init)
-        p = quick(attention.init)(jax.random.key(0), x)["params"]
+        p = jax.jit(attention.init)(jax.random.key(0), x)["params"]
         start = {name: float(p[name]["kernel"].std()) for name in ("query", "key", "value", "out")}
         want = {"query": 256**-0.5, "key": 256**-0.5, "value": 256**-0.5, "out": 64**-0.5}
         if not scaled:
@@ -97,7 +97,7 @@ def test_unscaled_queries_start_smaller(quick):
         assert start == pytest.approx(want, rel=0.02)
 
 
-def test_a_relation_between_tokens(drawn, quick):
+def test_a_relation_between_tokens(drawn):
     """MMGRec's attention: a relation in logits and values, post-norm, no biases, wide heads."""
     config = BlockConfig(
         width=WIDTH, heads=2, head_width=7, hidden=6, pre_norm=False, bias=False, activation="relu"
@@ -115,16 +115,16 @@ def test_a_relation_between_tokens(drawn, quick):
     f = np.maximum(a @ p["feed_forward"]["in"]["kernel"], 0) @ p["feed_forward"]["out"]["kernel"]
     want = _layer_norm(a + f, p["feed_forward_norm"], 1e-5)
     relation = {"bias": jnp.array(bias), "added_values": jnp.array(values)}
-    got = quick(block.apply)(variables, x, **relation)
+    got = jax.jit(block.apply)(variables, x, **relation)
     assert_allclose(got, want, atol=2e-5)
 
 
 @pytest.mark.parametrize("config", [POST, PRE], ids=["post", "pre"])
-def test_content_of_padding_changes_nothing(config, drawn, quick):
+def test_content_of_padding_changes_nothing(config, drawn):
     x, stack = _x(2), Stack(StackConfig(config, 2))
     mask = jnp.array([[1, 1, 0, 1, 0], [0, 0, 0, 0, 0]])
     variables = drawn(stack, x)
-    run = quick(stack.apply)
+    run = jax.jit(stack.apply)
     out = run(variables, x, mask)
     other = run(variables, jnp.where(mask[..., None] == 1, x, 50.0), mask)
     kept = np.array([0, 1, 3])
@@ -135,12 +135,12 @@ def test_content_of_padding_changes_nothing(config, drawn, quick):
     assert bool(jnp.isfinite(out.output).all())
 
 
-def test_causality_by_exact_zero_gradients(drawn, quick):
+def test_causality_by_exact_zero_gradients(drawn):
     x, memory = _x(3), _x(4, length=3)
     stack = Stack(DECODER)
     variables = drawn(stack, x, memory=memory)
 
-    @quick
+    @jax.jit
     def jacobian(x):
         return jax.jacobian(lambda x: stack.apply(variables, x, memory=memory[:1]).output)(x)
 
@@ -149,14 +149,14 @@ def test_causality_by_exact_zero_gradients(drawn, quick):
     assert (size[np.tril_indices(5)] > 0).all()
 
 
-def test_hidden_states_are_those_of_shorter_stacks(drawn, quick):
+def test_hidden_states_are_those_of_shorter_stacks(drawn):
     x = _x(5)
     config = StackConfig(PRE, 3, final_norm=True)
     variables = drawn(Stack(config), x)
-    states = quick(Stack(config).apply)(variables, x)
+    states = jax.jit(Stack(config).apply)(variables, x)
     assert len(states.hidden) == 4
     assert_array_equal(states.hidden[0], x)
-    first = quick(Stack(StackConfig(PRE, 1)).apply)(
+    first = jax.jit(Stack(StackConfig(PRE, 1)).apply)(
         {"params": {"layer_0": variables["params"]["layer_0"]}}, x
     )
     assert_allclose(states.hidden[1], first.output, atol=1e-5)
@@ -166,48 +166,48 @@ def test_hidden_states_are_those_of_shorter_stacks(drawn, quick):
 
 
 @pytest.mark.parametrize("masked", [False, True])
-def test_step_by_step_equals_the_whole(masked, drawn, quick):
+def test_step_by_step_equals_the_whole(masked, drawn):
     x, memory = _x(6, length=4), _x(7, length=3)
     mask = jnp.array([[1, 1, 0], [1, 0, 0]]) if masked else None
     stack = Stack(DECODER)
     variables = drawn(stack, x, memory=memory)
-    run = quick(partial(stack.apply, memory=memory, memory_mask=mask))
+    run = jax.jit(partial(stack.apply, memory=memory, memory_mask=mask))
     whole = run(variables, x).output
-    start = quick(partial(stack.apply, beams=3, length=4, method="start"))
+    start = jax.jit(partial(stack.apply, beams=3, length=4, method="start"))
     fixed, cache = start(variables, memory, mask)
     chex.assert_tree_shape_prefix(cache, (2, 3, 4))
     chex.assert_shape([fixed.memory[0].key, fixed.memory[1].value], (2, 3, 3, 2))
 
-    step = quick(lambda *args: stack.apply(variables, args[0], fixed, *args[1:], method="step"))
+    step = jax.jit(lambda *args: stack.apply(variables, args[0], fixed, *args[1:], method="step"))
     for t in range(4):
         out, cache = step(cache, jnp.repeat(x[:, t : t + 1], 3, 1), jnp.int32(t))
         assert_allclose(out, np.repeat(whole[:, t : t + 1], 3, 1), atol=1e-5)
 
 
-def test_dropout_in_training_only(getkey, drawn, quick):
+def test_dropout_in_training_only(getkey, drawn):
     config = BlockConfig(
         width=WIDTH, heads=2, hidden=9, dropout=0.3, attention_dropout=0.2, hidden_dropout=0.1
     )
     x, block = _x(8), Block(config)
     variables = drawn(block, x)
-    calm = quick(block.apply)(variables, x)
+    calm = jax.jit(block.apply)(variables, x)
     plain = Block(BlockConfig(width=WIDTH, heads=2, hidden=9))
-    assert_array_equal(calm, quick(plain.apply)(variables, x))
-    run = quick(lambda key: block.apply(variables, x, train=True, rngs={"dropout": key}))
+    assert_array_equal(calm, jax.jit(plain.apply)(variables, x))
+    run = jax.jit(lambda key: block.apply(variables, x, train=True, rngs={"dropout": key}))
     one, other = run(getkey()), run(getkey())
     assert float(jnp.abs(one - other).max()) > 0.01
     assert float(jnp.abs(one - calm).max()) > 0.01
 
 
 @pytest.mark.parametrize("dtype", [jnp.bfloat16, "bfloat16"])
-def test_half_precision_keeps_float32_parameters(dtype, quick):
+def test_half_precision_keeps_float32_parameters(dtype):
     x = _x(9)
     half = BlockConfig(width=WIDTH, heads=2, hidden=9, dtype=dtype)
-    variables = quick(Block(half).init)(jax.random.key(0), x)
+    variables = jax.jit(Block(half).init)(jax.random.key(0), x)
     chex.assert_tree_all_finite(variables)
     assert {leaf.dtype for leaf in jax.tree.leaves(variables)} == {jnp.dtype("float32")}
-    out = quick(Block(half).apply)(variables, x.astype(jnp.bfloat16))
-    want = quick(Block(BlockConfig(width=WIDTH, heads=2, hidden=9)).apply)(variables, x)
+    out = jax.jit(Block(half).apply)(variables, x.astype(jnp.bfloat16))
+    want = jax.jit(Block(BlockConfig(width=WIDTH, heads=2, hidden=9)).apply)(variables, x)
     assert out.dtype == jnp.bfloat16
     assert_allclose(out.astype(jnp.float32), want, atol=0.1)
 

@@ -25,11 +25,6 @@ CODES = np.array([[0, 1], [0, 2], [1, 1], [2, 0], [2, 2], [2, 2], [1, 0], [0, 0]
 BOOK = np.random.default_rng(3).normal(size=(3, 8)).astype(np.float32)
 
 
-def quick(f, **options):
-    """Compiled in a hurry."""
-    return jax.jit(f, compiler_options={"xla_backend_optimization_level": 0}, **options)
-
-
 @pytest.fixture(scope="module")
 def task():
     draw = np.random.default_rng(0)
@@ -46,7 +41,7 @@ def objective(task):
 
 @pytest.fixture(scope="module")
 def params(objective):
-    return quick(objective.init)(jax.random.key(0))["params"]
+    return jax.jit(objective.init)(jax.random.key(0))["params"]
 
 
 @pytest.fixture(scope="module")
@@ -85,11 +80,11 @@ def test_vokens_start_as_the_codes_and_nothing_else_does(model, params):
 
 
 def test_the_generative_loss_by_definition(objective, model, params, batch, task):
-    loss, aux = quick(objective.loss)(params, {}, batch, jax.random.key(1))
+    loss, aux = jax.jit(objective.loss)(params, {}, batch, jax.random.key(1))
     rows = np.asarray(batch["row"])[:3]
     own = jnp.asarray(CODES[task.image[rows]])
     text = jnp.asarray(task.captions[rows])
-    logits = quick(model.apply)({"params": params}, text, own[:, None])
+    logits = jax.jit(model.apply)({"params": params}, text, own[:, None])
     log_p = jax.nn.log_softmax(logits[:, 0] / 0.5, axis=-1)
     expected = 0.0
     for row, codes in enumerate(np.asarray(own)):
@@ -103,7 +98,7 @@ def test_the_generative_loss_by_definition(objective, model, params, batch, task
 def test_the_search_is_an_exhaustive_ranking(softmax, task, params):
     config = dataclasses.replace(CONFIG, softmax=softmax)
     objective = avg.build(config, task, CODES, [BOOK] * 2)
-    found = quick(objective.predict)(params, {}, jax.random.key(0))
+    found = jax.jit(objective.predict)(params, {}, jax.random.key(0))
     live = np.asarray(found.beams.leaves) >= 0
     assert_array_equal(live.sum(1), 5)  # the pool has five different codes
     codes = np.asarray(found.beams.tokens)[:, :5, :2]
@@ -111,7 +106,7 @@ def test_the_search_is_an_exhaustive_ranking(softmax, task, params):
     assert (np.diff(np.asarray(found.beams.scores)[:, :5]) <= 0).all()
     one = AVG(config, WORDS, (3, 3))
     six = jnp.tile(jnp.asarray(CODES[:6])[None], (5, 1, 1))
-    score = quick(functools.partial(avg.score_images, one))
+    score = jax.jit(functools.partial(avg.score_images, one))
     scores = np.asarray(score(params, jnp.asarray(task.asked), six))
     order = np.argsort(-scores, axis=1, kind="stable")
     assert_array_equal(found.images[:, :6], order)
@@ -121,16 +116,16 @@ def test_the_search_is_an_exhaustive_ranking(softmax, task, params):
 
 def test_the_discriminative_loss_by_definition(model, params, batch, task):
     objective = avg.build(CONFIG, task, CODES, [BOOK] * 2, start=params)
-    value, aux = quick(objective.loss)(params, {}, batch, jax.random.key(1))
+    value, aux = jax.jit(objective.loss)(params, {}, batch, jax.random.key(1))
     text = jnp.asarray(task.captions)[batch["row"][:3]]
     own = jnp.asarray(CODES[task.image[np.asarray(batch["row"])[:3]]])
     trie = avg.pool_trie(CODES, (3, 3), task.image)
-    codes, where = quick(functools.partial(avg.negatives, model))(params, trie, text, own)
+    codes, where = jax.jit(functools.partial(avg.negatives, model))(params, trie, text, own)
     # Three beams, less the one that is the right code; and no right code among them.
     assert (np.asarray(where).sum(1) >= 2).all()
     assert not (np.asarray(where) & (codes == own[:, None]).all(-1)).any()
     both = jnp.concatenate([own[:, None], codes], axis=1)
-    scores = quick(functools.partial(avg.score_images, model))(params, text, both)
+    scores = jax.jit(functools.partial(avg.score_images, model))(params, text, both)
     scores = np.where(np.pad(where, ((0, 0), (1, 0)), constant_values=True), scores, -np.inf)
     ranks = np.log(np.exp(scores).sum(1)) - scores[:, 0]
     assert_allclose(aux.metrics["rank"], ranks.mean(), rtol=1e-4)
@@ -141,7 +136,7 @@ def test_the_discriminative_loss_by_definition(model, params, batch, task):
 @pytest.mark.slow
 def test_both_stages_learn(task, objective):
     source = rows_source(14, 7)
-    run = quick(functools.partial(run_epochs, n_epochs=40), static_argnames="optimiser")
+    run = jax.jit(functools.partial(run_epochs, n_epochs=40), static_argnames="optimiser")
     optimiser = optax.adam(1e-2)
     state = init_state(objective, optimiser, jax.random.key(0))
     state, metrics = run(objective, optimiser=optimiser, source=source, state=state)

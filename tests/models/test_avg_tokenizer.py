@@ -40,14 +40,9 @@ def rows():
     return {"row": jnp.arange(12) * 5, "where": jnp.arange(12) < 10}
 
 
-def quick(f, **options):
-    """Compiled in a hurry."""
-    return jax.jit(f, compiler_options={"xla_backend_optimization_level": 0}, **options)
-
-
 def started(config, world):
     objective = avg_tokenizer.build(config, *world)
-    variables = dict(quick(objective.init)(jax.random.key(0)))
+    variables = dict(jax.jit(objective.init)(jax.random.key(0)))
     return objective, variables.pop("params"), variables
 
 
@@ -84,7 +79,7 @@ def test_which_commitments_reach_the_encoder():
 
 def test_shapes_and_the_one_codebook(world):
     objective, params, state = started(CONFIG, world)
-    codes = quick(objective.predict)(params, state, jax.random.key(0))
+    codes = jax.jit(objective.predict)(params, state, jax.random.key(0))
     assert codes.shape == (30, 3) and codes.dtype == jnp.int32
     assert 0 <= int(codes.min()) and int(codes.max()) < 5
     assert [name for name in params if name.startswith("codebook")] == ["codebook_1"]
@@ -96,7 +91,7 @@ def test_shapes_and_the_one_codebook(world):
 
 def test_loss_by_the_definition(world, rows):
     objective, params, state = started(PLAIN, world)
-    value, aux = quick(objective.loss)(params, state, rows, jax.random.key(1))
+    value, aux = jax.jit(objective.loss)(params, state, rows, jax.random.key(1))
     pair = np.asarray(rows["row"])[:10]
     x, y = world[0][world[1].image[pair]], world[1].features[pair]
 
@@ -119,12 +114,14 @@ def test_loss_by_the_definition(world, rows):
     assert_allclose(aux.metrics["commitment"], np.mean(errors), rtol=1e-4)
 
     without = dataclasses.replace(PLAIN, alignment=0.0)
-    alone = quick(avg_tokenizer.build(without, *world).loss)(
+    alone = jax.jit(avg_tokenizer.build(without, *world).loss)(
         params, state, rows, jax.random.key(1)
     )[0]
     assert_allclose(alone, value - aux.metrics["alignment"], rtol=1e-5)
     same = world[0], Captions(world[1].image, world[0][world[1].image])
-    terms = quick(avg_tokenizer.build(PLAIN, *same).loss)(params, state, rows, jax.random.key(1))[1]
+    terms = jax.jit(avg_tokenizer.build(PLAIN, *same).loss)(params, state, rows, jax.random.key(1))[
+        1
+    ]
     assert_allclose(terms.metrics["alignment"], terms.metrics["reconstruction"], rtol=1e-6)
 
 
@@ -144,7 +141,7 @@ def test_gradient_reaches_everything_and_no_row_that_does_not_count(changes, wor
         value, aux = objective.loss(params, state, batch, jax.random.key(1))
         return value, aux.state
 
-    step = quick(jax.grad(loss, has_aux=True))
+    step = jax.jit(jax.grad(loss, has_aux=True))
     grads, after = step(params, rows)
     for path, leaf in jax.tree_util.tree_leaves_with_path(grads):
         # Batch normalisation takes the biases before it out again.
@@ -167,7 +164,7 @@ def test_two_devices_agree_with_one(world, rows):
 
     shards = {k: x.reshape(2, -1) for k, x in rows.items()}
     mapped = jax.pmap(partial(step, axis="data"), axis_name="data")(shards)
-    expected = quick(step)(rows)
+    expected = jax.jit(step)(rows)
     for device in range(2):
         found = jax.tree.map(lambda a, d=device: a[d], mapped)
         chex.assert_trees_all_close(found, expected, rtol=1e-3, atol=1e-5)
@@ -199,19 +196,19 @@ def test_trained_codes_are_those_of_the_image_alone(world):
     objective = avg_tokenizer.build(CONFIG, *world)
     source, optimiser = rows_source(60, 30), optax.adam(3e-3)
     state = init_state(objective, optimiser, jax.random.key(0))
-    run = quick(partial(run_epochs, n_epochs=60), static_argnames="optimiser")
+    run = jax.jit(partial(run_epochs, n_epochs=60), static_argnames="optimiser")
     state, metrics = run(objective, optimiser=optimiser, source=source, state=state)
     losses = np.asarray(metrics["loss"])
     assert losses[-5:].mean() < 0.9 * losses[:5].mean()
     variables = {"params": state.params, **state.extra}
-    codes = quick(objective.predict)(state.params, state.extra, jax.random.key(5))
-    alone = quick(partial(avg_tokenizer.encode, CONFIG))(variables, world[0][3:5])
+    codes = jax.jit(objective.predict)(state.params, state.extra, jax.random.key(5))
+    alone = jax.jit(partial(avg_tokenizer.encode, CONFIG))(variables, world[0][3:5])
     assert_array_equal(alone, codes[3:5])
-    output = quick(partial(avg_tokenizer.decode, CONFIG))(variables, codes)
+    output = jax.jit(partial(avg_tokenizer.decode, CONFIG))(variables, codes)
     # Trained towards the middle of image and captions.
     middle = world[0] + 0.25
     assert np.square(output - middle).mean() < 0.9 * np.square(middle - middle.mean(0)).mean()
-    numbers = quick(partial(avg_tokenizer.quality, CONFIG))(variables, world[0])
+    numbers = jax.jit(partial(avg_tokenizer.quality, CONFIG))(variables, world[0])
     assert numbers["level_1/utilisation"] > 0.5
     assert numbers["level_3/residual_energy"] < numbers["level_1/residual_energy"]
 

@@ -30,7 +30,6 @@ IDS = np.array([[3, 4, 5, 0, 0], [1, 2, 0, 0, 0], [7, 8, 9, 10, 11], [6, 12, 1, 
 TASK = prompt_dsi.Task(IDS, np.array([5, 6, 6, 7]), IDS)
 ROOM, OLD, NEW = 10, 5, 3
 BATCH = {"row": jnp.arange(4), "where": jnp.array([True, True, True, False])}
-_quick = functools.partial(jax.jit, compiler_options={"xla_backend_optimization_level": 0})
 
 
 def _config(prompts="topic", **changes):
@@ -57,7 +56,7 @@ def _with_pool(config, weights):
 
 
 def _read(config, weights, ids=IDS):
-    run = _quick(functools.partial(prompt_dsi.read, config, ENCODER, choice=(0, config.pool)))
+    run = jax.jit(functools.partial(prompt_dsi.read, config, ENCODER, choice=(0, config.pool)))
     return run(weights, ids=jnp.asarray(ids))
 
 
@@ -98,7 +97,7 @@ def _stepped(config, stage, weights):
     params, state = variables["params"], {"frozen": variables["frozen"]}
     optimiser = optax.adamw(0.1, weight_decay=0.5)
 
-    @_quick
+    @jax.jit
     def step(params, opt):
         slope = jax.grad(lambda p: objective.loss(p, state, BATCH, jax.random.key(5))[0])(params)
         updates, opt = optimiser.update(slope, opt, params)
@@ -129,7 +128,7 @@ def test_what_is_frozen_stays_bit_for_bit(prompts, weights):
         assert_array_equal(new[~own], old[~own])
         assert (name in TRAINED[prompts]) == bool((new != old).any())
     # Afterwards all rows in use may be found, and no entry of a corpus to come is chosen.
-    found = _quick(objective.predict)(params, state, jax.random.key(0))
+    found = jax.jit(objective.predict)(params, state, jax.random.key(0))
     assert found.rows.shape == (4, 4) and 0 <= found.rows.min() and found.rows.max() < OLD + NEW
     assert found.entries.max() < stage.known[1]
 

@@ -66,11 +66,6 @@ def started(config, table, seed=0):
     return objective, variables.pop("params"), variables
 
 
-def quick(f):
-    """Compiled in a hurry."""
-    return jax.jit(f, compiler_options={"xla_backend_optimization_level": 0})
-
-
 def test_loss_by_the_definition(table, rows):
     objective, params, state = started(CONFIG, table)
     value, aux = objective.loss(params, state, rows, jax.random.key(1))
@@ -113,7 +108,7 @@ def test_gradient_reaches_everything_and_no_row_that_does_not_count(name, table,
         value, aux = objective.loss(params, state, batch, jax.random.key(1))
         return value, aux.state
 
-    step = quick(jax.grad(loss, has_aux=True))
+    step = jax.jit(jax.grad(loss, has_aux=True))
     grads, after = step(params, rows)
     for leaf in jax.tree.leaves(grads):
         assert np.isfinite(leaf).all() and np.asarray(leaf).any()
@@ -230,7 +225,7 @@ def test_two_devices_agree_with_one(name, table, rows):
 
     shards = {k: x.reshape(2, -1) for k, x in rows.items()}
     mapped = jax.pmap(partial(step, axis="data"), axis_name="data")(shards)
-    expected = quick(step)(rows)
+    expected = jax.jit(step)(rows)
     for device in range(2):
         found = jax.tree.map(lambda a, d=device: a[d], mapped)
         chex.assert_trees_all_close(found, expected, rtol=1e-4, atol=1e-6)
@@ -267,7 +262,7 @@ def test_codebooks_that_follow_are_those_of_one_device(mode, table):
         return run_epochs(objective, optimiser, source, state, 2, **options)
 
     arguments = (objective, source, init_state(objective, optimiser, jax.random.key(0)))
-    expected, _ = quick(run)(*arguments)
+    expected, _ = jax.jit(run)(*arguments)
     devices = Devices(make_mesh(2), mode)
     found, _ = devices.data_parallel(run)(*devices.replicate(arguments))
     close = partial(assert_allclose, rtol=1e-4, atol=1e-5)
@@ -295,7 +290,7 @@ def test_presets_take_a_step(preset, rows):
     small = dataclasses.replace(preset, sizes=sizes, widths=(6,), init="uniform")
     x = np.random.default_rng(0).normal(size=(40, 5)).astype(np.float32)
     objective, params, state = started(small, x)
-    value, aux = quick(objective.loss)(params, state, rows, jax.random.key(0))
+    value, aux = jax.jit(objective.loss)(params, state, rows, jax.random.key(0))
     assert np.isfinite(value)
     assert aux.metrics.keys() == {"reconstruction", "codebook", "commitment"}
     assert len(TIGER.sizes) == 3 and TIGER.levels == 3

@@ -97,7 +97,6 @@ def results(folder: Path, family: str, record: Record) -> dict[str, np.ndarray]:
     side = SIDES.get(family, _encoder)
     step = jax.jit(
         jax.value_and_grad(lambda params: side(model, params, given), has_aux=True),
-        compiler_options={"xla_backend_optimization_level": 0},
     )
     (loss, out), grads = step(params)
     named = by_published_name(grads, sources)

@@ -187,8 +187,7 @@ def ours(case: Case, record: Record, mode: str, dtype: Any = jnp.float32) -> dic
         terms = loss_terms(config, nodes, case.n_users, rows)
         return sum(terms.values()), (nodes, terms, state)
 
-    quick_to_compile = {"xla_backend_optimization_level": 0}
-    step = jax.jit(jax.grad(total, has_aux=True), compiler_options=quick_to_compile)
+    step = jax.jit(jax.grad(total, has_aux=True))
     grads, (nodes, terms, state) = step(variables["params"])
     memory = nodes.fused[:, None]
     if nodes.attention is not None:

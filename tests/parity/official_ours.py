@@ -1,6 +1,5 @@
 """Our side of the comparison with the authors' code."""
 
-import functools
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -90,7 +89,7 @@ def tree(names: Names, record: Record) -> dict[str, Any]:
     return nested({tuple(k.split("/")): np.asarray(f(record)) for k, f in names.items()})
 
 
-@functools.partial(jax.jit, compiler_options={"xla_backend_optimization_level": 0})
+@jax.jit
 def _results(objective: Objective, params: Any, state: Any, batch: Any) -> Any:
     key = jax.random.key(0)
 
