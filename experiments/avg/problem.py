@@ -47,6 +47,8 @@ def load_problem(run: AVGRun) -> Problem:
         ValueError: no such data set, or settings that do not go together.
         DataError, WeightsError, FileNotFoundError: files are bad or missing.
     """
+    if run.borrowed < 0:
+        raise ValueError(f"--borrowed {run.borrowed}: give 0 or more captions")
     data, given = load_data(run)
     if run.smoke:
         run = shrink(run)

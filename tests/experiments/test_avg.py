@@ -82,6 +82,8 @@ def test_images_that_no_text_is_about_borrow_the_nearest_captions():
         rest = np.setdiff1d(kept, rows)
         assert scores[image, rows].min() >= scores[image, rest].max()
     assert len(borrowed(problem, found, t).trained) == len(kept) * 3  # there are no more to give
+    with pytest.raises(ValueError, match="--borrowed -1"):
+        load_problem(dataclasses.replace(preset("noto_emoji"), borrowed=-1))
 
 
 def test_concepts_bring_their_features():
