@@ -2,12 +2,16 @@
 
 import dataclasses
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
+import jax
 import numpy as np
 
 from experiments.avg.config import AVGRun, shrink
 from experiments.avg.features import Features, load_data
+from mmjax.blocks.in_steps import in_steps
+from mmjax.blocks.topk import top_k
 from mmjax.data import CaptionedImages
 from mmjax.data.captioned import Split
 from mmjax.data.words import END, PAD, Words
@@ -77,14 +81,16 @@ def borrowed(problem: Problem, found: Features, count: int) -> Problem:
     if not count or not len(unmet):
         return problem
     count = min(count, len(problem.trained))
-    texts = found.texts[problem.trained]
-    near = [
-        np.argsort(-(texts @ image), kind="stable")[:count]  # one image at a time: COCO is large
-        for image in found.images[unmet]
-    ]
-    rows = np.concatenate([problem.trained, problem.trained[np.concatenate(near)]])
+    near = np.asarray(_nearest(found.images[unmet], found.texts[problem.trained], count))
+    rows = np.concatenate([problem.trained, problem.trained[near.ravel()]])
     images = np.concatenate([problem.trained_image, np.repeat(unmet, count)])
     return dataclasses.replace(problem, trained=rows, trained_image=images.astype(np.int32))
+
+
+@partial(jax.jit, static_argnames="k")
+def _nearest(images: jax.Array, texts: jax.Array, k: int) -> jax.Array:
+    # A few images at a time: COCO has half a million texts.
+    return in_steps(lambda x: top_k(x @ texts.T, k)[1], images, size=64)
 
 
 def _clip(run: AVGRun, words: Words) -> ClipConfig:
