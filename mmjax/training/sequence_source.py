@@ -48,9 +48,12 @@ def windows_source(
     batch_size = min(batch_size, n)
     start = np.maximum(windows.start, windows.stop - length)
     table = np.stack([windows.user, start, windows.stop], 1)
-    lengths = jnp.asarray(windows.stop - start, jnp.int32)
+    if alike:
+        epoch = Partial(_Alike(batch_size), jnp.asarray(windows.stop - start, jnp.int32))
+    else:
+        epoch = Partial(Shuffle(n, batch_size))
     return Source(
-        epoch=Partial(_Alike(batch_size), lengths) if alike else Partial(Shuffle(n, batch_size)),
+        epoch=epoch,
         batch=Partial(
             _Histories(length), jnp.asarray(items, jnp.int32), jnp.asarray(table, jnp.int32)
         ),
