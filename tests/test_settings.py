@@ -7,7 +7,7 @@ import jax.numpy as jnp
 import jaxtyping
 import pytest
 
-from mmjax.blocks.losses import bpr
+from mmjax.blocks.losses.pairwise import bpr
 
 
 def test_eight_devices():

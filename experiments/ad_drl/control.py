@@ -9,8 +9,8 @@ import numpy as np
 
 if TYPE_CHECKING:
     from experiments.ad_drl.trained import Trained
-    from mmjax.data.catalogue import Attribute
-    from mmjax.data.interactions import Interactions
+    from mmjax.data.core.catalogue import Attribute
+    from mmjax.data.core.interactions import Interactions
 
 
 @dataclass(frozen=True)
@@ -55,8 +55,8 @@ def shares(trained: "Trained", name: str, weights: Sequence[float], k: int) -> l
     """
     import jax.numpy as jnp
 
-    from mmjax.blocks import ranking
-    from mmjax.models.ad_drl import steer
+    from mmjax.blocks.ranking import full_ranking
+    from mmjax.models.multimodal.ad_drl.objective import steer
 
     data, told = trained.data, trained.told
     if name not in told.values:
@@ -64,14 +64,14 @@ def shares(trained: "Trained", name: str, weights: Sequence[float], k: int) -> l
     liked = preferred(data, data.attributes[name])
     users = np.flatnonzero(liked >= 0)
     sizes = data.n_users, data.n_items
-    task = ranking.ranking_task(data.valid, data.train, *sizes, users=users)
+    task = full_ranking.ranking_task(data.valid, data.train, *sizes, users=users)
     labels, rows = data.attributes[name].labels, []
     for weight in weights:
         score = steer(jnp.ones(len(told.factors)).at[told.factors.index(name)].set(weight))
-        ids = np.asarray(ranking.rank(task, *trained.vectors, k=k, score=score))
+        ids = np.asarray(full_ranking.rank(task, *trained.vectors, k=k, score=score))
         has = (labels[ids] == liked[users][:, None]) & (ids >= 0)
-        result = ranking.evaluate(task, *trained.vectors, ks=(20,), score=score)
-        recall = ranking.summarise(result)["recall@20"]
+        result = full_ranking.evaluate(task, *trained.vectors, ks=(20,), score=score)
+        recall = full_ranking.summarise(result)["recall@20"]
         share = float(has.sum() / np.maximum((ids >= 0).sum(), 1))
         rows.append({"weight": float(weight), "share": share, "recall@20": recall})
     return rows

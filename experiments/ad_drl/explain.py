@@ -47,9 +47,9 @@ def explain(flags: Explain) -> list[dict[str, Any]]:
 
     from experiments.ad_drl.trained import load_trained
     from experiments.common.recommend import choose_users, seen_rows
-    from mmjax.blocks.disentangle import factor_scores
-    from mmjax.blocks.ranking import top_items
-    from mmjax.models.ad_drl import steer
+    from mmjax.blocks.losses.disentangle import factor_scores
+    from mmjax.blocks.ranking.full_ranking import top_items
+    from mmjax.models.multimodal.ad_drl.objective import steer
 
     trained = load_trained(flags.workdir, flags.data_dir, flags.manual_dir)
     told, users = trained.told, choose_users(flags.users, trained.data)

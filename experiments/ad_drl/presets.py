@@ -7,7 +7,7 @@ their settings are the defaults of `ADDRLConfig` (ToysGames) and stand in PAPER 
 import dataclasses
 
 from experiments.common.config import Optim, Run, override
-from mmjax.models.configs.ad_drl import ADDRLConfig
+from mmjax.models.multimodal.ad_drl.config import ADDRLConfig
 from mmjax.training.config import FitConfig
 
 DATA = ("ml_small_mm",)

@@ -4,7 +4,7 @@ import csv
 from pathlib import Path
 
 from experiments.common import readme
-from mmjax.data.files import atomic_write_text
+from mmjax.data.io.files import atomic_write_text
 
 FOLDER = Path(__file__).resolve().parent
 WEIGHTS = (0.0, 1.0, 8.0)

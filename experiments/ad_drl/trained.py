@@ -9,8 +9,8 @@ from jax import Array
 from experiments.common.config import Run
 from experiments.common.problem import build_task, load_data, shrink
 from experiments.common.recommend import read_run
-from mmjax.data.interactions import Interactions
-from mmjax.models.ad_drl import Explanation, explain
+from mmjax.data.core.interactions import Interactions
+from mmjax.models.multimodal.ad_drl.objective import Explanation, explain
 from mmjax.training.best import load_best
 
 

@@ -11,7 +11,7 @@ from experiments.avg.presets import DATA, preset
 from experiments.common.commands import dispatch
 from experiments.common.flags import peek, tables_command
 from experiments.common.train import INTERRUPTED
-from mmjax.data.files import atomic_write_text
+from mmjax.data.io.files import atomic_write_text
 
 PROGRAM = "python -m experiments.avg"
 COMMANDS = """\

@@ -8,7 +8,7 @@ from typing import Literal
 import tyro
 
 from experiments.common.config import Identified
-from mmjax.models.configs.avg import AVGConfig, AVGTokenizerConfig
+from mmjax.models.retrieval.avg.config import AVGConfig, AVGTokenizerConfig
 from mmjax.training.config import EXECUTION, FitConfig
 
 _HOW = {EXECUTION: True}

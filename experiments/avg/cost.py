@@ -12,10 +12,10 @@ import numpy as np
 
 from experiments.avg.config import Cost
 from experiments.common.growth import Program, draw, measure, program, write
-from mmjax.blocks.topk import top_k
-from mmjax.models import avg
-from mmjax.models.avg_network import AVG
-from mmjax.models.configs.avg import AVGConfig
+from mmjax.blocks.ranking.topk import top_k
+from mmjax.models.retrieval import avg
+from mmjax.models.retrieval.avg.config import AVGConfig
+from mmjax.models.retrieval.avg.network import AVG
 
 _WORDS, _LENGTH, _LEVELS = 1000, 16, 4
 SCAN, WRITE = "scan all vectors", "write vokens"

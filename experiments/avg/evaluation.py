@@ -9,9 +9,9 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from mmjax.blocks.code_recall import place_of, recall_code, recall_item
-from mmjax.blocks.tries import Trie
-from mmjax.models import avg
+from mmjax.blocks.decoding.code_recall import place_of, recall_code, recall_item
+from mmjax.blocks.decoding.tries import Trie
+from mmjax.models.retrieval import avg
 
 
 def vector_recall(

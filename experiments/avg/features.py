@@ -11,9 +11,9 @@ import numpy as np
 
 from experiments.avg.config import AVGRun
 from mmjax.data import CaptionedImages, load_captioned
-from mmjax.data.synthetic_captions import concept_images
-from mmjax.encoders.clip import ClipConfig
-from mmjax.models import two_tower
+from mmjax.data.synthetic.captions import concept_images
+from mmjax.encoders.image.clip import ClipConfig
+from mmjax.models.retrieval import two_tower
 from mmjax.objective import Variables
 
 # One program for all stages that embed as much.
@@ -59,8 +59,8 @@ def clip_features(data: CaptionedImages, folder: Path, cache: Path | None) -> Fe
         WeightsError: the folder holds no CLIP of both towers.
         DataError: a picture is damaged.
     """
-    from mmjax.encoders.images import load_image_encoder
-    from mmjax.encoders.text import load_text_encoder
+    from mmjax.encoders.image.encoder import load_image_encoder
+    from mmjax.encoders.text.encoder import load_text_encoder
 
     texts = load_text_encoder(folder, pooling="own", normalise=True)
     images = load_image_encoder(folder, pooling="own", normalise=True)

@@ -3,7 +3,7 @@
 import dataclasses
 
 from experiments.avg.config import AVGRun, Stage, Towers
-from mmjax.models.configs.avg import AVGConfig, AVGTokenizerConfig
+from mmjax.models.retrieval.avg.config import AVGConfig, AVGTokenizerConfig
 
 DATA = ("noto_emoji", "concepts", "flickr8k", "flickr30k", "coco")
 
@@ -12,7 +12,7 @@ def preset(data: str) -> AVGRun:
     """The settings for `data`, sized for one small GPU or a patient CPU.
 
     The published sizes (T5-base, 768 wide, 4 x 1024 codes of CLIP ViT-L/14 features) are the
-    defaults of `mmjax.models.configs.avg`.
+    defaults of `mmjax.models.retrieval.avg.config`.
 
     Raises:
         ValueError: no such data set.

@@ -10,12 +10,12 @@ import numpy as np
 
 from experiments.avg.config import AVGRun, shrink
 from experiments.avg.features import Features, load_data
-from mmjax.blocks.in_steps import in_steps
-from mmjax.blocks.topk import top_k
+from mmjax.blocks.common.batching import in_steps
+from mmjax.blocks.ranking.topk import top_k
 from mmjax.data import CaptionedImages
-from mmjax.data.captioned import Split
-from mmjax.data.words import END, PAD, Words
-from mmjax.encoders.clip import ClipConfig, ClipTextConfig, ClipVisionConfig
+from mmjax.data.core.captioned import Split
+from mmjax.data.core.words import END, PAD, Words
+from mmjax.encoders.image.clip import ClipConfig, ClipTextConfig, ClipVisionConfig
 
 
 @dataclass(frozen=True)

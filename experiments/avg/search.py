@@ -11,10 +11,10 @@ from experiments.avg.config import AVGRun
 from experiments.avg.problem import Problem, load_problem
 from experiments.avg.run import train_seed
 from experiments.avg.stages import model_config
-from mmjax.data.captioned import CAPTION
-from mmjax.data.files import atomic_write_text
-from mmjax.models import avg
-from mmjax.models.avg_network import AVG
+from mmjax.data.core.captioned import CAPTION
+from mmjax.data.io.files import atomic_write_text
+from mmjax.models.retrieval import avg
+from mmjax.models.retrieval.avg.network import AVG
 from mmjax.viz.gallery import Picture, gallery
 
 

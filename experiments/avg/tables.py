@@ -4,7 +4,7 @@ from pathlib import Path
 
 from experiments.common import growth, readme
 from experiments.common.results import Record, load_record
-from mmjax.data.files import atomic_write_text
+from mmjax.data.io.files import atomic_write_text
 
 FOLDER = Path(__file__).resolve().parent
 ROWS = {

@@ -13,8 +13,8 @@ from experiments.common.problem import load_data
 from experiments.common.report import METRICS, heuristic_records, record_row
 from experiments.common.results import Record, load_record
 from experiments.common.sweep import remove_checkpoints, trial
-from mmjax.data.files import atomic_write_text
-from mmjax.data.interactions import Interactions
+from mmjax.data.core.interactions import Interactions
+from mmjax.data.io.files import atomic_write_text
 from mmjax.viz import tables
 from mmjax.viz.bars import bars
 from mmjax.viz.files import save

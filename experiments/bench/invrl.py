@@ -19,16 +19,16 @@ from experiments.common.grouped import grouped_source
 from experiments.common.problem import build_optimiser, build_task, load_data, shrink
 from experiments.common.run import run as run_one
 from experiments.common.seeds import Interrupted, Outcome, joined
-from mmjax.blocks.invariance import gates
-from mmjax.blocks.sampling import negative_index
-from mmjax.data.files import atomic_path
-from mmjax.data.interactions import Interactions
-from mmjax.models import invrl_stages as stages
-from mmjax.models.invrl import InvRLConfig, final_config
-from mmjax.models.task import Task
+from mmjax.blocks.losses.invariance import gates
+from mmjax.blocks.sequences.sampling import negative_index
+from mmjax.data.core.interactions import Interactions
+from mmjax.data.io.files import atomic_path
+from mmjax.models.common.task import Task
+from mmjax.models.multimodal.invrl import stages
+from mmjax.models.multimodal.invrl.objective import InvRLConfig, final_config
 from mmjax.objective import Objective
 from mmjax.training.fit import fit
-from mmjax.training.source import Source
+from mmjax.training.sources.pairs import Source
 
 _SMOKE = {
     "environments": 3,

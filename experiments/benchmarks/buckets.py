@@ -23,12 +23,12 @@ from experiments.benchmarks import timing
 from experiments.common.sequences.problem import build_task, load_data
 from experiments.tiger.ids import item_ids
 from experiments.tiger.presets import preset
-from mmjax.data.sequences import Sequences, Windows
-from mmjax.models import tiger
-from mmjax.models.configs.tiger import TIGERConfig
+from mmjax.data.core.sequences import Sequences, Windows
+from mmjax.models.generative import tiger
+from mmjax.models.generative.tiger.config import TIGERConfig
 from mmjax.objective import Objective
-from mmjax.training.sequence_source import windows_source
-from mmjax.training.source import Source
+from mmjax.training.sources.pairs import Source
+from mmjax.training.sources.sequences import windows_source
 from mmjax.training.state import init_state
 from mmjax.training.step import run_epochs
 

@@ -44,10 +44,10 @@ import tyro
 
 from experiments.benchmarks import timing
 from experiments.benchmarks.nested import Nested, allowed, log_probabilities, nested
-from mmjax.blocks.decode import beam_search, free_beam_search
-from mmjax.blocks.topk import top_k
-from mmjax.blocks.trie_walk import child, children
-from mmjax.blocks.tries import Trie, build_trie
+from mmjax.blocks.decoding.beams import beam_search, free_beam_search
+from mmjax.blocks.decoding.trie_walk import child, children
+from mmjax.blocks.decoding.tries import Trie, build_trie
+from mmjax.blocks.ranking.topk import top_k
 
 TORCH = "experiments.benchmarks.torch_decode"
 BASELINE = "transformers, dictionary"

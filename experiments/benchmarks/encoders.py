@@ -61,8 +61,8 @@ def ours(folder: Path, sizes: str) -> dict[str, Callable[[], Any]]:
     import jax
     import jax.numpy as jnp
 
-    from mmjax.encoders.bert import load_bert
-    from mmjax.encoders.vit import load_vit
+    from mmjax.encoders.image.vit import load_vit
+    from mmjax.encoders.text.bert import load_bert
 
     loaded: Any = {"minilm": load_bert(folder / "minilm"), "vit": load_vit(folder / "vit")}
     found = {}

@@ -39,7 +39,7 @@ def main() -> None:
 
     from experiments.common.methods import METHODS
     from mmjax.data.load import load
-    from mmjax.data.synthetic import communities
+    from mmjax.data.synthetic.interactions import communities
 
     data = communities() if flags.data == "communities" else load(flags.data)
     found = {}

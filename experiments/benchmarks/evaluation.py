@@ -68,7 +68,7 @@ def jax_side(p: Problem) -> Callable[[], dict[str, float]]:
     """One evaluation by this library."""
     import jax.numpy as jnp
 
-    from mmjax.blocks.ranking import evaluate, ranking_task, summarise
+    from mmjax.blocks.ranking.full_ranking import evaluate, ranking_task, summarise
 
     task = ranking_task(p.held_out, p.seen, len(p.users), len(p.items))
     users, items = jnp.asarray(p.users), jnp.asarray(p.items)

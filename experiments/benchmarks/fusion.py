@@ -19,7 +19,7 @@ import jax.numpy as jnp
 import tyro
 
 from experiments.benchmarks import timing
-from mmjax.blocks.fusion import CP, Layer, item_mlp
+from mmjax.blocks.fusion.item_specific import CP, Layer, item_mlp
 
 BASELINE = "full tensor"
 NAIVE = "weights of every item"

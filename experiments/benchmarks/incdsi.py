@@ -59,7 +59,7 @@ def ours(given: Problem) -> Callable[[], Any]:
     """The compiled solve of all new rows."""
     import jax.numpy as jnp
 
-    from mmjax.blocks import incdsi
+    from mmjax.models.retrieval import incdsi
 
     n, room = len(given.rows), ((0, len(given.new)), (0, 0))
     rows, queries = (jnp.asarray(np.pad(x, room)) for x in (given.rows, given.queries))

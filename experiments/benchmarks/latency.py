@@ -27,10 +27,10 @@ from jax import Array
 
 from experiments.benchmarks import timing
 from experiments.tiger.presets import preset
-from mmjax.blocks.decode import beam_items, beam_search
-from mmjax.blocks.tries import Trie, build_trie
-from mmjax.models import tiger
-from mmjax.models.configs.tiger import TIGERConfig
+from mmjax.blocks.decoding.beams import beam_items, beam_search
+from mmjax.blocks.decoding.tries import Trie, build_trie
+from mmjax.models.generative import tiger
+from mmjax.models.generative.tiger.config import TIGERConfig
 
 BASELINE = "no cache"
 SIZES = (256, 256, 256, 18)

@@ -74,10 +74,10 @@ class Ours:
 
         from experiments.common.problem import build_optimiser, shrink
         from experiments.mig_gt.presets import preset
-        from mmjax.blocks.graph import bipartite, normalise
-        from mmjax.blocks.sparse import operator
-        from mmjax.models import mig_gt
-        from mmjax.training.source import pairs_source
+        from mmjax.blocks.graphs.graph import bipartite, normalise
+        from mmjax.blocks.graphs.sparse import operator
+        from mmjax.models.multimodal import mig_gt
+        from mmjax.training.sources.pairs import pairs_source
         from mmjax.training.state import init_state
         from mmjax.training.step import run_epochs
 
@@ -85,7 +85,9 @@ class Ours:
         run = shrink(run) if smoke else run
         edges = bipartite(given.pairs, given.n_users, given.n_items, self_loops=True)
         graph = operator(normalise(edges))
-        objective = mig_gt.objective(run.model, given.features, graph, given.n_users, given.n_items)
+        objective = mig_gt.build_from_graph(
+            run.model, given.features, graph, given.n_users, given.n_items
+        )
         source = pairs_source(
             given.pairs,
             given.n_items,

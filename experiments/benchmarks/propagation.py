@@ -25,8 +25,8 @@ import numpy as np
 import tyro
 
 from experiments.benchmarks import timing
-from mmjax.blocks.graph import bipartite, normalise
-from mmjax.blocks.sparse import operator, spmm
+from mmjax.blocks.graphs.graph import bipartite, normalise
+from mmjax.blocks.graphs.sparse import operator, spmm
 
 TORCH = "experiments.benchmarks.torch_propagation"
 TASKS = ("constant", "learned")

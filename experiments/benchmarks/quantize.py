@@ -55,8 +55,8 @@ def ours(mode: str, given: Problem) -> tuple[Callable[[], Any], float]:
     import jax.numpy as jnp
     import optax
 
-    from mmjax.blocks.codebook_ema import averages, follow, followed_codebook, revive
-    from mmjax.blocks.quantize import commitment_loss, quantise, squared_error
+    from mmjax.blocks.quantisation.codebook_ema import averages, follow, followed_codebook, revive
+    from mmjax.blocks.quantisation.quantize import commitment_loss, quantise, squared_error
 
     optimiser, learns = optax.adam(LEARNING_RATE), mode == "gradient"
 

@@ -38,7 +38,7 @@ class Ours:
         from experiments.bench.presets import preset
         from experiments.common.config import Optim
         from experiments.common.problem import build_objective, build_optimiser, build_source
-        from mmjax.training.source import with_draws
+        from mmjax.training.sources.pairs import with_draws
         from mmjax.training.state import init_state
         from mmjax.training.step import per_seed, run_epochs
 
@@ -80,7 +80,7 @@ def write_problem(path: Path, data: Any) -> None:
 
 def unit_rows(data: Any) -> Any:
     """The data with features of length one, as the models of the bench read them."""
-    from mmjax.blocks.projection import l2_normalise
+    from mmjax.blocks.common.projection import l2_normalise
 
     return data.with_features(**{n: np.asarray(l2_normalise(x)) for n, x in data.features.items()})
 
@@ -96,7 +96,7 @@ def main() -> None:
     flags = parser.parse_args()
 
     from mmjax.data.load import load
-    from mmjax.data.synthetic import communities
+    from mmjax.data.synthetic.interactions import communities
 
     data = communities() if flags.data == "communities" else load(flags.data)
     data = unit_rows(data)

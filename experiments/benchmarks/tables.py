@@ -7,7 +7,7 @@ from statistics import median
 from typing import Any
 
 from experiments.common import readme
-from mmjax.data.files import atomic_write_text
+from mmjax.data.io.files import atomic_write_text
 
 FOLDER = Path(__file__).resolve().parent
 

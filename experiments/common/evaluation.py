@@ -6,8 +6,8 @@ from typing import Any, NamedTuple
 import jax
 
 from experiments.common.config import Run
-from mmjax.blocks import ranking
-from mmjax.data.interactions import Interactions
+from mmjax.blocks.ranking import full_ranking
+from mmjax.data.core.interactions import Interactions
 from mmjax.objective import Objective
 
 EVAL_SEED = 20_240
@@ -30,18 +30,18 @@ def predict(objective: Objective, variables: dict[str, Any]) -> tuple[jax.Array,
 
 
 def ranker(
-    run: Run, data: Interactions, split: str, score: ranking.Score | None = None
+    run: Run, data: Interactions, split: str, score: full_ranking.Score | None = None
 ) -> Callable[[tuple[jax.Array, jax.Array]], Scores]:
     """A function from user and item vectors to the metrics of `split` under the run's mask.
 
     `score` is that of the objective: how the vectors are compared.
     """
-    task = ranking.ranking_task(
+    task = full_ranking.ranking_task(
         data.pairs(split), data.seen(split, run.mask), data.n_users, data.n_items
     )
 
     def evaluate(vectors: tuple[jax.Array, jax.Array]) -> Scores:
-        result = ranking.evaluate(task, *vectors, ks=run.ks, score=score)
-        return Scores(ranking.summarise(result), result)
+        result = full_ranking.evaluate(task, *vectors, ks=run.ks, score=score)
+        return Scores(full_ranking.summarise(result), result)
 
     return evaluate

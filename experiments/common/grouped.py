@@ -11,8 +11,8 @@ from jax import Array
 from jax.tree_util import Partial
 from jaxtyping import Int, Key
 
-from mmjax.blocks.sampling import NegativeIndex, permutation, unseen_negatives
-from mmjax.training.source import Batch, Source
+from mmjax.blocks.sequences.sampling import NegativeIndex, permutation, unseen_negatives
+from mmjax.training.sources.pairs import Batch, Source
 
 
 def grouped_source(
@@ -27,7 +27,7 @@ def grouped_source(
 ) -> Source:
     """Shuffled pairs, `batch_size` rows of every group in a batch, with the group's number.
 
-    A batch has the entries of `mmjax.training.source.pairs_source`, each ``[g b]``, and int32
+    A batch has the entries of `mmjax.training.sources.pairs_source`, each ``[g b]``, and int32
     `environment`. An epoch ends with the largest group.
 
     Args:

@@ -7,7 +7,7 @@ import numpy as np
 from jax import Array
 from scipy import sparse
 
-from mmjax.data.interactions import Interactions
+from mmjax.data.core.interactions import Interactions
 
 Vectors = tuple[Array, Array]
 _BLOCK = 1024

@@ -1,11 +1,13 @@
 """The recommenders that the experiments know; a new one is a file in mmjax/models and a line here.
 
 The file holds the method's config dataclass (or imports it) and
-``build(config, task: mmjax.models.task.Task) -> Objective``.  Imports no JAX by itself.
+``build(config, task: mmjax.models.common.task.Task) -> Objective``.  Imports no JAX by itself.
 """
 
 import importlib
 from typing import Any, NamedTuple
+
+from mmjax import models
 
 
 class Method(NamedTuple):
@@ -33,11 +35,11 @@ class Method(NamedTuple):
 
     def config_class(self) -> type[Any]:
         """The dataclass of hyper-parameters."""
-        return getattr(importlib.import_module(f"mmjax.models.{self.module}"), self.config)
+        return getattr(getattr(models, self.module), self.config)
 
     def builder(self) -> Any:
         """The function from config and task to the objective."""
-        return getattr(importlib.import_module(f"mmjax.models.{self.module}"), self.build)
+        return getattr(getattr(models, self.module), self.build)
 
 
 METHODS = {
@@ -64,7 +66,7 @@ SEQUENCE_METHODS = {
     "sasrec": Method("SASRec", "sasrec", "SASRecConfig", runner="experiments.common.sequences.run"),
     "tiger": Method("TIGER", "tiger", "TIGERConfig", runner="experiments.tiger.generative"),
 }
-"""Models of what a user meets next.  ``build`` takes a `mmjax.models.sequence_task.SequenceTask`;
+"""Models of what a user meets next.  ``build`` takes a `SequenceTask`;
 the runner's module has `run` and `top`, those of `experiments.common.sequences.run` where the
 method compares vectors, or its own."""
 

@@ -11,15 +11,15 @@ import optax
 
 from experiments.common.config import Adam, Run
 from experiments.common.methods import METHODS
-from mmjax.blocks.sampling import negative_index
-from mmjax.data.interactions import Interactions
+from mmjax.blocks.sequences.sampling import negative_index
+from mmjax.data.core.interactions import Interactions
+from mmjax.data.core.source import NAMES, get_source
+from mmjax.data.formats.mmrec import load_mmrec
 from mmjax.data.load import load
-from mmjax.data.mmrec import load_mmrec
-from mmjax.data.source import NAMES, get_source
-from mmjax.data.synthetic import communities, topics
-from mmjax.models.task import Task
+from mmjax.data.synthetic.interactions import communities, topics
+from mmjax.models.common.task import Task
 from mmjax.objective import Objective
-from mmjax.training.source import Source, pairs_source, triples_source
+from mmjax.training.sources.pairs import Source, pairs_source, triples_source
 
 _SMOKE: dict[str, Any] = {"width": 8, "hidden": 16, "samples": 2}
 

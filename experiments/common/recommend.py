@@ -9,9 +9,9 @@ from typing import Any
 import numpy as np
 
 from experiments.common.config import Run, override
-from mmjax.data.catalogue import Catalogue
-from mmjax.data.files import atomic_path
-from mmjax.data.interactions import Interactions
+from mmjax.data.core.catalogue import Catalogue
+from mmjax.data.core.interactions import Interactions
+from mmjax.data.io.files import atomic_path
 from mmjax.training.config import flatten
 
 
@@ -65,7 +65,7 @@ def recommend(flags: Recommend) -> list[dict[str, Any]]:
 
     from experiments.common.evaluation import predict
     from experiments.common.problem import build_objective, load_data, shrink
-    from mmjax.blocks.ranking import top_items
+    from mmjax.blocks.ranking.full_ranking import top_items
     from mmjax.training.best import load_best
 
     if flags.out is not None and flags.out.suffix not in (".parquet", ".jsonl"):

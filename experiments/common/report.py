@@ -14,8 +14,8 @@ from experiments.common.problem import build_objective
 from experiments.common.recommend import seen_rows
 from experiments.common.results import Record, untrained
 from experiments.common.seeds import Outcome
-from mmjax.blocks.ranking import top_items
-from mmjax.data.interactions import Interactions
+from mmjax.blocks.ranking.full_ranking import top_items
+from mmjax.data.core.interactions import Interactions
 from mmjax.viz import curves, report, tables
 from mmjax.viz.bars import bars
 

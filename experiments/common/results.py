@@ -14,8 +14,8 @@ from typing import Any
 
 import numpy as np
 
-from mmjax.data.catalogue import Catalogue
-from mmjax.data.files import atomic_write_text
+from mmjax.data.core.catalogue import Catalogue
+from mmjax.data.io.files import atomic_write_text
 
 ROOT = Path(__file__).resolve().parents[2]
 

@@ -12,7 +12,7 @@ from experiments.common.problem import (
     shrink,
 )
 from experiments.common.seeds import Judge, Outcome, Parts, train_seeds
-from mmjax.data.interactions import Interactions
+from mmjax.data.core.interactions import Interactions
 from mmjax.objective import Variables
 
 

@@ -10,11 +10,11 @@ import numpy as np
 import optax
 
 from experiments.common.results import Record, environment
-from mmjax.data.catalogue import Catalogue
+from mmjax.data.core.catalogue import Catalogue
 from mmjax.objective import Objective, Variables
 from mmjax.training.config import FitConfig
 from mmjax.training.fit import FitResult, fit
-from mmjax.training.source import Source
+from mmjax.training.sources.pairs import Source
 
 Judge = Callable[[Variables], dict[str, float]]
 """Metrics of trained variables on one split."""

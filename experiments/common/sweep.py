@@ -10,10 +10,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from experiments.common.config import Run, override, parse_assignment
-from mmjax.data.files import atomic_write_text
+from mmjax.data.io.files import atomic_write_text
 
 if TYPE_CHECKING:
-    from mmjax.data.interactions import Interactions
+    from mmjax.data.core.interactions import Interactions
 
 
 @dataclass(frozen=True)

@@ -36,7 +36,7 @@ def widths_of(form: str, depth: int) -> tuple[int, ...]:
     "static, as many weights" has hidden layers wide enough to hold the weights that CP adds; a
     single layer has no hidden one, so that nothing can be added there.
     """
-    from mmjax.models.configs.meta_mmf import MetaMMFConfig
+    from mmjax.models.multimodal.meta_mmf.config import MetaMMFConfig
 
     base = WIDTHS[depth]
     if form != "static, as many weights" or depth == 1:
@@ -63,14 +63,14 @@ def cold_recall(form: str, depth: int, rate: float, seed: int, epochs: int) -> f
     import numpy as np
     import optax
 
-    from mmjax.blocks.sampling import negative_index
-    from mmjax.data.synthetic import mixed_modalities
-    from mmjax.models import meta_mmf
-    from mmjax.models.configs.meta_mmf import MetaMMFConfig
-    from mmjax.models.task import Task
+    from mmjax.blocks.sequences.sampling import negative_index
+    from mmjax.data.synthetic.interactions import mixed_modalities
+    from mmjax.models.common.task import Task
+    from mmjax.models.multimodal import meta_mmf
+    from mmjax.models.multimodal.meta_mmf.config import MetaMMFConfig
     from mmjax.training.config import FitConfig
     from mmjax.training.fit import fit
-    from mmjax.training.source import pairs_source
+    from mmjax.training.sources.pairs import pairs_source
 
     data, cold = mixed_modalities(seed)
     task = Task(data.train, *(data.n_users, data.n_items), data.features)
@@ -91,7 +91,7 @@ def cold_recall(form: str, depth: int, rate: float, seed: int, epochs: int) -> f
 def depth(flags: Depth) -> Path:
     """Train what is missing, write `depth.json` and draw the curves; returns the picture's path."""
     from experiments.common.results import environment
-    from mmjax.data.files import atomic_write_text
+    from mmjax.data.io.files import atomic_write_text
 
     path = flags.workdir / "depth.json"
     flags.workdir.mkdir(parents=True, exist_ok=True)

@@ -7,7 +7,7 @@ script for MovieLens, to be run on other data with rows of length one.
 import dataclasses
 
 from experiments.common.config import Optim, Run
-from mmjax.models.configs.meta_mmf import MetaMMFConfig
+from mmjax.models.multimodal.meta_mmf.config import MetaMMFConfig
 from mmjax.training.config import FitConfig
 
 DATA = ("lastfm_2k", "tiktok", "ml_small_mm")

@@ -8,7 +8,7 @@ from typing import Any
 from experiments.common import readme
 from experiments.common.results import load_record
 from experiments.meta_mmf.claim import table
-from mmjax.data.files import atomic_write_text
+from mmjax.data.io.files import atomic_write_text
 from mmjax.viz import tables
 from mmjax.viz.significance import paired_t
 

@@ -8,8 +8,8 @@ import dataclasses
 from typing import Any
 
 from experiments.common.config import Optim, Run, override
-from mmjax.models.configs.baselines import BPRMFConfig, LightGCNConfig, MGDCFConfig
-from mmjax.models.configs.mig_gt import MIGGTConfig
+from mmjax.models.collaborative.config import BPRMFConfig, LightGCNConfig, MGDCFConfig
+from mmjax.models.multimodal.mig_gt.config import MIGGTConfig
 from mmjax.training.config import FitConfig
 
 METHODS = ("mig_gt", "light_gcn", "mgdcf", "bpr_mf")

@@ -6,8 +6,8 @@ from pathlib import Path
 from typing import Any, Literal
 
 from experiments.common.config import Adam, Identified, Optim
-from mmjax.models.configs.mmgrec import GeneratorConfig, GraphConfig
-from mmjax.models.configs.rq_vae import MMGREC, RQVAEConfig
+from mmjax.models.generative.mmgrec.config import GeneratorConfig, GraphConfig
+from mmjax.models.generative.rq_vae.config import MMGREC, RQVAEConfig
 from mmjax.training.config import EXECUTION, FitConfig
 
 _HOW = {EXECUTION: True}

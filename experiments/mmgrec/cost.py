@@ -37,11 +37,11 @@ def candidates(flags: Cost, n_items: int) -> dict[str, Program]:
     import jax.numpy as jnp
     import numpy as np
 
-    from mmjax.blocks.ranking import top_items
-    from mmjax.data.sid_policies import append_popularity
-    from mmjax.models import mmgrec
-    from mmjax.models.configs.mmgrec import GeneratorConfig
-    from mmjax.models.mmgrec_search import id_trie, recommend
+    from mmjax.blocks.ranking.full_ranking import top_items
+    from mmjax.models.generative import mmgrec
+    from mmjax.models.generative.mmgrec.config import GeneratorConfig
+    from mmjax.models.generative.mmgrec.search import id_trie, recommend
+    from mmjax.semantic_ids.policies import append_popularity
 
     rng = np.random.default_rng(0)
     codes = rng.integers(0, 128, (n_items, 3), np.int32)

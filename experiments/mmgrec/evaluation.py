@@ -12,12 +12,12 @@ import numpy as np
 from jax import Array, lax
 from jaxtyping import Int, Integer
 
-from mmjax.blocks import ranking
-from mmjax.blocks.histories import counts, histories, shuffled, some_items
-from mmjax.blocks.tries import Trie
-from mmjax.data.interactions import Interactions
-from mmjax.models.mmgrec import Generator, Inputs
-from mmjax.models.mmgrec_search import Found, recommend, write_freely
+from mmjax.blocks.decoding.tries import Trie
+from mmjax.blocks.ranking import full_ranking
+from mmjax.blocks.sequences.histories import counts, histories, shuffled, some_items
+from mmjax.data.core.interactions import Interactions
+from mmjax.models.generative.mmgrec.objective import Generator, Inputs
+from mmjax.models.generative.mmgrec.search import Found, recommend, write_freely
 
 _BATCH = 64
 
@@ -138,9 +138,9 @@ class Searches:
         result = self.found(variables["params"], width=width, free=free)
         nothing = np.zeros((0, 2), np.int64)
         sizes = self.data.n_users, self.data.n_items
-        task = ranking.ranking_task(self.data.pairs(split), nothing, *sizes)
+        task = full_ranking.ranking_task(self.data.pairs(split), nothing, *sizes)
         rows = np.searchsorted(self.users, np.asarray(task.users))
         ks = tuple(k for k in ks if k <= width)
-        scores = ranking.summarise(ranking.judge(task, result.items[rows], ks=ks))
+        scores = full_ranking.summarise(full_ranking.judge(task, result.items[rows], ks=ks))
         kept = {n: x for n, x in scores.items() if n.partition("@")[0] in ("recall", "ndcg", "hr")}
         return {**kept, "invalid": float(result.invalid[rows].mean())} if free else kept

@@ -8,8 +8,8 @@ from typing import Any
 
 from experiments.common.config import Adam, Optim, override
 from experiments.mmgrec.config import Generator, Graph, MMGRec, Quantiser, Writing
-from mmjax.models.configs.mmgrec import GeneratorConfig, GraphConfig
-from mmjax.models.configs.rq_vae import MMGREC, RQVAEConfig
+from mmjax.models.generative.mmgrec.config import GeneratorConfig, GraphConfig
+from mmjax.models.generative.rq_vae.config import MMGREC, RQVAEConfig
 from mmjax.training.config import FitConfig
 
 DATA = ("lastfm_2k", "tiktok", "ml_small_mm", "topics")

@@ -8,7 +8,7 @@ from experiments.common.recommend import Recommend, choose_users, result_rows
 
 if TYPE_CHECKING:
     from experiments.mmgrec.run import Trained
-    from mmjax.data.interactions import Interactions
+    from mmjax.data.core.interactions import Interactions
 
 
 def seed_folder(flags: Recommend) -> Any:
@@ -32,7 +32,7 @@ def recommend(flags: Recommend) -> list[dict[str, Any]]:
     from experiments.common.config import Run
     from experiments.common.problem import load_data
     from experiments.mmgrec.run import load_trained
-    from mmjax.models.configs.mmgrec import GraphConfig
+    from mmjax.models.generative.mmgrec.config import GraphConfig
 
     if flags.k < 1:
         raise ValueError(f"k = {flags.k}; it must be 1 or more")
@@ -62,7 +62,7 @@ def found(
 ) -> tuple[np.ndarray, np.ndarray]:
     """Items and scores of these users, by a constrained search of 50 beams or more."""
     from experiments.mmgrec.evaluation import queries, search
-    from mmjax.models.mmgrec_search import id_trie
+    from mmjax.models.generative.mmgrec.search import id_trie
 
     width = max(50, k)
     trie = id_trie(trained.model, trained.table.codes)

@@ -21,15 +21,15 @@ from experiments.mmgrec.stages import (
     graph_stage,
     quantiser_stage,
 )
-from mmjax.data.files import atomic_path
-from mmjax.data.interactions import Interactions
-from mmjax.data.readers import read_npz
-from mmjax.data.sid_table import SidTable, arrays_sha256
-from mmjax.models import mmgrec
-from mmjax.models.configs.mmgrec import GeneratorConfig
-from mmjax.models.mmgrec_search import id_trie
+from mmjax.data.core.interactions import Interactions
+from mmjax.data.io.files import atomic_path
+from mmjax.data.io.readers import read_npz
+from mmjax.models.generative import mmgrec
+from mmjax.models.generative.mmgrec.config import GeneratorConfig
+from mmjax.models.generative.mmgrec.search import id_trie
+from mmjax.semantic_ids.table import SidTable, arrays_sha256
 from mmjax.training.best import load_best
-from mmjax.training.histories import history_source
+from mmjax.training.sources.subsets import history_source
 
 SIDS, VECTORS, GENERATOR = "sids.npz", "vectors.npz", "generator"
 

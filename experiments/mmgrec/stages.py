@@ -17,11 +17,12 @@ from experiments.common.problem import build_optimiser, build_source, build_task
 from experiments.common.seeds import Judge, Outcome, Parts, train_seeds
 from experiments.mmgrec.config import MMGRec, StageRun
 from mmjax import semantic_ids
-from mmjax.data.interactions import Interactions
-from mmjax.data.sid_table import SidTable, arrays_sha256
-from mmjax.models import mmgrec_graph, mmgrec_joint, rq_vae
+from mmjax.data.core.interactions import Interactions
+from mmjax.models.generative import rq_vae
+from mmjax.models.generative.mmgrec import stages as mmgrec
 from mmjax.objective import Objective
-from mmjax.training.source import rows_source
+from mmjax.semantic_ids.table import SidTable, arrays_sha256
+from mmjax.training.sources.pairs import rows_source
 
 
 class Vectors(NamedTuple):
@@ -81,10 +82,10 @@ def graph_stage(
     task, source = build_task(run, data), build_source(run, data)
     settings = {"data": data.digest, "graph": config.graph, "joint": config.joint}
     if config.joint:
-        objective = mmgrec_joint.build(config.graph.model, config.quantiser.model, task)
+        objective = mmgrec.build_joint(config.graph.model, config.quantiser.model, task)
         settings["quantiser"] = config.quantiser.model
     else:
-        objective = mmgrec_graph.build(config.graph.model, task)
+        objective = mmgrec.build_graph(config.graph.model, task)
 
     def judge(split: str) -> Judge:
         rank = ranker(run, data, split)
@@ -107,13 +108,13 @@ def graph_stage(
     users, items = predict(objective, variables)
     codes = None
     if config.joint:
-        codes = np.asarray(mmgrec_joint.item_codes(config.quantiser.model, variables, items))
+        codes = np.asarray(mmgrec.item_codes(config.quantiser.model, variables, items))
     return GraphStage(Vectors(np.asarray(users), np.asarray(items)), outcome, codes)
 
 
 def side_by_side(run: Run, data: Interactions) -> Float[np.ndarray, "i f"]:
     """The features as stage 0 reads them."""
-    return np.asarray(mmgrec_graph.inputs(run.model, build_task(run, data))[0])
+    return np.asarray(mmgrec.inputs(run.model, build_task(run, data))[0])
 
 
 def feature_vectors(x: Float[np.ndarray, "i f"], data: Interactions, width: int) -> Vectors:

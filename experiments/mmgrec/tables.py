@@ -9,7 +9,7 @@ from experiments.common.report import METRICS, record_row
 from experiments.common.results import Record, load_record
 from experiments.mmgrec import ablate
 from experiments.mmgrec.train import searches_table
-from mmjax.data.files import atomic_write_text
+from mmjax.data.io.files import atomic_write_text
 from mmjax.viz import tables
 
 FOLDER = Path(__file__).resolve().parent

@@ -11,7 +11,7 @@ from experiments.mmgrec.config import MMGRec
 if TYPE_CHECKING:
     from experiments.common.results import Record
     from experiments.common.seeds import Outcome
-    from mmjax.data.interactions import Interactions
+    from mmjax.data.core.interactions import Interactions
     from mmjax.viz.report import Sample
 
 

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from experiments.common.config import Identified
-from mmjax.models.configs.prompt_dsi import PromptDSIConfig
+from mmjax.models.retrieval.prompt_dsi.config import PromptDSIConfig
 from mmjax.training.config import EXECUTION, FitConfig
 
 _HOW = {EXECUTION: True}
@@ -59,7 +59,7 @@ class Training:
 
 @dataclass(frozen=True)
 class IncDSI:
-    """The rows that are solved for (`mmjax.blocks.incdsi.Margins`)."""
+    """The rows that are solved for (`mmjax.models.retrieval.incdsi.Margins`)."""
 
     balance: float = 0.5
     """Weight of the new document against the old ones, in (0, 1)."""
@@ -109,7 +109,7 @@ class PromptDSI(Identified):
     sessions: int = 5
     """Corpora after the first one."""
     beta: float = 1.0
-    """Weight of old documents against new ones in the selection (`blocks.continual.f_beta`)."""
+    """Weight of old documents against new ones in the selection (`evaluation.continual.f_beta`)."""
     smoke: bool = False
     """A quick check of the whole path with tiny sizes; its figures mean nothing."""
     preset: Literal["tuned"] = field(default="tuned", metadata=_HOW)

@@ -15,8 +15,8 @@ import numpy as np
 from jaxtyping import Int
 
 from experiments.prompt_dsi.config import PromptDSI
-from mmjax.blocks.topics import class_tf_idf, spherical_topics
-from mmjax.data.continual import (
+from mmjax.blocks.quantisation.topics import class_tf_idf, spherical_topics
+from mmjax.data.core.continual import (
     ContinualCorpus,
     hashed_words,
     in_sessions,
@@ -24,8 +24,8 @@ from mmjax.data.continual import (
     sessions_of_groups,
     windows_of,
 )
-from mmjax.data.incdsi_files import load_incdsi
-from mmjax.data.passages import PASSAGES, load_passages
+from mmjax.data.formats.incdsi import load_incdsi
+from mmjax.data.sets.passages import PASSAGES, load_passages
 
 SHARE = 0.7
 """Documents, or topics, that are there at first."""

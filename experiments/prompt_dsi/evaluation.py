@@ -10,7 +10,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Int
 
-from mmjax.blocks import continual
+from mmjax.evaluation import continual
 
 METRICS = ("hits@1", "hits@10", "mrr@10")
 
@@ -39,7 +39,7 @@ def _measures(p: jax.Array) -> dict[str, jax.Array]:
 
 
 def measures(matrix: Sequence[Sequence[Mapping[str, float]]]) -> dict[str, float]:
-    """The measures of `blocks.continual` for every metric, such as "hits@10/A".
+    """The measures of `evaluation.continual` for every metric, such as "hits@10/A".
 
     "F" counts the first corpus and "F_new" does not; "D0" and "new" are the final scores of the
     first corpus and of the later ones.

@@ -1,7 +1,7 @@
 """Settings by method and data set.  Imports no JAX."""
 
 from experiments.prompt_dsi.config import PROMPTED, Encoder, IncDSI, Method, PromptDSI, Training
-from mmjax.models.configs.prompt_dsi import PromptDSIConfig
+from mmjax.models.retrieval.prompt_dsi.config import PromptDSIConfig
 from mmjax.training.config import FitConfig
 
 DATA = (

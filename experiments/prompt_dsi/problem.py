@@ -13,14 +13,14 @@ import optax
 from jaxtyping import Int
 
 from experiments.prompt_dsi.config import PromptDSI, Training
-from mmjax.blocks.in_steps import in_steps
-from mmjax.data.continual import ContinualCorpus, hashed_words
-from mmjax.data.synthetic_documents import topic_documents
-from mmjax.encoders.bert import Bert, BertConfig
-from mmjax.models import prompt_dsi
-from mmjax.models.configs.prompt_dsi import PromptDSIConfig
-from mmjax.models.prompt_dsi import Task
-from mmjax.models.prompt_dsi_stages import Weights
+from mmjax.blocks.common.batching import in_steps
+from mmjax.data.core.continual import ContinualCorpus, hashed_words
+from mmjax.data.synthetic.documents import topic_documents
+from mmjax.encoders.text.bert import Bert, BertConfig
+from mmjax.models.retrieval import prompt_dsi
+from mmjax.models.retrieval.prompt_dsi.config import PromptDSIConfig
+from mmjax.models.retrieval.prompt_dsi.objective import Task
+from mmjax.models.retrieval.prompt_dsi.stages import Weights
 
 _UNDECAYED = ("bias", "scale", "keys", "attention")
 
@@ -101,8 +101,8 @@ def load_problem(config: PromptDSI, corpus: ContinualCorpus) -> Problem:
 
 
 def _published(config: PromptDSI, corpus: ContinualCorpus) -> Problem:
-    from mmjax.encoders.dense import without_dense
-    from mmjax.encoders.text import load_text_encoder
+    from mmjax.encoders.text.dense import without_dense
+    from mmjax.encoders.text.encoder import load_text_encoder
 
     assert config.encoder.folder is not None
     found = load_text_encoder(config.encoder.folder)

@@ -15,9 +15,9 @@ from experiments.prompt_dsi.problem import Problem, load_corpus, load_problem
 from experiments.prompt_dsi.solved import cached_queries, choose, solve
 from experiments.prompt_dsi.stages import Trained, first_stage, later_stage
 from experiments.prompt_dsi.topics import find_topics
-from mmjax.blocks.prompt_pool import usage
-from mmjax.data.continual import ContinualCorpus
-from mmjax.models import prompt_dsi
+from mmjax.blocks.attention.prompt_pool import usage
+from mmjax.data.core.continual import ContinualCorpus
+from mmjax.models.retrieval import prompt_dsi
 
 _search = jax.jit(prompt_dsi.search, static_argnames=("config", "encoder", "stage", "k"))
 

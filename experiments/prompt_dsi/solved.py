@@ -11,10 +11,11 @@ from experiments.prompt_dsi.config import IncDSI, PromptDSI
 from experiments.prompt_dsi.evaluation import scores
 from experiments.prompt_dsi.problem import Problem, features
 from experiments.prompt_dsi.stages import Trained
-from mmjax.blocks import incdsi, topics
-from mmjax.blocks.continual import f_beta
-from mmjax.blocks.topk import top_k
-from mmjax.models.prompt_dsi_stages import rows_stage
+from mmjax.blocks.quantisation import topics
+from mmjax.blocks.ranking.topk import top_k
+from mmjax.evaluation.continual import f_beta
+from mmjax.models.retrieval import incdsi
+from mmjax.models.retrieval.prompt_dsi.stages import rows_stage
 
 
 def margins_of(config: IncDSI) -> incdsi.Margins:

@@ -16,10 +16,10 @@ from experiments.common.seeds import Interrupted
 from experiments.prompt_dsi.config import PROMPTED, PromptDSI, Training
 from experiments.prompt_dsi.evaluation import scores
 from experiments.prompt_dsi.problem import Problem, optimiser
-from mmjax.blocks import ewc, growing
-from mmjax.blocks.continual import f_beta
-from mmjax.models import prompt_dsi
-from mmjax.models.prompt_dsi_stages import (
+from mmjax.blocks.losses import ewc, incremental_classifier
+from mmjax.evaluation.continual import f_beta
+from mmjax.models.retrieval import prompt_dsi
+from mmjax.models.retrieval.prompt_dsi.stages import (
     Stage,
     Weights,
     initial_stage,
@@ -32,7 +32,7 @@ from mmjax.models.prompt_dsi_stages import (
 )
 from mmjax.objective import Variables
 from mmjax.training.fit import fit
-from mmjax.training.source import rows_source
+from mmjax.training.sources.pairs import rows_source
 
 
 class Trained(NamedTuple):
@@ -199,7 +199,9 @@ def _hold(
         ids, row = example
         found = prompt_dsi.read(model, encoder, params, ids[None])
         logits = found.features @ params["rows"].T
-        return growing.cross_entropy(logits, row[None], growing.between(stop, 0, count))[0]
+        return incremental_classifier.cross_entropy(
+            logits, row[None], incremental_classifier.between(stop, 0, count)
+        )[0]
 
     fisher = jax.jit(functools.partial(ewc.diagonal_fisher, loss, at_once=8))(anchor, examples)
     if before.held is not None:

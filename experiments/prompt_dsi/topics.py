@@ -16,9 +16,9 @@ from jaxtyping import Float
 
 from experiments.prompt_dsi.config import PromptDSI
 from experiments.prompt_dsi.problem import Problem, features
-from mmjax.blocks import topics
-from mmjax.data.files import atomic_write_text
-from mmjax.models.prompt_dsi_stages import Weights
+from mmjax.blocks.quantisation import topics
+from mmjax.data.io.files import atomic_write_text
+from mmjax.models.retrieval.prompt_dsi.stages import Weights
 
 _WORD = re.compile(r"\w+")
 _WORDS, _SHOWN, _LONGEST = 5000, 6, 32

@@ -4,7 +4,7 @@
 
 FOLDER is a local copy of an encoder, such as all-MiniLM-L6-v2; FILE becomes a `.npy`, float16
 ``[i, m]`` with the items in the order of the data set. Made once: the result is what
-`mmjax.data.amazon_beauty.prepare` takes as TEXT. Needs the extra ``text``.
+`mmjax.data.sets.amazon_beauty.prepare` takes as TEXT. Needs the extra ``text``.
 """
 
 import sys
@@ -15,7 +15,7 @@ import numpy as np
 import tyro
 
 from mmjax.data import Sequences, load_sequences
-from mmjax.data.files import atomic_path
+from mmjax.data.io.files import atomic_path
 
 
 @dataclass(frozen=True)
@@ -52,7 +52,7 @@ def main(options: Options) -> None:
     """
     if options.out.suffix != ".npy":
         raise ValueError(f"--out must end in .npy, got {options.out}")
-    from mmjax.encoders.text import load_text_encoder
+    from mmjax.encoders.text.encoder import load_text_encoder
 
     encoder = load_text_encoder(options.model)
     vectors = encoder.encode(texts(load_sequences(options.data)), batch_size=options.batch_size)

@@ -15,11 +15,11 @@ from experiments.common.sequences.config import SequenceRun
 from experiments.common.sequences.problem import build_task, load_data, shrink
 from experiments.tiger.ids import FILE, categories, item_ids
 from mmjax import semantic_ids as sids
-from mmjax.blocks import ranking
-from mmjax.data.sequences import Sequences, Windows
-from mmjax.models import tiger
+from mmjax.blocks.ranking import full_ranking
+from mmjax.data.core.sequences import Sequences, Windows
+from mmjax.models.generative import tiger
 from mmjax.objective import Objective, Variables
-from mmjax.training.sequence_source import windows_source
+from mmjax.training.sources.sequences import windows_source
 
 
 def run(config: SequenceRun, *, data: Sequences | None = None, test: bool = True) -> Outcome:
@@ -46,13 +46,13 @@ def run(config: SequenceRun, *, data: Sequences | None = None, test: bool = True
     def judge(split: str, users: np.ndarray | None = None) -> Judge:
         nothing = np.zeros((0, 2), np.int32)
         held_out = data.held_out(split)
-        task = ranking.ranking_task(held_out, nothing, data.n_users, data.n_items, users=users)
+        task = full_ranking.ranking_task(held_out, nothing, data.n_users, data.n_items, users=users)
         windows = Windows(*(x[np.asarray(task.users)] for x in data.histories(split)))
         objective = build_objective(config, data, table, windows, new=config.filter_seen)
 
         def found(variables: Variables) -> dict[str, float]:
             ids = tiger.Found(*predict(objective, variables)).items
-            return ranking.summarise(ranking.judge(task, ids, ks=config.ks))
+            return full_ranking.summarise(full_ranking.judge(task, ids, ks=config.ks))
 
         return found
 

@@ -7,14 +7,14 @@ import numpy as np
 import optax
 
 from mmjax import semantic_ids as sids
-from mmjax.data.sequences import Sequences
-from mmjax.data.sid_table import arrays_sha256
-from mmjax.models import rq_vae
-from mmjax.models.configs.rq_vae import TIGER
-from mmjax.models.configs.tiger import SidConfig
+from mmjax.data.core.sequences import Sequences
+from mmjax.models.generative import rq_vae
+from mmjax.models.generative.rq_vae.config import TIGER
+from mmjax.models.generative.tiger.config import SidConfig
+from mmjax.semantic_ids.table import arrays_sha256
 from mmjax.training.config import FitConfig
 from mmjax.training.fit import fit
-from mmjax.training.source import rows_source
+from mmjax.training.sources.pairs import rows_source
 
 FILE = "ids.npz"
 

@@ -4,8 +4,8 @@ import dataclasses
 
 from experiments.common.config import Adam
 from experiments.common.sequences.config import SequenceRun
-from mmjax.models.configs.sasrec import SASRecConfig
-from mmjax.models.configs.tiger import SidConfig, TIGERConfig
+from mmjax.models.generative.tiger.config import SidConfig, TIGERConfig
+from mmjax.models.sequential.sasrec.config import SASRecConfig
 from mmjax.training.config import FitConfig
 
 DATA = ("amazon_beauty", "amazon_toys", "chains")

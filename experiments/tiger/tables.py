@@ -10,7 +10,7 @@ from experiments.common.report import record_row
 from experiments.common.results import Record, load_record
 from experiments.common.sequences.config import METRICS
 from experiments.tiger.presets import DATA
-from mmjax.data.files import atomic_write_text
+from mmjax.data.io.files import atomic_write_text
 from mmjax.viz import tables
 
 FOLDER = Path(__file__).resolve().parent

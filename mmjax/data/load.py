@@ -7,14 +7,21 @@ import sys
 import warnings
 from pathlib import Path
 
-from mmjax.data.cache import open_arrays, save_arrays
-from mmjax.data.checks import DataError
-from mmjax.data.files import atomic_directory, remove_directory, remove_leftovers
-from mmjax.data.interactions import Interactions
-from mmjax.data.mmrec import ITEM_MAP, USER_MAP
-from mmjax.data.readers import PathLike
-from mmjax.data.sequences import Sequences, from_interactions
-from mmjax.data.source import NAMES, Source, get_source, locate, package_directory, sorted_by_user
+from mmjax.data.core.checks import DataError
+from mmjax.data.core.interactions import Interactions
+from mmjax.data.core.sequences import Sequences, from_interactions
+from mmjax.data.core.source import (
+    NAMES,
+    Source,
+    get_source,
+    locate,
+    package_directory,
+    sorted_by_user,
+)
+from mmjax.data.formats.mmrec import ITEM_MAP, USER_MAP
+from mmjax.data.io.cache import open_arrays, save_arrays
+from mmjax.data.io.files import atomic_directory, remove_directory, remove_leftovers
+from mmjax.data.io.readers import PathLike
 
 _HOUR = 3600.0
 VARIABLE = "MMJAX_DATA"
@@ -98,9 +105,9 @@ def load_sequences(name: str, *, data_dir: PathLike | None = None) -> Sequences:
 
 def _prepare(source: Source, directory: Path, entry: Path) -> Interactions:
     """Make what is missing of the two stages, files -> TFDS -> arrays, and open the last."""
-    module = f"mmjax.data.{source.name}.{source.name}_dataset_builder"
+    module = f"mmjax.data.sets.{source.name}.{source.name}_dataset_builder"
     builder = importlib.import_module(module).Builder
-    from mmjax.data.builder import prepare, read_prepared
+    from mmjax.data.io.builder import prepare, read_prepared
 
     tables, arrays = entry / "tfds", entry / "arrays"
     data = None

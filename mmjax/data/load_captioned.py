@@ -3,11 +3,11 @@
 import os
 from pathlib import Path
 
-from mmjax.data.caption_files import HOMEPAGES, load_caption_files
-from mmjax.data.captioned import CaptionedImages
+from mmjax.data.core.captioned import CaptionedImages
+from mmjax.data.formats.captions import HOMEPAGES, load_caption_files
+from mmjax.data.io.readers import PathLike
 from mmjax.data.load import VARIABLE
-from mmjax.data.noto_emoji.source import load_noto_emoji
-from mmjax.data.readers import PathLike
+from mmjax.data.sets.noto_emoji.source import load_noto_emoji
 
 
 def load_captioned(name: str, *, manual_dir: PathLike | None = None) -> CaptionedImages:
@@ -15,7 +15,7 @@ def load_captioned(name: str, *, manual_dir: PathLike | None = None) -> Captione
 
     Args:
         name: "noto_emoji" ships with mmjax; "flickr8k", "flickr30k" and "coco" are read from
-            `manual_dir`, see `mmjax.data.caption_files`.
+            `manual_dir`, see `mmjax.data.formats.captions`.
         manual_dir: the folder with a data set's own files, or the one above it; default
             ``manual`` in what the environment variable MMJAX_DATA names, or in ``~/.cache/mmjax``.
 

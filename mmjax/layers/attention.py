@@ -11,7 +11,7 @@ from flax import linen as nn
 from jax import Array, lax
 from jaxtyping import Bool, Float, Int
 
-from mmjax.blocks.multihead import attend
+from mmjax.blocks.attention.attention import attend
 
 
 class KeysValues(NamedTuple):

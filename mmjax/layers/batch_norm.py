@@ -5,7 +5,7 @@ from flax import linen as nn
 from jax import Array, lax
 from jaxtyping import Bool, Float
 
-from mmjax.blocks.collectives import over_devices
+from mmjax.blocks.common.collectives import over_devices
 
 
 class BatchNorm(nn.Module):

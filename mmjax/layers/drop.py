@@ -3,7 +3,7 @@
 from flax import linen as nn
 from jax import Array
 
-from mmjax.blocks.dropout import dropout
+from mmjax.blocks.common.hash_dropout import dropout
 
 
 def drop(module: nn.Module, x: Array, rate: float, train: bool) -> Array:

@@ -5,7 +5,7 @@ from flax import linen as nn
 from jax import Array
 from jaxtyping import Float
 
-from mmjax.blocks.dropout import dropout
+from mmjax.blocks.common.hash_dropout import dropout
 
 
 class ModalityEncoder(nn.Module):

@@ -7,7 +7,7 @@ from flax import linen as nn
 from jax import Array
 from jaxtyping import Float, Int
 
-from mmjax.blocks.relative import distance_bias, pairwise_bias
+from mmjax.blocks.attention.relative import distance_bias, pairwise_bias
 
 
 class RelativeBias(nn.Module):

@@ -4,7 +4,7 @@ from flax import linen as nn
 from jax import Array
 from jaxtyping import Float
 
-from mmjax.blocks.sparse import Operator, spmm
+from mmjax.blocks.graphs.sparse import Operator, spmm
 from mmjax.layers.linear import Linear
 
 

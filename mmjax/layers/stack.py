@@ -12,7 +12,7 @@ from flax import linen as nn
 from jax import Array
 from jaxtyping import Bool, Float, Int, Shaped
 
-from mmjax.blocks.multihead import causal, visible
+from mmjax.blocks.attention.attention import causal, visible
 from mmjax.layers.attention import KeysValues
 from mmjax.layers.norms import norm
 from mmjax.layers.relative_bias import RelativeBias

@@ -22,7 +22,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import orbax.checkpoint as ocp
 
-from mmjax.data.files import atomic_write_text
+from mmjax.data.io.files import atomic_write_text
 from mmjax.training.naming import Arrays, nested, slashed
 
 FORMAT = 1

@@ -16,7 +16,7 @@ from mmjax.training.progress import Record
 from mmjax.training.recorder import recording
 from mmjax.training.rundir import describe
 from mmjax.training.signals import StopRequest
-from mmjax.training.source import Source, with_draws
+from mmjax.training.sources.pairs import Source, with_draws
 from mmjax.training.state import TrainState
 
 

@@ -11,7 +11,7 @@ from typing import Any
 
 from tqdm.auto import tqdm
 
-from mmjax.data.files import atomic_write_text
+from mmjax.data.io.files import atomic_write_text
 from mmjax.training.config import FitConfig
 from mmjax.training.progress import Progress, Record
 

@@ -23,7 +23,7 @@ from mmjax.training.progress import Progress
 from mmjax.training.recorder import Recorder
 from mmjax.training.selection import observe
 from mmjax.training.signals import StopRequest
-from mmjax.training.source import Plan, Source
+from mmjax.training.sources.pairs import Plan, Source
 from mmjax.training.state import EVALUATION, TrainState, draw_key, init_state
 from mmjax.training.step import per_seed, run_steps, split_epoch, start_epoch
 

@@ -14,7 +14,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from mmjax.data.files import atomic_write_text
+from mmjax.data.io.files import atomic_write_text
 from mmjax.training.config import (
     FitConfig,
     differences,

@@ -10,7 +10,7 @@ from jax import Array, lax
 from jaxtyping import Float, Int
 
 from mmjax.objective import Batch, Objective, State
-from mmjax.training.source import Plan, Source
+from mmjax.training.sources.pairs import Plan, Source
 from mmjax.training.state import BATCH, EPOCH, LOSS, TrainState, draw_key
 
 Metrics = dict[str, Array]

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from mmjax.data.files import atomic_write_bytes, atomic_write_text
+from mmjax.data.io.files import atomic_write_bytes, atomic_write_text
 
 if TYPE_CHECKING:
     import matplotlib.axes

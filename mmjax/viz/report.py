@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple, SupportsFloat
 
 import mmjax
-from mmjax.data.files import atomic_write_text
+from mmjax.data.io.files import atomic_write_text
 from mmjax.viz import style
 from mmjax.viz.files import figure_of
 from mmjax.viz.svg import to_png_element, to_svg

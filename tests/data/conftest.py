@@ -6,10 +6,10 @@ import importlib
 import numpy as np
 import pytest
 
-from mmjax.data.amazon import Published, amazon
-from mmjax.data.interactions import Interactions
-from mmjax.data.mmrec import save_mmrec
-from mmjax.data.splits import partition, split_labels
+from mmjax.data.core.interactions import Interactions
+from mmjax.data.core.splits import partition, split_labels
+from mmjax.data.formats.mmrec import save_mmrec
+from mmjax.data.sets.amazon import Published, amazon
 
 INTER = """userID\titemID\trating\ttimestamp\tx_label
 0\t0\t5.0\t10\t0
@@ -100,6 +100,6 @@ def baby(monkeypatch, builder_of):
     distinct = tuple(len(np.unique(part[:, 1])) for part in (train, valid, test))
     published = Published(n_users, n_items, (len(train), len(valid), len(test)), distinct)
     small = amazon("amazon_baby", "baby", published)
-    monkeypatch.setattr("mmjax.data.amazon_baby.source.SOURCE", small)
+    monkeypatch.setattr("mmjax.data.sets.amazon_baby.source.SOURCE", small)
     monkeypatch.setattr(builder_of("amazon_baby"), "SOURCE", small)
     return data

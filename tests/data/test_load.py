@@ -14,9 +14,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from mmjax.data.checks import DataError
+from mmjax.data.core.checks import DataError
+from mmjax.data.core.source import get_source, package_directory, sorted_by_user
 from mmjax.data.load import load
-from mmjax.data.source import get_source, package_directory, sorted_by_user
 
 # The function `mmjax.data.load` hides the module of that name from an import statement.
 load_module = importlib.import_module("mmjax.data.load")
@@ -128,7 +128,7 @@ def test_a_damaged_tfds_directory_is_prepared_again(baby, options, table, damage
 
 def test_arrays_are_made_from_a_sound_tfds_directory(baby, options, monkeypatch):
     shutil.rmtree(entry(options["data_dir"], "amazon_baby") / "arrays")
-    monkeypatch.setattr("mmjax.data.builder.prepare", None)
+    monkeypatch.setattr("mmjax.data.io.builder.prepare", None)
     assert load("amazon_baby", **options).digest == baby.digest
 
 
@@ -143,7 +143,7 @@ def test_without_array_record_the_files_are_read_directly(tmp_path, monkeypatch)
     def missing(*_):
         raise ModuleNotFoundError("No module named 'array_record'")
 
-    monkeypatch.setattr("mmjax.data.builder.prepare", missing)
+    monkeypatch.setattr("mmjax.data.io.builder.prepare", missing)
     with pytest.warns(UserWarning, match="No module named 'array_record'.*directly"):
         assert load("lastfm_2k", data_dir=tmp_path).digest == LASTFM
 
@@ -153,7 +153,7 @@ def test_a_full_disk_leaves_nothing_half_written(tmp_path, monkeypatch):
         (directory / "half").write_text("x")
         raise RuntimeError("write() failed: No space left on device")
 
-    monkeypatch.setattr("mmjax.data.builder.prepare", full)
+    monkeypatch.setattr("mmjax.data.io.builder.prepare", full)
     with pytest.warns(UserWarning, match="no space left"):
         assert load("lastfm_2k", data_dir=tmp_path).digest == LASTFM
     assert list(entry(tmp_path).iterdir()) == []
@@ -211,7 +211,7 @@ assert not {{"jax", "tensorflow"}} & sys.modules.keys()
 @pytest.mark.process
 def test_killed_at_any_moment_the_next_load_succeeds(tmp_path):
     script = f"""
-import mmjax.data.builder, mmjax.data
+import mmjax.data.io.builder, mmjax.data
 print("go", flush=True)
 mmjax.data.load("lastfm_2k", data_dir={str(tmp_path)!r})
 """
@@ -236,7 +236,7 @@ mmjax.data.load("lastfm_2k", data_dir={str(tmp_path)!r})
 @pytest.mark.process
 def test_two_processes_at_once(tmp_path):
     script = f"""
-import mmjax.data.builder, mmjax.data
+import mmjax.data.io.builder, mmjax.data
 print(mmjax.data.load("lastfm_2k", data_dir={str(tmp_path)!r}).digest)
 """
     children = [

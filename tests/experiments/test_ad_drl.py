@@ -16,9 +16,9 @@ from experiments.bench import presets as bench
 from experiments.common.methods import METHODS
 from experiments.common.problem import build_objective, build_task
 from experiments.common.recommend import write
-from mmjax.data.catalogue import Attribute
-from mmjax.data.synthetic import preferences
-from mmjax.models import ad_drl
+from mmjax.data.core.catalogue import Attribute
+from mmjax.data.synthetic.interactions import preferences
+from mmjax.models.multimodal import ad_drl
 
 
 @pytest.fixture(scope="module")

@@ -15,7 +15,7 @@ from experiments.avg.evaluation import collision_rate, vector_recall
 from experiments.avg.features import Features
 from experiments.avg.presets import DATA, preset
 from experiments.avg.problem import borrowed, load_problem
-from mmjax.encoders.images import load_image_encoder
+from mmjax.encoders.image.encoder import load_image_encoder
 from tests.encoders.sentences import clip_folder
 
 

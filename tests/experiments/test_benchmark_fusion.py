@@ -7,7 +7,7 @@ import jax.numpy as jnp
 from numpy.testing import assert_allclose
 
 from experiments.benchmarks import fusion
-from mmjax.blocks.fusion import item_mlp
+from mmjax.blocks.fusion.item_specific import item_mlp
 
 SMALL = fusion.Options(items=50, widths=(12, 8, 4), meta_width=2, rank=3, ranks=(1,), rounds=1)
 

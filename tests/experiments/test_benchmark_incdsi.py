@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from experiments.benchmarks import incdsi
-from mmjax.blocks.incdsi import Margins, loss
+from mmjax.models.retrieval.incdsi import Margins, loss
 
 SIZES = ["--documents", "30", "--width", "8", "--new", "2", "--rounds", "1"]
 

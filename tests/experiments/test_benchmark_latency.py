@@ -9,7 +9,7 @@ import pytest
 from experiments.benchmarks import latency
 from experiments.benchmarks.latency import Options
 from experiments.tiger.presets import preset
-from mmjax.models.tiger import Found
+from mmjax.models.generative.tiger.objective import Found
 
 
 @pytest.mark.slow

@@ -8,7 +8,7 @@ import pytest
 from numpy.testing import assert_allclose
 
 from experiments.benchmarks import quantize
-from mmjax.blocks.encoding import decode, encode
+from mmjax.blocks.quantisation.encoding import decode, encode
 
 SIZES = ["--levels=2", "--codes=8", "--width=4", "--repeat=1", "--rounds=1"]
 

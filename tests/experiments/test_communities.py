@@ -7,8 +7,8 @@ from numpy.testing import assert_array_equal
 from experiments.common.config import override
 from experiments.common.run import run
 from experiments.mig_gt.presets import preset
-from mmjax.data.interactions import validate
-from mmjax.data.synthetic import communities
+from mmjax.data.core.interactions import validate
+from mmjax.data.synthetic.interactions import communities
 
 QUIET = {"fit.quiet": True, "fit.tensorboard": False, "fit.devices": 1, "seeds": 3}
 TEXT = {"model.modalities": ("text",), "model.hops": (2,)}

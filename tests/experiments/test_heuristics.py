@@ -9,7 +9,7 @@ from numpy.testing import assert_allclose
 from experiments.common import heuristics
 from experiments.common.evaluation import ranker
 from experiments.mig_gt.presets import preset
-from mmjax.data.synthetic import communities
+from mmjax.data.synthetic.interactions import communities
 
 
 @pytest.fixture(scope="module")

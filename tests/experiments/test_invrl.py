@@ -12,11 +12,11 @@ from experiments.bench import invrl as driver
 from experiments.common.config import Optim, Run
 from experiments.common.grouped import grouped_source
 from experiments.common.problem import build_objective
-from mmjax.blocks.sampling import negative_index
-from mmjax.data.synthetic import communities
-from mmjax.models import invrl
-from mmjax.models.invrl import InvRLConfig
-from mmjax.models.task import Task
+from mmjax.blocks.sequences.sampling import negative_index
+from mmjax.data.synthetic.interactions import communities
+from mmjax.models.common.task import Task
+from mmjax.models.multimodal import invrl
+from mmjax.models.multimodal.invrl.objective import InvRLConfig
 from mmjax.training.config import FitConfig
 
 PAIRS = np.array([[u, i] for u in range(5) for i in range(6) if (u + i) % 3], np.int32)

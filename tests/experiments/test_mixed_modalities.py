@@ -9,8 +9,8 @@ from numpy.testing import assert_allclose, assert_array_equal
 from experiments.meta_mmf import depth as module
 from experiments.meta_mmf.depth import EPOCHS, WIDTHS, Depth, cold_recall, depth, widths_of
 from experiments.meta_mmf.tables import depth_table
-from mmjax.data.interactions import validate
-from mmjax.data.synthetic import mixed_modalities
+from mmjax.data.core.interactions import validate
+from mmjax.data.synthetic.interactions import mixed_modalities
 
 
 @pytest.mark.slow

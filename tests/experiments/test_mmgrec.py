@@ -14,8 +14,8 @@ from experiments.mmgrec.cli import main, parse_run
 from experiments.mmgrec.presets import DATA, preset
 from experiments.mmgrec.run import load_trained
 from experiments.mmgrec.stages import feature_vectors, graph_run
-from mmjax.data.sid_table import SidTable
-from mmjax.data.synthetic import topics
+from mmjax.data.synthetic.interactions import topics
+from mmjax.semantic_ids.table import SidTable
 
 pytestmark = pytest.mark.slow
 

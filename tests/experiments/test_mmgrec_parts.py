@@ -20,7 +20,7 @@ from experiments.mmgrec.evaluation import queries
 from experiments.mmgrec.optimise import optimiser
 from experiments.mmgrec.presets import preset
 from experiments.mmgrec.train import ids_line, searches_table
-from mmjax.data.synthetic import topics
+from mmjax.data.synthetic.interactions import topics
 from mmjax.viz.tables import to_text
 
 

@@ -9,14 +9,14 @@ import optax
 import pytest
 from numpy.testing import assert_array_equal
 
-from mmjax.blocks import ranking
-from mmjax.blocks.sampling import negative_index
-from mmjax.data.interactions import validate
-from mmjax.data.synthetic import preferences
-from mmjax.models.ad_drl import build, explain, steer
-from mmjax.models.configs.ad_drl import ADDRLConfig
-from mmjax.models.task import Task
-from mmjax.training.source import pairs_source
+from mmjax.blocks.ranking import full_ranking
+from mmjax.blocks.sequences.sampling import negative_index
+from mmjax.data.core.interactions import validate
+from mmjax.data.synthetic.interactions import preferences
+from mmjax.models.common.task import Task
+from mmjax.models.multimodal.ad_drl.config import ADDRLConfig
+from mmjax.models.multimodal.ad_drl.objective import build, explain, steer
+from mmjax.training.sources.pairs import pairs_source
 
 WITH = ADDRLConfig(factor_width=16, intra=1.0, inter=0.1, values=10.0, reg=0.0)
 WITHOUT = ADDRLConfig(factor_width=16, intra=0.0, inter=0.0, values=0.0, reg=0.0)
@@ -34,13 +34,13 @@ def figures(config, seed):
     params = _train(build(config, task), data, seed)
     told = explain(config, task, params)
     vectors = told.users.reshape(data.n_users, -1), told.items.fused.reshape(data.n_items, -1)
-    found = ranking.ranking_task(data.test, data.train, data.n_users, data.n_items)
+    found = full_ranking.ranking_task(data.test, data.train, data.n_users, data.n_items)
     score = steer(jnp.ones(4))
-    recall = ranking.summarise(ranking.evaluate(found, *vectors, ks=(20,), score=score))
+    recall = full_ranking.summarise(full_ranking.evaluate(found, *vectors, ks=(20,), score=score))
     liked = np.stack(list(labels.values()))[attribute] == value[:, None]
 
     def share(score, users):
-        ids = np.asarray(ranking.rank(found, *vectors, k=10, score=score))
+        ids = np.asarray(full_ranking.rank(found, *vectors, k=10, score=score))
         return np.take_along_axis(liked, ids, 1)[users]
 
     alone = [share(steer(jnp.eye(4)[a]), attribute == a) for a in range(3)]

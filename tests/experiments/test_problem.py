@@ -11,8 +11,8 @@ from numpy.testing import assert_allclose
 
 from experiments.common.config import Optim, Run
 from experiments.common.problem import build_optimiser, build_source, build_task
-from mmjax.data.synthetic import communities
-from mmjax.models.configs.baselines import BPRMFConfig
+from mmjax.data.synthetic.interactions import communities
+from mmjax.models.collaborative.config import BPRMFConfig
 
 
 @pytest.fixture(scope="module")

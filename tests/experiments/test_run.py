@@ -69,7 +69,7 @@ def test_recommend_from_the_folder(smoke_run, tmp_path, capsys):
 
 
 def test_recommended_items_are_new_to_the_user(smoke_run):
-    from mmjax.data.synthetic import communities
+    from mmjax.data.synthetic.interactions import communities
 
     _, folder = smoke_run
     data = communities()

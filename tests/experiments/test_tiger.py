@@ -25,8 +25,8 @@ from experiments.common.train import baseline
 from experiments.tiger import tables
 from experiments.tiger.cli import main, parse_run
 from experiments.tiger.presets import DATA, preset
-from mmjax.data.synthetic import chains
-from mmjax.models.configs.sasrec import SASRecConfig
+from mmjax.data.synthetic.interactions import chains
+from mmjax.models.sequential.sasrec.config import SASRecConfig
 from mmjax.training.config import FitConfig
 
 ONE = ["--fit.devices", "1", "--fit.quiet"]

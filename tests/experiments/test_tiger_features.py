@@ -39,7 +39,7 @@ def test_a_row_an_item_in_half_precision(tmp_path, monkeypatch):
         return np.array([[len(text), 0.1] for text in said], np.float32)
 
     encoder = types.SimpleNamespace(encode=encode)
-    monkeypatch.setattr("mmjax.encoders.text.load_text_encoder", lambda folder: encoder)
+    monkeypatch.setattr("mmjax.encoders.text.encoder.load_text_encoder", lambda folder: encoder)
     monkeypatch.setattr(features, "load_sequences", lambda name: FULL)
     out = tmp_path / "features.npy"
     main(Options(model=tmp_path, out=out))

@@ -13,9 +13,9 @@ from experiments.tiger.generative import run
 from experiments.tiger.ids import FILE, categories, item_ids
 from experiments.tiger.presets import preset
 from mmjax import semantic_ids as sids
-from mmjax.data.checks import DataError
-from mmjax.data.synthetic import chains
-from mmjax.models.configs.tiger import SidConfig
+from mmjax.data.core.checks import DataError
+from mmjax.data.synthetic.interactions import chains
+from mmjax.models.generative.tiger.config import SidConfig
 
 FLAGS = ["--method", "tiger", "--smoke", "--fit.devices", "1", "--fit.quiet"]
 RANDOM = SidConfig(quantiser="random", sizes=(8, 16))

@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 from numpy.testing import assert_array_equal
 
-from mmjax.data.interactions import validate
-from mmjax.data.synthetic import topics
+from mmjax.data.core.interactions import validate
+from mmjax.data.synthetic.interactions import topics
 
 
 def test_made_as_described():

@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 from numpy.testing import assert_allclose, assert_array_equal
 
-from mmjax.blocks.multihead import visible
-from mmjax.encoders.bert import Bert, BertConfig
+from mmjax.blocks.attention.attention import visible
+from mmjax.encoders.text.bert import Bert, BertConfig
 from mmjax.layers.attention import Attention, KeysValues, with_prefix
 from mmjax.layers.stack import Stack, StackConfig
 from mmjax.layers.transformer import BlockConfig

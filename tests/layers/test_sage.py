@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 from numpy.testing import assert_allclose
 
-from mmjax.blocks.graph import normalise, weighted_graph
-from mmjax.blocks.sparse import operator
+from mmjax.blocks.graphs.graph import normalise, weighted_graph
+from mmjax.blocks.graphs.sparse import operator
 from mmjax.layers.linear import Linear
 from mmjax.layers.sage import SAGEConv
 

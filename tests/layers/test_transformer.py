@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from numpy.testing import assert_allclose, assert_array_equal
 
-from mmjax.blocks.multihead import causal, visible
+from mmjax.blocks.attention.attention import causal, visible
 from mmjax.layers.attention import Attention
 from mmjax.layers.feed_forward import ACTIVATIONS, FeedForward
 from mmjax.layers.norms import norm

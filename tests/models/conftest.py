@@ -6,9 +6,9 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from mmjax.blocks.graph import bipartite, normalise
-from mmjax.blocks.sparse import operator
-from mmjax.models.task import Task
+from mmjax.blocks.graphs.graph import bipartite, normalise
+from mmjax.blocks.graphs.sparse import operator
+from mmjax.models.common.task import Task
 
 N_USERS, N_ITEMS = 6, 5
 PAIRS = np.array([[0, 0], [0, 1], [1, 1], [1, 2], [2, 2], [3, 3], [3, 0], [4, 3], [4, 1]], np.int32)

@@ -55,8 +55,10 @@ for folder in sorted(Path(sys.argv[1]).rglob("checkpoints")):
     digest = hashlib.sha256()
     for name, x in sorted(saved.best.items()):
         x = np.asarray(x)
-        digest.update(f"{name} {x.dtype} {x.shape}".encode()); digest.update(np.ascontiguousarray(x).data)
-    out.append([digest.hexdigest()[:16], float(sum(np.abs(np.asarray(x, np.float64)).sum() for x in saved.best.values()))])
+        digest.update(f"{name} {x.dtype} {x.shape}".encode())
+        digest.update(np.ascontiguousarray(x).data)
+    total = sum(np.abs(np.asarray(x, np.float64)).sum() for x in saved.best.values())
+    out.append([digest.hexdigest()[:16], float(total)])
 print(json.dumps(sorted(out)))
 """
 
@@ -115,12 +117,15 @@ def compare(before: dict, after: dict) -> int:
         x, y = numbers(a["records"]), numbers(b["records"])
         off = {k: (x.get(k), y.get(k)) for k in set(x) | set(y) if x.get(k) != y.get(k)}
         far = {
-            k: v for k, v in off.items()
+            k: v
+            for k, v in off.items()
             if None in v or abs(v[0] - v[1]) > 2e-6 * max(1.0, abs(v[0]))
         }
         weights = a["parameters"] == b["parameters"]
-        print(f"{name}: {'DIFFERS' if far else 'within 2e-6'}; parameters equal: {weights}; "
-              f"{len(off)} numbers differ")
+        print(
+            f"{name}: {'DIFFERS' if far else 'within 2e-6'}; parameters equal: {weights}; "
+            f"{len(off)} numbers differ"
+        )
         for k, v in sorted(far.items())[:8]:
             print("    ", k, *v)
         if not weights:

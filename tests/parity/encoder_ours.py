@@ -9,8 +9,9 @@ import jax.numpy as jnp
 import numpy as np
 from flax.traverse_util import flatten_dict
 
-from mmjax.encoders import bert, clip_files, mpnet, t5, vit
-from mmjax.encoders.weights import Sources
+from mmjax.encoders.image import clip_files, vit
+from mmjax.encoders.loading.weights import Sources
+from mmjax.encoders.text import bert, mpnet, t5
 from tests.parity.records import Record, with_prefix
 
 LOADERS: dict[str, tuple[Any, Any]] = {

@@ -13,11 +13,11 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from mmjax.blocks.attention import memory_attention
-from mmjax.blocks.graph import bipartite, normalise
-from mmjax.blocks.sparse import operator
-from mmjax.models.configs.mig_gt import MIGGTConfig
-from mmjax.models.mig_gt import MIGGT, loss_terms
+from mmjax.blocks.graphs.graph import bipartite, normalise
+from mmjax.blocks.graphs.sparse import operator
+from mmjax.models.multimodal.mig_gt.attention import memory_attention
+from mmjax.models.multimodal.mig_gt.config import MIGGTConfig
+from mmjax.models.multimodal.mig_gt.objective import MIGGT, loss_terms
 from tests.parity import records
 from tests.parity.records import Record, nested, with_prefix
 

@@ -7,20 +7,20 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from mmjax.models import (
+from mmjax.models.collaborative import light_gcn
+from mmjax.models.collaborative.config import BPRMFConfig, LightGCNConfig
+from mmjax.models.multimodal import (
     bm3,
     freedom,
     grcn,
     lattice,
     lgmrec,
-    light_gcn,
     mgcn,
     mmgcn,
     slmrec,
     smore,
     vbpr,
 )
-from mmjax.models.configs.baselines import BPRMFConfig, LightGCNConfig
 from tests.parity.official_cases import Case
 from tests.parity.official_ours import Names, Ours, linear, merged, table, task_of
 from tests.parity.records import Record

@@ -5,10 +5,10 @@ from collections.abc import Callable, Mapping
 
 import jax.numpy as jnp
 
-from mmjax.models import ad_drl, invrl, meta_mmf
-from mmjax.models.configs.ad_drl import ADDRLConfig
-from mmjax.models.configs.meta_mmf import MetaMMFConfig
-from mmjax.models.invrl import InvRLConfig
+from mmjax.models.multimodal import ad_drl, invrl, meta_mmf
+from mmjax.models.multimodal.ad_drl.config import ADDRLConfig
+from mmjax.models.multimodal.invrl.objective import InvRLConfig
+from mmjax.models.multimodal.meta_mmf.config import MetaMMFConfig
 from tests.parity.official_cases import Case
 from tests.parity.official_ours import Ours, linear, merged, table, task_of
 from tests.parity.records import Record, with_prefix

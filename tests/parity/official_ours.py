@@ -9,7 +9,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from mmjax.models.task import Task
+from mmjax.models.common.task import Task
 from mmjax.objective import Objective
 from tests.parity.official_cases import CASES, Case
 from tests.parity.records import Record, load, nested, with_prefix

@@ -7,9 +7,9 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from mmjax.blocks.codebook_ema import Averages, averages, follow, followed_codebook
-from mmjax.blocks.projection import l2_normalise
-from mmjax.blocks.quantize import Quantised, quantise, squared_error
+from mmjax.blocks.common.projection import l2_normalise
+from mmjax.blocks.quantisation.codebook_ema import Averages, averages, follow, followed_codebook
+from mmjax.blocks.quantisation.quantize import Quantised, quantise, squared_error
 from tests.parity.quantize_cases import Case, inputs
 
 BETA_SIMVQ = 0.25

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from mmjax.encoders.text import load_text_encoder
+from mmjax.encoders.text.encoder import load_text_encoder
 from tests.encoders.sentences import SENTENCES
 from tests.parity.encoder_cases import CASES, inputs, publish
 from tests.parity.encoder_ours import assert_equal_results, by_published_name, load, results
@@ -152,7 +152,7 @@ def test_what_transformers_save_is_read_and_what_we_write_they_read(name, tmp_pa
 def test_buckets_of_all_distances():
     from transformers.models.t5.modeling_t5 import T5Attention
 
-    from mmjax.blocks.relative import bucket
+    from mmjax.blocks.attention.relative import bucket
 
     distance = np.arange(-300, 301)
     for buckets in (8, 32, 64):

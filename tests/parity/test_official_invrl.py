@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from numpy.testing import assert_array_equal
 
-from mmjax.models import invrl_stages as stages
+from mmjax.models.multimodal.invrl import stages
 from tests.parity.official_others_ours import MODELS, invrl_config
 from tests.parity.official_ours import (
     Ours,

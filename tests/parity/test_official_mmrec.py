@@ -8,7 +8,7 @@ import jax
 import numpy as np
 import pytest
 
-from mmjax.models import freedom, mmgcn
+from mmjax.models.multimodal import freedom, mmgcn
 from tests.parity.official_cases import CASES, gumbel
 from tests.parity.official_mmrec_ours import MODELS, mmgcn_config
 from tests.parity.official_ours import assert_agrees, gradients, near, results, stored, task_of

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from mmjax.blocks.topics import hdbscan_topics
+from mmjax.blocks.quantisation.topics import hdbscan_topics
 
 pytest.importorskip("sklearn")
 pytestmark = pytest.mark.parity

@@ -12,7 +12,7 @@ import optax
 import pytest
 from jax.tree_util import Partial
 
-from mmjax.blocks.collectives import global_sum
+from mmjax.blocks.common.collectives import global_sum
 from mmjax.objective import Aux, Objective
 from mmjax.training import parallel
 from mmjax.training.parallel import Devices, make_mesh, pad_rows

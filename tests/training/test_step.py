@@ -13,11 +13,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 from jax.tree_util import Partial
 
-from mmjax.blocks.sampling import negative_index
+from mmjax.blocks.sequences.sampling import negative_index
 from mmjax.objective import Aux, Objective
 from mmjax.training.config import FitConfig
 from mmjax.training.fit import fit
-from mmjax.training.source import Source, pairs_source, with_draws
+from mmjax.training.sources.pairs import Source, pairs_source, with_draws
 from mmjax.training.state import BATCH, draw_key, init_state
 from mmjax.training.step import per_seed, run_epochs, run_steps, split_epoch, start_epoch, update
 from tests.training import toy

@@ -5,9 +5,9 @@ import jax.numpy as jnp
 import numpy as np
 from jax.tree_util import Partial
 
-from mmjax.blocks.collectives import gather, global_sum
+from mmjax.blocks.common.collectives import gather, global_sum
 from mmjax.objective import Aux, Objective
-from mmjax.training.source import pairs_source
+from mmjax.training.sources.pairs import pairs_source
 
 USERS, ITEMS, WIDTH = 13, 11, 4
 PAIRS = np.stack(

@@ -9,15 +9,15 @@ import numpy as np
 
 from experiments.common.results import Record, untrained
 from experiments.common.sequences.config import SequenceRun
-from mmjax.blocks import ranking
-from mmjax.blocks.sampling import negative_index
+from mmjax.blocks.ranking import full_ranking
+from mmjax.blocks.sequences.sampling import negative_index
+from mmjax.data.core.sequences import Sequences, Windows
+from mmjax.data.formats.ratings import load_sequences_csv
 from mmjax.data.load import load_sequences
-from mmjax.data.ratings import load_sequences_csv
-from mmjax.data.sequences import Sequences, Windows
-from mmjax.data.synthetic import chains
-from mmjax.models.sequence_task import SequenceTask
-from mmjax.training.sequence_source import packed_source
-from mmjax.training.source import Source
+from mmjax.data.synthetic.interactions import chains
+from mmjax.models.common.sequence_task import SequenceTask
+from mmjax.training.sources.pairs import Source
+from mmjax.training.sources.sequences import packed_source
 
 _SMOKE: dict[str, Any] = {"width": 16, "hidden": 16, "layers": 1, "heads": 1}
 
@@ -73,10 +73,10 @@ def build_source(run: SequenceRun, data: Sequences) -> Source:
     )
 
 
-def ranking_task(run: SequenceRun, data: Sequences, split: str) -> ranking.RankingTask:
+def ranking_task(run: SequenceRun, data: Sequences, split: str) -> full_ranking.RankingTask:
     """Users of `split` with their one target, among all items or those that are new to them."""
     seen = data.seen(split) if run.filter_seen else np.zeros((0, 2), np.int32)
-    return ranking.ranking_task(data.held_out(split), seen, data.n_users, data.n_items)
+    return full_ranking.ranking_task(data.held_out(split), seen, data.n_users, data.n_items)
 
 
 def by_popularity(run: SequenceRun, data: Sequences) -> Record:
@@ -84,8 +84,8 @@ def by_popularity(run: SequenceRun, data: Sequences) -> Record:
     count = np.bincount(data.train_pairs()[:, 1], minlength=data.n_items)
     vectors = jnp.ones((data.n_users, 1)), jnp.asarray(count[:, None], jnp.float32)
     figures = {
-        split: ranking.summarise(
-            ranking.evaluate(ranking_task(run, data, split), *vectors, ks=run.ks)
+        split: full_ranking.summarise(
+            full_ranking.evaluate(ranking_task(run, data, split), *vectors, ks=run.ks)
         )
         for split in ("valid", "test")
     }

@@ -43,7 +43,7 @@ def recommend(flags: RecommendNext) -> list[dict[str, Any]]:
     """
     from experiments.common.recommend import choose_users, result_rows
     from experiments.common.sequences.problem import load_data, shrink
-    from mmjax.data.sequences import Windows
+    from mmjax.data.core.sequences import Windows
     from mmjax.training.best import load_best
 
     best = load_best(flags.workdir)

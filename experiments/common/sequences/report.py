@@ -11,7 +11,7 @@ from experiments.common.report import training_page
 from experiments.common.results import Record
 from experiments.common.seeds import Outcome
 from experiments.common.sequences.config import METRICS, SequenceRun
-from mmjax.data.sequences import Sequences, Windows
+from mmjax.data.core.sequences import Sequences, Windows
 from mmjax.viz import report
 
 

@@ -18,8 +18,8 @@ from experiments.common.sequences.problem import (
     ranking_task,
     shrink,
 )
-from mmjax.blocks import ranking
-from mmjax.data.sequences import Sequences, Windows
+from mmjax.blocks.ranking import full_ranking
+from mmjax.data.core.sequences import Sequences, Windows
 from mmjax.objective import Objective, Variables
 
 
@@ -47,7 +47,7 @@ def run(config: SequenceRun, *, data: Sequences | None = None, test: bool = True
 
         def found(variables: Variables) -> dict[str, float]:
             vectors = predict(objective, variables)
-            return ranking.summarise(ranking.evaluate(task, *vectors, ks=config.ks))
+            return full_ranking.summarise(full_ranking.evaluate(task, *vectors, ks=config.ks))
 
         return found
 
@@ -83,7 +83,7 @@ def top(
         new: leave the items of a history out.
     """
     users, items = predict(build_objective(config, data, windows), variables)
-    ids, scores = ranking.top_items(users, items, data.pairs(windows) if new else None, k=k)
+    ids, scores = full_ranking.top_items(users, items, data.pairs(windows) if new else None, k=k)
     return np.asarray(ids), np.asarray(scores)
 
 

@@ -1,0 +1,9 @@
+from . import attention as attention
+from . import common as common
+from . import decoding as decoding
+from . import fusion as fusion
+from . import graphs as graphs
+from . import losses as losses
+from . import quantisation as quantisation
+from . import ranking as ranking
+from . import sequences as sequences

@@ -1,0 +1,48 @@
+"""Histories and packed sequences, batches and negatives, drawn on the device."""
+
+from mmjax.blocks.sequences.histories import Histories, counts, shuffled, some_items
+from mmjax.blocks.sequences.packing import (
+    Packed,
+    Tokens,
+    own_past,
+    pack,
+    packed,
+    side_by_side,
+    tokens,
+)
+from mmjax.blocks.sequences.sampling import (
+    NegativeIndex,
+    alike_batches,
+    distinct_unseen,
+    epoch_batches,
+    negative_index,
+    nth_unseen,
+    permutation,
+    uniform_negatives,
+    unseen_count,
+    unseen_negatives,
+)
+
+__all__ = [
+    "Histories",
+    "NegativeIndex",
+    "Packed",
+    "Tokens",
+    "alike_batches",
+    "counts",
+    "distinct_unseen",
+    "epoch_batches",
+    "negative_index",
+    "nth_unseen",
+    "own_past",
+    "pack",
+    "packed",
+    "permutation",
+    "shuffled",
+    "side_by_side",
+    "some_items",
+    "tokens",
+    "uniform_negatives",
+    "unseen_count",
+    "unseen_negatives",
+]

@@ -1,0 +1,128 @@
+"""The data set that everything downstream sees: pairs, features, names; arrays, never files.
+
+Axes: e interactions, u users, i items, d features.
+"""
+
+import dataclasses
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import numpy as np
+from jaxtyping import Int32
+
+from mmjax.data.core.catalogue import Catalogue, read_only, validate_catalogue
+from mmjax.data.core.checks import DataError, check_duplicates, check_ids
+
+SPLITS = ("train", "valid", "test")
+MASKS = ("mmrec", "mig_gt")
+
+Pairs = Int32[np.ndarray, "e 2"]
+
+
+@dataclass(frozen=True, eq=False, kw_only=True, repr=False)
+class Interactions(Catalogue):
+    """Who interacted with what, per split, and what is known about the items.
+
+    All arrays are read-only. Construction checks nothing about the content: see `validate`.
+
+    Attributes:
+        train, valid, test: (user, item) pairs, int32 ``[e 2]``.
+    """
+
+    train: np.ndarray
+    valid: np.ndarray
+    test: np.ndarray
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        for name in SPLITS:
+            object.__setattr__(self, name, read_only(getattr(self, name)))
+
+    def __repr__(self) -> str:
+        sizes = "/".join(f"{len(getattr(self, split)):,}" for split in SPLITS)
+        return (
+            f"Interactions({self.name}, split {self.split}: {self.n_users:,} users, "
+            f"{self.n_items:,} items, {sizes} train/valid/test, features: {self.widths()})"
+        )
+
+    def events(self) -> dict[str, np.ndarray]:
+        """The pairs by split."""
+        return {split: getattr(self, split) for split in SPLITS}
+
+    def pairs(self, split: str) -> Pairs:
+        """The pairs of "train", "valid" or "test".
+
+        Raises:
+            ValueError: no such split.
+        """
+        if split not in SPLITS:
+            raise ValueError(f"split {split!r} is none of {', '.join(SPLITS)}")
+        return getattr(self, split)
+
+    def seen(self, split: str, mask: str = "mmrec") -> Pairs:
+        """The pairs that ranking leaves out when `split` ("valid" or "test") is evaluated.
+
+        "mmrec" (default): the train pairs. "mig_gt": the train pairs and the other held-out
+        split, as MIG-GT's own evaluation does (its code, `ranking.py`).
+
+        Raises:
+            ValueError: no such split to evaluate, or no such mask.
+        """
+        if split not in ("valid", "test"):
+            raise ValueError(f"split {split!r} is not evaluated; choose valid or test")
+        if mask not in MASKS:
+            raise ValueError(f"mask {mask!r} is none of {', '.join(MASKS)}")
+        if mask == "mmrec":
+            return self.train
+        other = self.test if split == "valid" else self.valid
+        return read_only(np.concatenate([self.train, other]))
+
+    def filter_cold_users(self) -> "Interactions":
+        """Without the valid and test rows of users that have no train row (MMRec's
+        `filter_out_cod_start_users`); ids and sizes stay as they are.
+        """
+        warm = np.zeros(self.n_users, bool)
+        warm[self.train[:, 0]] = True
+        return dataclasses.replace(
+            self, valid=self.valid[warm[self.valid[:, 0]]], test=self.test[warm[self.test[:, 0]]]
+        )
+
+
+def validate(data: Interactions, *, names: Mapping[str, str] | None = None) -> Interactions:
+    """Check all content of a data set and return it unchanged.
+
+    `names` maps a field ("train", "features/text", "item_ids", ...) to what the error calls it,
+    such as the file it was read from.
+
+    Raises:
+        DataError: a dtype or shape is wrong, train is empty, an id is out of range, a (user,
+            item) pair occurs twice inside or across splits, a feature is NaN or infinite, or the
+            number of feature rows, raw ids, titles, tags or labels is not the number of items or
+            users, or a label has no class.
+    """
+    called = dict(names or {})
+    for split in SPLITS:
+        pairs, where = getattr(data, split), called.get(split, split)
+        if pairs.dtype != np.int32 or pairs.ndim != 2 or pairs.shape[1] != 2:
+            raise DataError(
+                f"{where}: {pairs.dtype}{list(pairs.shape)}; give (user, item) pairs as an int32 "
+                "array with two columns"
+            )
+        check_ids(pairs[:, 0], where=where, what="user id", count=data.n_users)
+        check_ids(pairs[:, 1], where=where, what="item id", count=data.n_items)
+    if not len(data.train):
+        raise DataError(f"{called.get('train', 'train')}: no rows; nothing can be trained")
+    _check_repeats(data, called)
+    validate_catalogue(data, called)
+    return data
+
+
+def _check_repeats(data: Interactions, called: Mapping[str, str]) -> None:
+    pairs = np.concatenate([getattr(data, split) for split in SPLITS])
+    if len(np.unique(pairs[:, 0].astype(np.int64) * data.n_items + pairs[:, 1])) < len(pairs):
+        labels = [
+            f"{called.get(split, split)} row {row}"
+            for split in SPLITS
+            for row in range(len(getattr(data, split)))
+        ]
+        check_duplicates(pairs[:, 0], pairs[:, 1], where=data.name, labels=labels)

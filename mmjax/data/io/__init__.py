@@ -1,0 +1,1 @@
+"""Files: atomic writes, plain readers, the cache, the TFDS builder."""

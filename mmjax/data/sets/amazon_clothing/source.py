@@ -1,0 +1,14 @@
+"""Where Amazon Clothing comes from and what size it has."""
+
+from mmjax.data.sets.amazon import Published, amazon
+
+SOURCE = amazon(
+    "amazon_clothing",
+    "clothing",
+    Published(
+        users=39_387,
+        items=23_033,
+        rows=(197_338, 40_150, 41_189),
+        distinct=(23_020, 16_702, 16_803),
+    ),
+)

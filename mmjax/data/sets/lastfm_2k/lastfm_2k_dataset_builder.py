@@ -1,0 +1,14 @@
+"""TFDS builder of lastfm_2k; what it is stands in README.md beside this file."""
+
+import tensorflow_datasets as tfds
+
+from mmjax.data.io.builder import InteractionsBuilder
+from mmjax.data.sets.lastfm_2k.source import SOURCE
+
+
+class Builder(InteractionsBuilder):
+    """Prepares lastfm_2k as ArrayRecord files."""
+
+    SOURCE = SOURCE
+    VERSION = tfds.core.Version(SOURCE.version)
+    RELEASE_NOTES = {"1.0.0": "First release."}

@@ -1,0 +1,1 @@
+"""Synthetic data with planted structure, for tests and notebooks without any download."""

@@ -1,0 +1,1 @@
+"""Many inputs through an encoder: chunks, devices, vectors kept on disk."""

@@ -1,0 +1,1 @@
+"""Metrics of trained models on held-out data; fractions everywhere, never percent."""

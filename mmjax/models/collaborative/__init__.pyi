@@ -1,0 +1,2 @@
+from . import light_gcn as light_gcn
+from . import mgdcf as mgdcf

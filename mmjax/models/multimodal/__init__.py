@@ -1,0 +1,5 @@
+"""Recommenders that read what items look, read and sound like."""
+
+import lazy_loader
+
+__getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)

@@ -1,0 +1,14 @@
+from . import ad_drl as ad_drl
+from . import bm3 as bm3
+from . import freedom as freedom
+from . import grcn as grcn
+from . import invrl as invrl
+from . import lattice as lattice
+from . import lgmrec as lgmrec
+from . import meta_mmf as meta_mmf
+from . import mgcn as mgcn
+from . import mig_gt as mig_gt
+from . import mmgcn as mmgcn
+from . import slmrec as slmrec
+from . import smore as smore
+from . import vbpr as vbpr

@@ -1,0 +1,5 @@
+"""InvRL: invariant representations over learnt environments, on UltraGCN."""
+
+import lazy_loader
+
+__getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)

@@ -1,0 +1,14 @@
+from .attention import QueryKey as QueryKey
+from .attention import memory_attention as memory_attention
+from .attention import project as project
+from .attention import sampled_attention as sampled_attention
+from .attention import token_scores as token_scores
+from .config import MIGGTConfig as MIGGTConfig
+from .objective import MIGGT as MIGGT
+from .objective import Features as Features
+from .objective import Given as Given
+from .objective import Nodes as Nodes
+from .objective import build as build
+from .objective import build_from_graph as build_from_graph
+from .objective import loss_terms as loss_terms
+from .objective import prepare as prepare

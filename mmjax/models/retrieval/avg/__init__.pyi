@@ -1,0 +1,13 @@
+from .config import AVGConfig as AVGConfig
+from .config import AVGTokenizerConfig as AVGTokenizerConfig
+from .network import AVG as AVG
+from .network import check_codebooks as check_codebooks
+from .network import with_codebooks as with_codebooks
+from .objective import Found as Found
+from .objective import Task as Task
+from .objective import build as build
+from .objective import negatives as negatives
+from .objective import pool_trie as pool_trie
+from .objective import score_images as score_images
+from .objective import search as search
+from .objective import search_all as search_all

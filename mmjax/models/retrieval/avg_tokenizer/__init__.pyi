@@ -1,0 +1,14 @@
+from .network import Read as Read
+from .network import Tokenizer as Tokenizer
+from .network import Tower as Tower
+from .network import alignment as alignment
+from .network import difference as difference
+from .network import loss_terms as loss_terms
+from .objective import Captions as Captions
+from .objective import Table as Table
+from .objective import build as build
+from .objective import codebooks as codebooks
+from .objective import decode as decode
+from .objective import encode as encode
+from .objective import latents as latents
+from .objective import quality as quality

@@ -1,0 +1,160 @@
+"""AVG against its definition: tokens, both losses, the search and its embeddings."""
+
+import dataclasses
+import functools
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+import pytest
+from numpy.testing import assert_allclose, assert_array_equal
+
+from mmjax.models.retrieval import avg
+from mmjax.models.retrieval.avg.config import AVGConfig
+from mmjax.models.retrieval.avg.network import AVG, END, with_codebooks
+from mmjax.training.sources.pairs import rows_source
+from mmjax.training.state import init_state
+from mmjax.training.step import run_epochs
+
+CONFIG = AVGConfig(
+    width=8, layers=1, heads=2, head_width=4, hidden=16, dropout=0.0, beams=7, found=8, rank_beams=3
+)
+WORDS = 12
+CODES = np.array([[0, 1], [0, 2], [1, 1], [2, 0], [2, 2], [2, 2], [1, 0], [0, 0]])
+BOOK = np.random.default_rng(3).normal(size=(3, 8)).astype(np.float32)
+
+
+@pytest.fixture(scope="module")
+def task():
+    draw = np.random.default_rng(0)
+    captions = draw.integers(2, WORDS, (14, 4))
+    captions[::3, 2:] = 0
+    image = np.arange(14) % 7
+    return avg.Task(WORDS, captions, image, captions[:5], np.array([0, 1, 2, 3, 4, 5]))
+
+
+@pytest.fixture(scope="module")
+def objective(task):
+    return avg.build(CONFIG, task, CODES, [BOOK] * 2)
+
+
+@pytest.fixture(scope="module")
+def params(objective):
+    return jax.jit(objective.init)(jax.random.key(0))["params"]
+
+
+@pytest.fixture(scope="module")
+def batch():
+    return {"row": jnp.asarray([0, 3, 5, 8]), "where": jnp.asarray([True, True, True, False])}
+
+
+@pytest.fixture(scope="module")
+def model():
+    return AVG(CONFIG, WORDS, (3, 3))
+
+
+def test_temperature_by_hand():
+    one = AVG(dataclasses.replace(CONFIG, softmax="level"), 2, (3,))
+    logits = jnp.asarray([[0.0, 0.0, 2.0, 1.0, 0.0], [0.0] * 5])
+    for temperature, loss in ((1.0, 0.40761), (0.5, 0.14293)):
+        gains = one.log_probabilities(logits, jnp.asarray([0]), temperature)
+        assert_allclose(-gains, [loss, 0.0], atol=1e-5)
+
+
+def test_tokens_of_levels_that_share_them_and_that_do_not(model):
+    assert model.tokens == WORDS + 3
+    assert_array_equal(model.targets(jnp.asarray([[1, 2]])), [[WORDS + 1, WORDS + 2, END]])
+    own = AVG(dataclasses.replace(CONFIG, shared=False), WORDS, (3, 2))
+    assert own.tokens == WORDS + 5
+    assert_array_equal(own.targets(jnp.asarray([[1, 1]])), [[WORDS + 1, WORDS + 4, END]])
+
+
+def test_vokens_start_as_the_codes_and_nothing_else_does(model, params):
+    table = params["t5"]["embedding"]["embedding"]
+    assert_array_equal(table[WORDS:], BOOK)
+    after = with_codebooks(model, params, [jnp.asarray(BOOK) + 1] * 2)
+    assert_array_equal(after["t5"]["embedding"]["embedding"][:WORDS], table[:WORDS])
+    with pytest.raises(ValueError, match="latent = 8"):
+        with_codebooks(model, params, [jnp.zeros((3, 6))] * 2)
+
+
+def test_the_generative_loss_by_definition(objective, model, params, batch, task):
+    loss, aux = jax.jit(objective.loss)(params, {}, batch, jax.random.key(1))
+    rows = np.asarray(batch["row"])[:3]
+    own = jnp.asarray(CODES[task.image[rows]])
+    text = jnp.asarray(task.captions[rows])
+    logits = jax.jit(model.apply)({"params": params}, text, own[:, None])
+    log_p = jax.nn.log_softmax(logits[:, 0] / 0.5, axis=-1)
+    expected = 0.0
+    for row, codes in enumerate(np.asarray(own)):
+        tokens = [*(WORDS + codes), END]
+        expected -= sum(float(log_p[row, n, token]) for n, token in enumerate(tokens))
+    assert_allclose(loss, expected / 9, rtol=1e-5)
+    assert_allclose(aux.metrics["cross_entropy"], loss)
+
+
+@pytest.mark.parametrize("softmax", ["vocabulary", pytest.param("level", marks=pytest.mark.slow)])
+def test_the_search_is_an_exhaustive_ranking(softmax, task, params):
+    config = dataclasses.replace(CONFIG, softmax=softmax)
+    objective = avg.build(config, task, CODES, [BOOK] * 2)
+    found = jax.jit(objective.predict)(params, {}, jax.random.key(0))
+    live = np.asarray(found.beams.leaves) >= 0
+    assert_array_equal(live.sum(1), 5)  # the pool has five different codes
+    codes = np.asarray(found.beams.tokens)[:, :5, :2]
+    assert all(len({tuple(c) for c in row}) == 5 for row in codes)
+    assert (np.diff(np.asarray(found.beams.scores)[:, :5]) <= 0).all()
+    one = AVG(config, WORDS, (3, 3))
+    six = jnp.tile(jnp.asarray(CODES[:6])[None], (5, 1, 1))
+    score = jax.jit(functools.partial(avg.score_images, one))
+    scores = np.asarray(score(params, jnp.asarray(task.asked), six))
+    order = np.argsort(-scores, axis=1, kind="stable")
+    assert_array_equal(found.images[:, :6], order)
+    assert_array_equal(found.images[:, 6:], -1)
+    assert_allclose(found.scores[:, :6], np.take_along_axis(scores, order, 1), rtol=1e-4)
+
+
+def test_the_discriminative_loss_by_definition(model, params, batch, task):
+    objective = avg.build(CONFIG, task, CODES, [BOOK] * 2, start=params)
+    value, aux = jax.jit(objective.loss)(params, {}, batch, jax.random.key(1))
+    text = jnp.asarray(task.captions)[batch["row"][:3]]
+    own = jnp.asarray(CODES[task.image[np.asarray(batch["row"])[:3]]])
+    trie = avg.pool_trie(CODES, (3, 3), task.image)
+    codes, where = jax.jit(functools.partial(avg.negatives, model))(params, trie, text, own)
+    # Three beams, less the one that is the right code; and no right code among them.
+    assert (np.asarray(where).sum(1) >= 2).all()
+    assert not (np.asarray(where) & (codes == own[:, None]).all(-1)).any()
+    both = jnp.concatenate([own[:, None], codes], axis=1)
+    scores = jax.jit(functools.partial(avg.score_images, model))(params, text, both)
+    scores = np.where(np.pad(where, ((0, 0), (1, 0)), constant_values=True), scores, -np.inf)
+    ranks = np.log(np.exp(scores).sum(1)) - scores[:, 0]
+    assert_allclose(aux.metrics["rank"], ranks.mean(), rtol=1e-4)
+    assert_allclose(aux.metrics["cross_entropy"], -scores[:, 0].mean() / 3, rtol=1e-4)
+    assert_allclose(value, aux.metrics["cross_entropy"] + 0.5 * aux.metrics["rank"], rtol=1e-6)
+
+
+@pytest.mark.slow
+def test_both_stages_learn(task, objective):
+    source = rows_source(14, 7)
+    run = jax.jit(functools.partial(run_epochs, n_epochs=40), static_argnames="optimiser")
+    optimiser = optax.adam(1e-2)
+    state = init_state(objective, optimiser, jax.random.key(0))
+    state, metrics = run(objective, optimiser=optimiser, source=source, state=state)
+    assert metrics["loss"][-1].mean() < 0.5 * metrics["loss"][0].mean()
+    ranking = avg.build(CONFIG, task, CODES, [BOOK] * 2, start=state.params)
+    state = init_state(ranking, optimiser, jax.random.key(0))
+    state, metrics = run(ranking, optimiser=optimiser, source=source, state=state)
+    assert metrics["rank"][-1].mean() < metrics["rank"][0].mean()
+    assert metrics["first"][-1].mean() > 0.7
+
+
+def test_bad_input(task):
+    for change, match in (
+        ({"image": task.image + 2}, "image 8 is out of range"),
+        ({"vocabulary": 5}, "token .* out of range"),
+        ({"pool": task.pool[:0]}, "pool of 0"),
+    ):
+        with pytest.raises(ValueError, match=match):
+            avg.build(CONFIG, task._replace(**change), CODES, [BOOK] * 2)
+    with pytest.raises(ValueError, match="codes of width 6"):
+        avg.build(CONFIG, task, CODES, [BOOK[:, :6]] * 2)
