@@ -1,5 +1,7 @@
-"""What a method hands to training: pure functions, in the manner of `optax`."""
+"""The training side of a method: pure functions, in the manner of `optax`."""
 
+from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 import jax
@@ -16,14 +18,28 @@ Batch = Any
 
 
 class Aux(NamedTuple):
-    """What a loss returns beside its value."""
+    """Updated collections and metrics, which a loss returns beside its value."""
 
     state: State
     metrics: dict[str, jax.Array]
 
 
+@dataclass(frozen=True)
+class Bound:
+    """A function whose first argument is fixed; equal, unlike a `functools.partial`, to another
+    one of the same function and argument, so that both share their compiled programs."""
+
+    function: Callable[..., Any]
+    first: Any
+    """Static and hashable, such as a Flax module or a config."""
+
+    def __call__(self, *args: Any, **kwargs: Any) -> Any:
+        """The value of the function."""
+        return self.function(self.first, *args, **kwargs)
+
+
 class Objective(NamedTuple):
-    """A method as pure functions; one stage of a paper is one objective.
+    """All that training needs of a method; one stage of a paper is one objective.
 
     Every field is a `jax.tree_util.Partial`, which makes the objective itself a pytree: features
     and graphs are bound as arguments of the Partials, so a jitted step receives them as inputs
@@ -33,16 +49,35 @@ class Objective(NamedTuple):
         init: ``init(key) -> Variables``.
         loss: ``loss(params, state, batch, key, axis=None) -> (scalar, Aux)``; `axis` names the
             mapped axis over which the caller averages the gradient, or is None in a global view.
-        predict: ``predict(params, state, key) -> pytree``, the outputs that evaluation reads
-            (recommenders: user vectors ``[u, d]`` and item vectors ``[i, d]``).
         epoch: ``epoch(key) -> dict`` of arrays that are drawn once an epoch and join every batch
             whole, such as the weights of a thinned graph; None draws nothing.
-        score: ``score(users [b, d], items [i, d]) -> [b, i]``, how `predict`'s vectors are
-            compared; None is the inner product.
     """
 
     init: Partial
     loss: Partial
-    predict: Partial
     epoch: Partial | None = None
-    score: Partial | None = None
+
+    @classmethod
+    def bind(
+        cls,
+        model: Any,
+        inputs: Any,
+        *,
+        init: Callable[..., Variables],
+        loss: Callable[..., tuple[jax.Array, Aux]],
+        epoch: Callable[..., dict[str, jax.Array]] | None = None,
+    ) -> "Objective":
+        """An objective whose functions read a model and a pytree of arrays before their own.
+
+        Args:
+            model: static and hashable, such as a Flax module or a config; part of the program.
+            inputs: pytree of arrays, such as features and graphs; arguments of the program.
+            init: ``init(model, inputs, key)``.
+            loss: ``loss(model, inputs, params, state, batch, key, *, axis)``.
+            epoch: ``epoch(model, inputs, key)``.
+        """
+        return cls(
+            Partial(Bound(init, model), inputs),
+            Partial(Bound(loss, model), inputs),
+            None if epoch is None else Partial(Bound(epoch, model), inputs),
+        )

@@ -14,6 +14,12 @@ N_USERS, N_ITEMS = 6, 5
 PAIRS = np.array([[0, 0], [0, 1], [1, 1], [1, 2], [2, 2], [3, 3], [3, 0], [4, 3], [4, 1]], np.int32)
 
 
+def vectors(model, params, state=None, key=None):
+    """Vectors of all users and items, as the model's retriever compares them."""
+    variables = {"params": params, **(state or {})}
+    return model.retriever.index(variables, jax.random.key(3) if key is None else key)
+
+
 @pytest.fixture(scope="session")
 def graphs():
     """Normalised operators with and without self-loops; user 5 and item 4 have no edge."""

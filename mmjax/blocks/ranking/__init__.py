@@ -1,15 +1,6 @@
 """Exact ranking of all items and the metrics of rankings."""
 
-from mmjax.blocks.ranking.full_ranking import (
-    RankingTask,
-    Score,
-    evaluate,
-    judge,
-    rank,
-    ranking_task,
-    summarise,
-    top_items,
-)
+from mmjax.blocks.ranking.full_ranking import Score, top_items
 from mmjax.blocks.ranking.metrics import (
     METRICS,
     NDCG,
@@ -25,19 +16,13 @@ from mmjax.blocks.ranking.topk import top_k
 __all__ = [
     "METRICS",
     "NDCG",
-    "RankingTask",
     "Score",
     "average_precision",
-    "evaluate",
     "hit",
-    "judge",
     "ndcg",
     "ndcg_list",
     "precision",
-    "rank",
-    "ranking_task",
     "recall",
-    "summarise",
     "top_items",
     "top_k",
 ]

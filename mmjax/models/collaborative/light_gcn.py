@@ -5,14 +5,12 @@ X. He et al., SIGIR 2020, arXiv 2002.02126; S. Rendle et al., UAI 2009, arXiv 12
 Axes: u users, i items, n = u + i nodes, d = width, b rows, k negatives.
 """
 
-import functools
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, NamedTuple
 
 import jax.numpy as jnp
 from flax import linen as nn
 from jax import Array
-from jax.tree_util import Partial
 from jaxtyping import Float
 
 from mmjax.blocks.common.collectives import global_mean
@@ -21,7 +19,8 @@ from mmjax.blocks.graphs.sparse import Operator
 from mmjax.blocks.losses.pairwise import emb_loss, info_bpr
 from mmjax.models.collaborative.config import BPRMFConfig, LightGCNConfig
 from mmjax.models.common.task import Task
-from mmjax.objective import Aux, Objective
+from mmjax.objective import Aux, Objective, Params, State, Variables
+from mmjax.retriever import Model, by_vectors
 
 
 class Embeddings(nn.Module):
@@ -64,40 +63,51 @@ def bpr_with_norms(
     return global_mean(ranks, axis, where=where), emb_loss(*tables, where=where, axis=axis)
 
 
+class _Network(NamedTuple):
+    """Embeddings, their propagation steps and the weight of their norms; static."""
+
+    embeddings: Embeddings
+    layers: int
+    reg: float
+
+
+def _init(model: _Network, graph: Operator | None, key: Array) -> Variables:
+    return dict(model.embeddings.init(key))
+
+
 def _loss(
-    model: Embeddings,
-    layers: int,
-    reg: float,
+    model: _Network,
     graph: Operator | None,
-    params: Any,
-    state: Any,
+    params: Params,
+    state: State,
     batch: Mapping[str, Array],
     key: Array,
+    *,
     axis: str | None = None,
 ) -> tuple[Array, Aux]:
-    initial: Any = model.apply({"params": params})
-    final = initial if graph is None else lightgcn(graph, initial, layers=layers)
-    rank, norms = bpr_with_norms(final, initial, model.n_users, batch, axis)
-    return rank + reg * norms, Aux(state, {"rank": rank, "norms": norms})
+    initial: Any = model.embeddings.apply({"params": params})
+    final = initial if graph is None else lightgcn(graph, initial, layers=model.layers)
+    rank, norms = bpr_with_norms(final, initial, model.embeddings.n_users, batch, axis)
+    return rank + model.reg * norms, Aux(state, {"rank": rank, "norms": norms})
 
 
-def _predict(
-    model: Embeddings, layers: int, graph: Operator | None, params: Any, state: Any, key: Array
+def _vectors(
+    model: _Network, graph: Operator | None, params: Params, state: State, key: Array
 ) -> tuple[Array, Array]:
-    x: Any = model.apply({"params": params})
-    x = x if graph is None else lightgcn(graph, x, layers=layers)
-    return x[: model.n_users], x[model.n_users :]
+    x: Any = model.embeddings.apply({"params": params})
+    x = x if graph is None else lightgcn(graph, x, layers=model.layers)
+    n = model.embeddings.n_users
+    return x[:n], x[n:]
 
 
-def _build(model: Embeddings, layers: int, reg: float, graph: Operator | None) -> Objective:
-    return Objective(
-        Partial(lambda key: dict(model.init(key))),
-        Partial(functools.partial(_loss, model, layers, reg), graph),
-        Partial(functools.partial(_predict, model, layers), graph),
+def _build(model: _Network, graph: Operator | None) -> Model:
+    return Model(
+        Objective.bind(model, graph, init=_init, loss=_loss),
+        by_vectors(_vectors, model, graph, model.embeddings.n_items),
     )
 
 
-def objective(config: LightGCNConfig, graph: Operator, n_users: int, n_items: int) -> Objective:
+def build_from_graph(config: LightGCNConfig, graph: Operator, n_users: int, n_items: int) -> Model:
     """LightGCN: mean of layers 0 to L of linear propagation, BPR, norms of the layer-0 rows.
 
     Args:
@@ -106,20 +116,16 @@ def objective(config: LightGCNConfig, graph: Operator, n_users: int, n_items: in
         n_users: number of users, the first nodes.
         n_items: number of items, the remaining nodes.
     """
-    model = Embeddings(n_users, n_items, config.width)
-    return _build(model, config.layers, config.reg, graph)
+    embeddings = Embeddings(n_users, n_items, config.width)
+    return _build(_Network(embeddings, config.layers, config.reg), graph)
 
 
-def bpr_mf(config: BPRMFConfig, n_users: int, n_items: int) -> Objective:
-    """Matrix factorisation with BPR: LightGCN with L = 0, from Xavier-normal vectors."""
-    return _build(Embeddings(n_users, n_items, config.width, uniform=False), 0, config.reg, None)
-
-
-def build(config: LightGCNConfig, task: Task) -> Objective:
+def build(config: LightGCNConfig, task: Task) -> Model:
     """LightGCN on the graph of a task."""
-    return objective(config, task.adjacency(), *task.sizes)
+    return build_from_graph(config, task.adjacency(), *task.sizes)
 
 
-def build_bpr_mf(config: BPRMFConfig, task: Task) -> Objective:
-    """BPR-MF for the users and items of a task."""
-    return bpr_mf(config, *task.sizes)
+def build_bpr_mf(config: BPRMFConfig, task: Task) -> Model:
+    """Matrix factorisation with BPR: LightGCN with L = 0, from Xavier-normal vectors."""
+    embeddings = Embeddings(*task.sizes, config.width, uniform=False)
+    return _build(_Network(embeddings, 0, config.reg), None)

@@ -5,7 +5,6 @@ X. Zhou, Z. Shen, ACM MM 2023, arXiv 2211.06924.
 Axes: u users, i items, n = u + i nodes, e directed edges, d = width, b rows, k negatives.
 """
 
-import functools
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, NamedTuple
@@ -13,7 +12,6 @@ from typing import Any, NamedTuple
 import jax.numpy as jnp
 from flax import linen as nn
 from jax import Array
-from jax.tree_util import Partial
 from jaxtyping import Float
 
 from mmjax.blocks.common.collectives import global_mean
@@ -25,7 +23,8 @@ from mmjax.layers.item_content import Content
 from mmjax.models.collaborative.light_gcn import Embeddings
 from mmjax.models.common.item_graphs import mixed_item_graph
 from mmjax.models.common.task import Task
-from mmjax.objective import Aux, Objective
+from mmjax.objective import Aux, Objective, Params, State, Variables
+from mmjax.retriever import Model, by_vectors
 
 
 @dataclass(frozen=True)
@@ -55,8 +54,17 @@ class FREEDOMConfig:
     """Train the feature tables too, as the authors do; the item graph keeps the given ones."""
 
 
-class Nodes(NamedTuple):
-    """What one forward pass returns."""
+class _Inputs(NamedTuple):
+    """Arrays that the model reads, and the edges that an epoch draws from."""
+
+    features: dict[str, Array]
+    graph: Operator
+    item_graph: Operator
+    edges: Undirected
+
+
+class _Nodes(NamedTuple):
+    """Results of one forward pass."""
 
     users: Float[Array, "u d"]
     items: Float[Array, "i d"]
@@ -78,7 +86,7 @@ class FREEDOM(nn.Module):
         graph: Operator,
         item_graph: Operator,
         weights: Float[Array, "e"] | None = None,
-    ) -> Nodes:
+    ) -> _Nodes:
         """All vectors; `weights` are those of the pruned graph, None reads the full one."""
         c = self.config
         initial = Embeddings(self.n_users, self.n_items, c.width, name="ids")()
@@ -88,21 +96,26 @@ class FREEDOM(nn.Module):
             h = spmm(item_graph, h)
         items = items + h if c.item_layers else items
         project = Content(c.width, c.trainable_features, name="content")
-        return Nodes(x[: self.n_users], items, project(features) if c.reg > 0 else {})
+        return _Nodes(x[: self.n_users], items, project(features) if c.reg > 0 else {})
+
+
+def _init(model: FREEDOM, inputs: _Inputs, key: Array) -> Variables:
+    return dict(model.init(key, *inputs[:3]))
 
 
 def _loss(
     model: FREEDOM,
-    given: Any,
-    params: Any,
-    state: Any,
+    inputs: _Inputs,
+    params: Params,
+    state: State,
     batch: Mapping[str, Array],
     key: Array,
+    *,
     axis: str | None = None,
 ) -> tuple[Array, Aux]:
     c = model.config
     weights = batch["weights"] if c.dropout > 0 else None
-    nodes: Any = model.apply({"params": params}, *given, weights)
+    nodes: Any = model.apply({"params": params}, *inputs[:3], weights)
     u = nodes.users[batch["user"]]
 
     def rank(items: Array) -> Array:
@@ -115,19 +128,20 @@ def _loss(
     return sum(terms.values(), jnp.zeros(())), Aux(state, terms)
 
 
-def _predict(
-    model: FREEDOM, given: Any, params: Any, state: Any, key: Array
+def _vectors(
+    model: FREEDOM, inputs: _Inputs, params: Params, state: State, key: Array
 ) -> tuple[Array, Array]:
-    nodes: Any = model.apply({"params": params}, *given)
+    nodes: Any = model.apply({"params": params}, *inputs[:3])
     return nodes.users, nodes.items
 
 
-def _epoch(keep: float, weights: Array, edges: Undirected, key: Array) -> dict[str, Array]:
-    return {"weights": degree_pruning(key, weights, edges, keep=keep)}
+def _epoch(model: FREEDOM, inputs: _Inputs, key: Array) -> dict[str, Array]:
+    keep = round(1 - model.config.dropout, 12)
+    return {"weights": degree_pruning(key, inputs.graph.weights, inputs.edges, keep=keep)}
 
 
-def build(config: FREEDOMConfig, task: Task) -> Objective:
-    """FREEDOM on the graphs and the features of a task.
+def build(config: FREEDOMConfig, task: Task) -> Model:
+    """FREEDOM on the graphs and the features of a task, retrieving by inner products.
 
     Batches carry `weights`, the pruned graph of their epoch, which `Objective.epoch` draws.
 
@@ -138,16 +152,10 @@ def build(config: FREEDOMConfig, task: Task) -> Objective:
         raise ValueError(f"dropout must lie in [0, 1], got {config.dropout}")
     features, graph = task.content(config.modalities, unit=config.unit), task.adjacency()
     item_graph = mixed_item_graph(task, tuple(features), config.shares, k=config.neighbours)
-    given = (features, graph, item_graph)
+    inputs = _Inputs(features, graph, item_graph, undirected(task.pairs_graph()))
     model = FREEDOM(config, *task.sizes)
-    epoch = None
-    if config.dropout > 0:
-        keep = round(1 - config.dropout, 12)
-        edges = undirected(task.pairs_graph())
-        epoch = Partial(functools.partial(_epoch, keep), graph.weights, edges)
-    return Objective(
-        Partial(lambda given, key: dict(model.init(key, *given)), given),
-        Partial(functools.partial(_loss, model), given),
-        Partial(functools.partial(_predict, model), given),
-        epoch,
+    epoch = _epoch if config.dropout > 0 else None
+    return Model(
+        Objective.bind(model, inputs, init=_init, loss=_loss, epoch=epoch),
+        by_vectors(_vectors, model, inputs, task.n_items),
     )

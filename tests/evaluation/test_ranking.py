@@ -10,8 +10,19 @@ from hypothesis import given
 from hypothesis import strategies as st
 from jax.tree_util import Partial
 
-from mmjax.blocks.ranking import full_ranking
+from mmjax.blocks.ranking.full_ranking import top_items
 from mmjax.blocks.ranking.metrics import METRICS
+from mmjax.evaluation import ranking
+from mmjax.retriever import Vectors, given_vectors
+
+
+def rank(task, u, i, *, k):
+    return ranking.rank(given_vectors(len(i)), Vectors(u, i), task, k=k).ids
+
+
+def evaluate(task, u, i, score=None, **options):
+    retriever = given_vectors(len(i), score=score)
+    return ranking.evaluate(retriever, Vectors(u, i), task, **options)
 
 
 def integer_vectors(rng, n, d=3, low=-2, high=3):
@@ -49,8 +60,8 @@ def test_rank_equals_sorting_everything(seed, case, density):
     seen = distinct_items(rng, n_users, n_items, round(density * n_items))
     held_out = distinct_items(rng, n_users, n_items, 1)
     u, i = integer_vectors(rng, n_users), integer_vectors(rng, n_items)
-    task = full_ranking.ranking_task(held_out, seen, n_users, n_items, batch_size=batch_size)
-    ids = full_ranking.rank(task, jnp.asarray(u), jnp.asarray(i), k=k)
+    task = ranking.ranking_task(held_out, seen, n_users, n_items, batch_size=batch_size)
+    ids = rank(task, jnp.asarray(u), jnp.asarray(i), k=k)
     assert ids.dtype == jnp.int32
     np.testing.assert_array_equal(ids, by_sorting(u, i, seen, np.arange(n_users), k))
 
@@ -79,8 +90,8 @@ def as_jax(*arrays):
 def test_the_batch_size_does_not_matter(case):
     n_users, n_items, seen, held_out, u, i = case
     results = [
-        full_ranking.rank(
-            full_ranking.ranking_task(held_out, seen, n_users, n_items, **options),
+        rank(
+            ranking.ranking_task(held_out, seen, n_users, n_items, **options),
             *as_jax(u, i),
             k=20,
         )
@@ -93,7 +104,7 @@ def test_the_batch_size_does_not_matter(case):
 
 def test_seen_pairs_are_spread_over_the_steps(case):
     n_users, n_items, seen, held_out, *_ = case
-    task = full_ranking.ranking_task(held_out, seen, n_users, n_items, batch_size=5)
+    task = ranking.ranking_task(held_out, seen, n_users, n_items, batch_size=5)
     pairs = len(np.unique(seen[np.isin(seen[:, 0], held_out[:, 0])], axis=0))
     heaviest = np.unique(seen, axis=0)[:, 0]
     assert task.seen.shape[1] <= pairs / task.seen.shape[0] + np.bincount(heaviest).max()
@@ -104,18 +115,18 @@ def test_narrow_vectors_are_scored_in_float32(case, dtype):
     n_users, n_items, seen, held_out, u, i = case
     # Products up to 3 * 100 * 100 + 1: a bfloat16 score would lose the last digits.
     u, i = 30 * u + 1, 25 * i + 1
-    task = full_ranking.ranking_task(held_out, seen, n_users, n_items)
-    narrow = full_ranking.rank(task, jnp.asarray(u, dtype), jnp.asarray(i, dtype), k=30)
+    task = ranking.ranking_task(held_out, seen, n_users, n_items)
+    narrow = rank(task, jnp.asarray(u, dtype), jnp.asarray(i, dtype), k=30)
     np.testing.assert_array_equal(narrow, by_sorting(u, i, seen, np.asarray(task.users), 30))
 
 
 def test_works_per_seed_under_vmap(case):
     n_users, n_items, seen, held_out, u, i = case
-    task = full_ranking.ranking_task(held_out, seen, n_users, n_items, batch_size=8)
+    task = ranking.ranking_task(held_out, seen, n_users, n_items, batch_size=8)
     us, its = jnp.stack([u, u[::-1], 2 * u]), jnp.stack([i, i, i[::-1]])
-    batched = jax.vmap(lambda u, i: full_ranking.evaluate(task, u, i, ks=(5,)))(us, its)
+    batched = jax.vmap(lambda u, i: evaluate(task, u, i, ks=(5,)))(us, its)
     for s in range(3):
-        one = full_ranking.evaluate(task, us[s], its[s], ks=(5,))
+        one = evaluate(task, us[s], its[s], ks=(5,))
         for name, value in one.items():
             if name == "relevant":
                 continue
@@ -126,9 +137,10 @@ def test_nothing_of_users_times_items_exists():
     n_users, n_items = 4096, 4096
     rng = np.random.default_rng(0)
     pairs = random_pairs(rng, n_users, n_items, 3 * n_users)
-    task = full_ranking.ranking_task(pairs, pairs[:0], n_users, n_items, memory=2**20)
-    vectors = jax.ShapeDtypeStruct((4096, 8), jnp.float32)
-    compiled = full_ranking.rank.lower(task, vectors, vectors, k=10).compile()
+    task = ranking.ranking_task(pairs, pairs[:0], n_users, n_items, memory=2**20)
+    shape = jax.ShapeDtypeStruct((4096, 8), jnp.float32)
+    lowered = ranking.rank.lower(given_vectors(4096), Vectors(shape, shape), task, k=10)
+    compiled = lowered.compile()
     full = 4 * n_users * n_items
     assert compiled.memory_analysis().temp_size_in_bytes < full / 8
 
@@ -136,11 +148,11 @@ def test_nothing_of_users_times_items_exists():
 def test_top_items_of_a_few_users():
     items = jnp.array([[1.0], [3.0], [2.0], [3.0]])
     users = jnp.array([[1.0], [-1.0]])
-    ids, scores = full_ranking.top_items(users, items, k=3)
+    ids, scores = top_items(users, items, k=3)
     np.testing.assert_array_equal(ids, [[1, 3, 2], [0, 2, 1]])
     np.testing.assert_array_equal(scores, [[3, 3, 2], [-1, -2, -3]])
     seen = jnp.array([[0, 1], [0, 0], [1, 0], [1, 1], [1, 2], [2, 3]])
-    ids, scores = full_ranking.top_items(users, items, seen, k=6)
+    ids, scores = top_items(users, items, seen, k=6)
     np.testing.assert_array_equal(ids, [[3, 2, -1, -1, -1, -1], [3, -1, -1, -1, -1, -1]])
     inf = np.inf
     np.testing.assert_array_equal(scores[0], [3, 2, -inf, -inf, -inf, -inf])
@@ -150,26 +162,26 @@ def test_masks_of_the_two_protocols():
     """One user, items 0 train, 1 valid, 2 test, 3 free, liked in this order."""
     u, i = as_jax(np.ones((1, 1), np.float32), np.array([[4.0], [3.0], [2.0], [1.0]], np.float32))
     train, valid, test = (np.array([[0, item]]) for item in (0, 1, 2))
-    mmrec = full_ranking.ranking_task(test, train, 1, 4)
-    mig_gt = full_ranking.ranking_task(test, np.concatenate([train, valid]), 1, 4)
-    np.testing.assert_array_equal(full_ranking.rank(mmrec, u, i, k=4), [[1, 2, 3, -1]])
-    np.testing.assert_array_equal(full_ranking.rank(mig_gt, u, i, k=4), [[2, 3, -1, -1]])
-    assert full_ranking.evaluate(mmrec, u, i, ks=(1,))["recall@1"] == 0.0
-    assert full_ranking.evaluate(mig_gt, u, i, ks=(1,))["recall@1"] == 1.0
+    mmrec = ranking.ranking_task(test, train, 1, 4)
+    mig_gt = ranking.ranking_task(test, np.concatenate([train, valid]), 1, 4)
+    np.testing.assert_array_equal(rank(mmrec, u, i, k=4), [[1, 2, 3, -1]])
+    np.testing.assert_array_equal(rank(mig_gt, u, i, k=4), [[2, 3, -1, -1]])
+    assert evaluate(mmrec, u, i, ks=(1,))["recall@1"] == 0.0
+    assert evaluate(mig_gt, u, i, ks=(1,))["recall@1"] == 1.0
 
 
 def test_evaluate_equals_metrics_of_the_sorted_lists(case):
     n_users, n_items, seen, held_out, u, i = case
     ks = (1, 5, 20, 1000)
-    task = full_ranking.ranking_task(held_out, seen, n_users, n_items, batch_size=6)
-    per_user = full_ranking.evaluate(task, *as_jax(u, i), ks=ks)
+    task = ranking.ranking_task(held_out, seen, n_users, n_items, batch_size=6)
+    per_user = evaluate(task, *as_jax(u, i), ks=ks)
     ids = by_sorting(u, i, seen, np.arange(n_users), max(ks))
     users = np.unique(held_out[:, 0])
     wanted = [set(held_out[held_out[:, 0] == user, 1].tolist()) for user in users]
     hits = np.array([[item in w for item in ids[v]] for v, w in zip(users, wanted, strict=True)])
     relevant = np.array([len(w) for w in wanted])
     np.testing.assert_array_equal(per_user["relevant"], relevant)
-    summary = full_ranking.summarise(per_user)
+    summary = ranking.summarise(per_user)
     for k in ks:
         found = hits[:, :k].sum(1)
         np.testing.assert_array_equal(per_user[f"hits@{k}"], found)
@@ -184,24 +196,24 @@ def test_evaluate_equals_metrics_of_the_sorted_lists(case):
 def test_users_can_be_chosen(case):
     n_users, n_items, seen, held_out, u, i = case
     chosen = np.array([30, 2, 39, 5])
-    task = full_ranking.ranking_task(held_out, seen, n_users, n_items, users=chosen)
+    task = ranking.ranking_task(held_out, seen, n_users, n_items, users=chosen)
     np.testing.assert_array_equal(task.users, [2, 5, 30, 39])
     expected = by_sorting(u, i, seen, np.sort(chosen), 5)
-    np.testing.assert_array_equal(full_ranking.rank(task, *as_jax(u, i), k=5), expected)
+    np.testing.assert_array_equal(rank(task, *as_jax(u, i), k=5), expected)
     # Users 30 and 39 have nothing held out: zeros, and no part in the means.
-    per_user = full_ranking.evaluate(task, *as_jax(u, i), ks=(300,))
+    per_user = evaluate(task, *as_jax(u, i), ks=(300,))
     np.testing.assert_array_equal(per_user["recall@300"][2:], [0, 0])
     mean = float(per_user["recall@300"][:2].mean())
-    assert full_ranking.summarise(per_user)["recall@300"] == pytest.approx(mean)
+    assert ranking.summarise(per_user)["recall@300"] == pytest.approx(mean)
 
 
 def test_repeated_pairs_count_once(case):
     n_users, n_items, seen, held_out, u, i = case
-    once = full_ranking.ranking_task(held_out, seen, n_users, n_items)
-    twice = full_ranking.ranking_task(
+    once = ranking.ranking_task(held_out, seen, n_users, n_items)
+    twice = ranking.ranking_task(
         np.concatenate([held_out, held_out]), np.concatenate([seen, seen]), n_users, n_items
     )
-    a, b = (full_ranking.evaluate(t, *as_jax(u, i), ks=(20,)) for t in (once, twice))
+    a, b = (evaluate(t, *as_jax(u, i), ks=(20,)) for t in (once, twice))
     for name in a:
         np.testing.assert_array_equal(a[name], b[name])
 
@@ -209,19 +221,19 @@ def test_repeated_pairs_count_once(case):
 def test_a_diverged_model_shows_nan_instead_of_numbers(case):
     n_users, n_items, seen, held_out, u, i = case
     u[3, 1] = np.nan
-    task = full_ranking.ranking_task(held_out, seen, n_users, n_items)
-    summary = full_ranking.summarise(full_ranking.evaluate(task, *as_jax(u, i), ks=(20,)))
+    task = ranking.ranking_task(held_out, seen, n_users, n_items)
+    summary = ranking.summarise(evaluate(task, *as_jax(u, i), ks=(20,)))
     assert np.isnan(summary["recall@20"])
 
 
 def test_compiles_once(case):
     n_users, n_items, seen, held_out, u, i = case
-    task = full_ranking.ranking_task(held_out, seen, n_users, n_items)
+    task = ranking.ranking_task(held_out, seen, n_users, n_items)
     task = dataclasses.replace(task)
-    full_ranking.rank(task, *as_jax(u, i), k=7)
-    size = full_ranking.rank._cache_size()
-    full_ranking.rank(task, *as_jax(2 * u, i), k=7)
-    assert full_ranking.rank._cache_size() == size
+    rank(task, *as_jax(u, i), k=7)
+    size = ranking.rank._cache_size()
+    rank(task, *as_jax(2 * u, i), k=7)
+    assert ranking.rank._cache_size() == size
 
 
 @pytest.mark.parametrize(
@@ -241,26 +253,26 @@ def test_bad_tasks_are_refused(options, message):
     for name in given.keys() & {"held_out", "seen", "users"}:
         given[name] = np.asarray(given[name], int)
     with pytest.raises(ValueError, match=message):
-        full_ranking.ranking_task(**given, n_users=2, n_items=3)
+        ranking.ranking_task(**given, n_users=2, n_items=3)
 
 
 def test_bad_k_and_wrong_vectors_are_refused():
-    task = full_ranking.ranking_task(np.array([[0, 1]]), np.array([[0, 0]]), 1, 3)
+    task = ranking.ranking_task(np.array([[0, 1]]), np.array([[0, 0]]), 1, 3)
     u, i = jnp.ones((1, 2)), jnp.ones((3, 2))
     for ks in ((), (0, 5), (5, 5), (-1,)):
         with pytest.raises(ValueError, match="ks = "):
-            full_ranking.evaluate(task, u, i, ks=ks)
+            evaluate(task, u, i, ks=ks)
     with pytest.raises(ValueError, match="k = 0; it must be 1 or more"):
-        full_ranking.rank(task, u, i, k=0)
-    with pytest.raises(ValueError, match="4 item vectors for a task of 3 items"):
-        full_ranking.rank(task, u, jnp.ones((4, 2)), k=1)
+        rank(task, u, i, k=0)
+    with pytest.raises(ValueError, match="4 candidates, the task 3 items"):
+        rank(task, u, jnp.ones((4, 2)), k=1)
     with pytest.raises(ValueError, match="2 user vectors for a task of 1 users"):
-        full_ranking.evaluate(task, jnp.ones((2, 2)), i)
-    empty = full_ranking.ranking_task(
+        evaluate(task, jnp.ones((2, 2)), i)
+    empty = ranking.ranking_task(
         np.zeros((0, 2), int), np.array([[0, 0]]), 1, 3, users=np.array([0])
     )
     with pytest.raises(ValueError, match="no user has a held-out item"):
-        full_ranking.summarise(full_ranking.evaluate(empty, u, i, ks=(2,)))
+        ranking.summarise(evaluate(empty, u, i, ks=(2,)))
 
 
 def _negative_distance(users, items):
@@ -269,46 +281,46 @@ def _negative_distance(users, items):
 
 def test_a_score_of_the_callers_replaces_the_inner_product(case):
     n_users, n_items, seen, held_out, u, i = case
-    task = full_ranking.ranking_task(held_out, seen, n_users, n_items)
+    task = ranking.ranking_task(held_out, seen, n_users, n_items)
     # -|u - i|^2 ranks as the inner product of [2u, -1] and [i, |i|^2].
     longer_u = np.concatenate([2 * u, -np.ones((n_users, 1))], 1).astype(np.float32)
     longer_i = np.concatenate([i, np.square(i).sum(1, keepdims=True)], 1).astype(np.float32)
-    expected = full_ranking.evaluate(task, jnp.asarray(longer_u), jnp.asarray(longer_i))
+    expected = evaluate(task, jnp.asarray(longer_u), jnp.asarray(longer_i))
     score = Partial(_negative_distance)
-    found = full_ranking.evaluate(task, jnp.asarray(u), jnp.asarray(i), score=score)
+    found = evaluate(task, jnp.asarray(u), jnp.asarray(i), score=score)
     for name, values in expected.items():
         np.testing.assert_array_equal(found[name], values)
 
 
 def test_ndcg_has_two_ideals(case):
     n_users, n_items, seen, held_out, u, i = case
-    task = full_ranking.ranking_task(held_out, seen, n_users, n_items)
-    usual = full_ranking.evaluate(task, *as_jax(u, i), ks=(300,))
-    other = full_ranking.evaluate(task, *as_jax(u, i), ks=(300,), ndcg="list")
+    task = ranking.ranking_task(held_out, seen, n_users, n_items)
+    usual = evaluate(task, *as_jax(u, i), ks=(300,))
+    other = evaluate(task, *as_jax(u, i), ks=(300,), ndcg="list")
     assert (other["ndcg@300"] >= usual["ndcg@300"]).all()
     assert (other["ndcg@300"] > usual["ndcg@300"]).any()
     np.testing.assert_array_equal(other["recall@300"], usual["recall@300"])
     with pytest.raises(ValueError, match="'lists' is none of standard, list"):
-        full_ranking.evaluate(task, *as_jax(u, i), ndcg="lists")
+        evaluate(task, *as_jax(u, i), ndcg="lists")
 
 
 def test_rankings_made_elsewhere_are_judged_alike(case):
     n_users, n_items, seen, held_out, u, i = case
-    task = full_ranking.ranking_task(held_out, seen, n_users, n_items)
-    ids = full_ranking.rank(task, *as_jax(u, i), k=20)
-    expected = full_ranking.evaluate(task, *as_jax(u, i), ks=(5, 20))
-    found = full_ranking.judge(task, ids, ks=(5, 20))
+    task = ranking.ranking_task(held_out, seen, n_users, n_items)
+    ids = rank(task, *as_jax(u, i), k=20)
+    expected = evaluate(task, *as_jax(u, i), ks=(5, 20))
+    found = ranking.ranking_metrics(task, ids, ks=(5, 20))
     assert found.keys() == expected.keys()
     for name, values in expected.items():
         np.testing.assert_array_equal(found[name], values)
     with pytest.raises(ValueError, match="the rankings have 20 items"):
-        full_ranking.judge(task, ids, ks=(21,))
+        ranking.ranking_metrics(task, ids, ks=(21,))
 
 
 def test_misses_keep_their_ranks():
     """Three relevant items, hits at the first and the third rank; the second is no item."""
     held_out = np.array([[0, 1], [0, 2], [0, 5]])
-    task = full_ranking.ranking_task(held_out, np.zeros((0, 2), int), 1, 6)
-    found = full_ranking.judge(task, jnp.array([[5, -1, 1, 0]]), ks=(4,))
+    task = ranking.ranking_task(held_out, np.zeros((0, 2), int), 1, 6)
+    found = ranking.ranking_metrics(task, jnp.array([[5, -1, 1, 0]]), ks=(4,))
     np.testing.assert_allclose(found["ndcg@4"], [0.70392], atol=1e-5)
     np.testing.assert_allclose(found["recall@4"], [2 / 3], rtol=1e-6)

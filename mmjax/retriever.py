@@ -1,0 +1,175 @@
+"""The inference side of a method: queries in, the best candidates out, whatever is behind it.
+
+Axes: b queries, k candidates of a result, m excluded pairs, u users, i items, d features.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax import Array
+from jax.tree_util import Partial
+from jaxtyping import Float, Int, Integer
+
+from mmjax.blocks.ranking.full_ranking import top_items
+from mmjax.objective import Bound, Objective, Variables
+
+SEED = 20_240
+"""Seed of what a model draws at inference, the same for every evaluation of every run."""
+
+
+class TopK(NamedTuple):
+    """The best candidates of each query, best first."""
+
+    ids: Int[Array, "b k"]
+    """Candidates; -1 where there are fewer."""
+    scores: Float[Array, "b k"]
+    """Descending; -inf where there are fewer."""
+
+
+# Fields are Any because JAX rebuilds pytrees with placeholders that are no arrays.
+@jax.tree_util.register_dataclass
+@dataclass(frozen=True)
+class Exclusion:
+    """Candidates that are left out of the answers of some queries; a pytree.
+
+    Attributes:
+        pairs: int32[m, 2] (row of the queries, candidate); a row beyond the queries is padding.
+            Pairs of one row stand together.
+        most: most pairs of one row.
+    """
+
+    pairs: Any
+    most: int = field(metadata={"static": True})
+
+    def table(self, rows: int) -> Int[Array, "b _"]:
+        """The candidates by row of the queries, padded with -1, for searches over a trie."""
+        row, candidate = self.pairs[:, 0], self.pairs[:, 1]
+        place = jnp.arange(len(row)) - jnp.searchsorted(row, row)
+        empty = jnp.full((rows, max(1, self.most)), -1, jnp.int32)
+        return empty.at[row, place].set(candidate, mode="drop")
+
+
+def exclusion(pairs: Integer[np.ndarray, "m 2"]) -> Exclusion:
+    """An `Exclusion` of (row of the queries, candidate) pairs in any order, made on the host."""
+    pairs = np.asarray(pairs)
+    pairs = pairs[np.argsort(pairs[:, 0], kind="stable")]
+    most = int(np.bincount(pairs[:, 0]).max(initial=0)) if len(pairs) else 0
+    return Exclusion(jnp.asarray(pairs, jnp.int32), most)
+
+
+@jax.tree_util.register_dataclass
+@dataclass(frozen=True)
+class Retriever:
+    """All that inference and evaluation need of a method; a pytree, as `Objective` is.
+
+    Attributes:
+        index: ``index(variables, key) -> pytree``, the part that does not depend on the queries
+            and is computed once for the same variables: vectors of all users and items, the
+            parameters themselves beside a trie. `key` is for models that draw.
+        retrieve: ``retrieve(index, queries, exclude, *, k) -> TopK``; `queries` is a pytree whose
+            leading axis are the queries (recommenders: int32 users ``[b]``), `exclude` an
+            `Exclusion` or None.
+        n_candidates: candidates, with ids ``0..n-1``.
+        chunk: most queries that are answered at a time; None lets the caller choose by the memory
+            that a score for each candidate takes.
+    """
+
+    index: Partial
+    retrieve: Partial
+    n_candidates: int = field(metadata={"static": True})
+    chunk: int | None = field(default=None, metadata={"static": True})
+
+    @classmethod
+    def bind(
+        cls,
+        model: Any,
+        inputs: Any,
+        *,
+        index: Callable[..., Any],
+        retrieve: Callable[..., TopK],
+        n_candidates: int,
+        chunk: int | None = None,
+    ) -> "Retriever":
+        """A retriever whose functions read a model and a pytree of arrays before their own.
+
+        Args:
+            model: static and hashable, as for `Objective.bind`.
+            inputs: pytree of arrays.
+            index: ``index(model, inputs, variables, key)``.
+            retrieve: ``retrieve(model, inputs, index, queries, exclude, *, k)``.
+            n_candidates: candidates.
+            chunk: see the class.
+        """
+        bound = (Partial(Bound(f, model), inputs) for f in (index, retrieve))
+        return cls(*bound, n_candidates, chunk)
+
+
+class Model(NamedTuple):
+    """A method on a task, ready to be trained and asked."""
+
+    objective: Objective
+    retriever: Retriever
+
+
+class Vectors(NamedTuple):
+    """Vectors of users, or of other queries by number, and of items."""
+
+    users: Float[Array, "u d"]
+    items: Float[Array, "i d"]
+
+
+@jax.jit
+def index_of(retriever: Retriever, variables: Variables) -> Any:
+    """``retriever.index`` as a compiled program, with the fixed key of every evaluation."""
+    return retriever.index(variables, jax.random.key(SEED))
+
+
+def by_vectors(
+    vectors: Callable[..., tuple[Array, Array]],
+    model: Any,
+    inputs: Any,
+    n_items: int,
+    *,
+    score: Partial | None = None,
+) -> Retriever:
+    """Retrieval of items by a score of two vectors, exact and with equal scores by item id.
+
+    Args:
+        vectors: ``vectors(model, inputs, params, state, key) -> (users [u d], items [i d])``.
+        model: static and hashable.
+        inputs: pytree of arrays.
+        n_items: items.
+        score: ``score(users [b, d], items [i, d]) -> [b, i]``; None is the inner product.
+    """
+    index = Bound(_index_of_vectors, Bound(vectors, model))
+    return Retriever(Partial(index, inputs), Partial(_nearest, score), n_items)
+
+
+def given_vectors(n_items: int, *, score: Partial | None = None) -> Retriever:
+    """A retriever whose variables are the `Vectors` themselves, such as those of a heuristic."""
+    return Retriever(Partial(_themselves), Partial(_nearest, score), n_items)
+
+
+def _index_of_vectors(vectors: Bound, inputs: Any, variables: Variables, key: Array) -> Vectors:
+    state = {name: x for name, x in variables.items() if name != "params"}
+    return Vectors(*vectors(inputs, variables["params"], state, key))
+
+
+def _themselves(variables: Vectors, key: Array) -> Vectors:
+    return Vectors(*variables)
+
+
+def _nearest(
+    score: Partial | None,
+    vectors: Vectors,
+    queries: Int[Array, "b"],
+    exclude: Exclusion | None,
+    *,
+    k: int,
+) -> TopK:
+    seen = None if exclude is None else exclude.pairs
+    return TopK(*top_items(vectors.users[queries], vectors.items, seen, k=k, score=score))
