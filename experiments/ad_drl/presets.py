@@ -23,7 +23,7 @@ _FILMS = Run(
     data="ml_small_mm",
     method="ad_drl",
     optim=Optim(learning_rate=1e-4, batch_size=1024, negatives=8),
-    fit=FitConfig(epochs=1000, eval_every=5, patience=75),
+    fit=FitConfig(epochs=1000, eval_every=5, patience=75, metric="recall@20"),
 )
 _TUNED = {"optim.learning_rate": 1e-3, "optim.negatives": 4, "fit.epochs": 300, "fit.patience": 30}
 

@@ -45,8 +45,8 @@ def parse_run(arguments: Sequence[str]) -> AVGRun:
 def _train(arguments: Sequence[str]) -> int:
     config = parse_run(arguments)
     from experiments.avg.run import run
-    from experiments.common.seeds import Interrupted
     from mmjax.training.parallel import init
+    from mmjax.training.signals import Interrupted
 
     init()
     if config.workdir is not None:

@@ -83,7 +83,9 @@ class AVGRun(Identified):
     """The generative stage."""
     fit_rank: Stage = field(default_factory=lambda: Stage(5, 1e-4))
     """The discriminative stage; 0 epochs leave it out."""
-    fit: FitConfig = field(default_factory=lambda: FitConfig(patience=0, tensorboard=False))
+    fit: FitConfig = field(
+        default_factory=lambda: FitConfig(patience=0, metric="recall@20", tensorboard=False)
+    )
     """Devices and saving; the lengths are those of the stages."""
     ks: tuple[int, ...] = (1, 5, 10)
     """Cut-offs K of the recall."""

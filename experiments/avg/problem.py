@@ -10,7 +10,7 @@ import numpy as np
 
 from experiments.avg.config import AVGRun, shrink
 from experiments.avg.features import Features, load_data
-from mmjax.blocks.common.batching import in_steps
+from mmjax.blocks.common.batching import map_batched
 from mmjax.blocks.ranking.topk import top_k
 from mmjax.data import CaptionedImages
 from mmjax.data.core.captioned import Split
@@ -90,7 +90,7 @@ def borrowed(problem: Problem, found: Features, count: int) -> Problem:
 @partial(jax.jit, static_argnames="k")
 def _nearest(images: jax.Array, texts: jax.Array, k: int) -> jax.Array:
     # A few images at a time: COCO has half a million texts.
-    return in_steps(lambda x: top_k(x @ texts.T, k)[1], images, size=64)
+    return map_batched(lambda x: top_k(x @ texts.T, k)[1], images, size=64)
 
 
 def _clip(run: AVGRun, words: Words) -> ClipConfig:

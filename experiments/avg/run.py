@@ -21,7 +21,7 @@ from experiments.avg.stages import (
 from experiments.common.results import Record, environment
 from experiments.common.seeds import training_fields
 from mmjax.data.core.captioned import Split
-from mmjax.training.fit import FitResult
+from mmjax.training.fitting import FitResult
 
 
 class Trained(NamedTuple):

@@ -14,14 +14,14 @@ from experiments.avg.config import Stage
 from experiments.avg.evaluation import code_recall, vector_recall
 from experiments.avg.features import Features, images_of, texts_of, tower_features
 from experiments.avg.problem import Problem
-from experiments.common.seeds import Interrupted
 from mmjax.blocks.quantisation.kmeans import residual_kmeans
 from mmjax.data.core.captioned import Split
 from mmjax.models.retrieval import avg, avg_tokenizer, two_tower
 from mmjax.models.retrieval.avg.network import AVG
 from mmjax.objective import Objective
-from mmjax.training.fit import FitResult, fit
+from mmjax.training.fitting import FitResult, fit
 from mmjax.training.loop import Evaluate
+from mmjax.training.signals import Interrupted
 from mmjax.training.sources.pairs import rows_source
 
 STAGES = ("generative", "ranking")

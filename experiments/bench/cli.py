@@ -22,8 +22,8 @@ def _bench(arguments: Sequence[str]) -> int:
     if unknown := [m for m in flags.models if m not in METHODS]:
         raise ValueError(f"--models {' '.join(unknown)}: choose from {', '.join(METHODS)}")
     from experiments.bench.bench import bench
-    from experiments.common.seeds import Interrupted
     from experiments.common.train import INTERRUPTED
+    from mmjax.training.signals import Interrupted
     from mmjax.viz import tables
 
     try:

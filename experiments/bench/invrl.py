@@ -15,10 +15,9 @@ import numpy as np
 from jaxtyping import Float
 
 from experiments.common.config import Run
-from experiments.common.grouped import grouped_source
 from experiments.common.problem import build_optimiser, build_task, load_data, shrink
 from experiments.common.run import run as run_one
-from experiments.common.seeds import Interrupted, Outcome, joined
+from experiments.common.seeds import Outcome, joined
 from mmjax.blocks.losses.invariance import gates
 from mmjax.blocks.sequences.sampling import negative_index
 from mmjax.data.core.interactions import Interactions
@@ -27,8 +26,10 @@ from mmjax.models.common.task import Task
 from mmjax.models.multimodal.invrl import stages
 from mmjax.models.multimodal.invrl.objective import InvRLConfig, final_config
 from mmjax.objective import Objective
-from mmjax.training.fit import fit
-from mmjax.training.sources.pairs import Source
+from mmjax.training.fitting import fit
+from mmjax.training.signals import Interrupted
+from mmjax.training.sources.grouped import grouped_source
+from mmjax.training.sources.pairs import BatchSource
 
 _SMOKE = {
     "environments": 3,
@@ -134,7 +135,7 @@ _assign = jax.jit(stages.best_environment)
 
 def _source(
     config: Run[InvRLConfig], task: Task, group: np.ndarray, unseen: Any, *, again: bool
-) -> Source:
+) -> BatchSource:
     return grouped_source(
         np.asarray(task.train),
         group,
@@ -149,7 +150,7 @@ def _source(
 def _train(
     config: Run[InvRLConfig],
     objective: Objective,
-    source: Source,
+    source: BatchSource,
     epochs: int,
     rng: np.random.Generator,
 ) -> Any:

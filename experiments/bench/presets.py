@@ -18,7 +18,7 @@ from experiments.mig_gt import presets as mig_gt
 from mmjax.training.config import FitConfig
 
 DATA = ("lastfm_2k", "tiktok", "ml_small_mm", "communities")
-FIT = FitConfig(epochs=200, eval_every=5, patience=30)
+FIT = FitConfig(epochs=200, eval_every=5, patience=30, metric="recall@20")
 
 Point = Mapping[str, Any]
 

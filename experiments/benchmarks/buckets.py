@@ -27,7 +27,7 @@ from mmjax.data.core.sequences import Sequences, Windows
 from mmjax.models.generative import tiger
 from mmjax.models.generative.tiger.config import TIGERConfig
 from mmjax.objective import Objective
-from mmjax.training.sources.pairs import Source
+from mmjax.training.sources.pairs import BatchSource
 from mmjax.training.sources.sequences import windows_source
 from mmjax.training.state import init_state
 from mmjax.training.step import run_epochs
@@ -73,7 +73,7 @@ class Options:
     """One thread."""
 
 
-def mean_loss(objective: Objective, source: Source, params: Any) -> float:
+def mean_loss(objective: Objective, source: BatchSource, params: Any) -> float:
     """Of all rows of an epoch that count; without dropout."""
     plan = source.epoch(jax.random.key(0))
     total = rows = 0.0
@@ -85,7 +85,7 @@ def mean_loss(objective: Objective, source: Source, params: Any) -> float:
     return total / rows
 
 
-def epoch(objective: Objective, source: Source) -> Callable[[], Any]:
+def epoch(objective: Objective, source: BatchSource) -> Callable[[], Any]:
     """A call that trains one epoch, from the same parameters each time."""
     optimiser = optax.adam(1e-3)
     state = jax.jit(partial(init_state, optimiser=optimiser))(objective, key=jax.random.key(0))
@@ -110,7 +110,7 @@ def measure(case: Case, data: Sequences, options: Options) -> list[dict[str, Any
     for name, buckets in (("buckets", case.buckets), (BASELINE, ())):
         config: TIGERConfig = dataclasses.replace(own, length_buckets=buckets)
         source = windows_source(
-            data.items, windows, case.history, options.batch_size, alike=bool(buckets)
+            data.items, windows, case.history, options.batch_size, bucket_by_length=bool(buckets)
         )
         objective = tiger.build(config, task, ids.codes, ids.sizes)
         still = tiger.build(dataclasses.replace(config, dropout=0.0), task, ids.codes, ids.sizes)

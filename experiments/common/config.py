@@ -83,7 +83,7 @@ class Run(Identified, Generic[ModelT]):
     """Method, a key of `experiments.common.methods.METHODS`; presets exist for each data set."""
     optim: Optim = field(default_factory=Optim)
     """Optimiser and sampling."""
-    fit: FitConfig = field(default_factory=FitConfig)
+    fit: FitConfig = field(default_factory=lambda: FitConfig(metric="recall@20"))
     """Length, evaluation and devices of the training."""
     mask: Literal["mmrec", "mig_gt"] = "mmrec"
     """Items left out of a ranking: mmrec, those in train; mig_gt, the other held-out split too."""

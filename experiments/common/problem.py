@@ -19,7 +19,7 @@ from mmjax.data.load import load
 from mmjax.data.synthetic.interactions import communities, topics
 from mmjax.models.common.task import Task
 from mmjax.objective import Objective
-from mmjax.training.sources.pairs import Source, pairs_source, triples_source
+from mmjax.training.sources.pairs import BatchSource, pairs_source, triples_source
 
 _SMOKE: dict[str, Any] = {"width": 8, "hidden": 16, "samples": 2}
 
@@ -89,7 +89,7 @@ def build_objective(run: Run, data: Interactions) -> Objective:
     return METHODS[run.method].builder()(run.model, build_task(run, data))
 
 
-def build_source(run: Run, data: Interactions) -> Source:
+def build_source(run: Run, data: Interactions) -> BatchSource:
     """Batches of training pairs with negatives, drawn on the device."""
     unseen = None
     if run.optim.sampler != "uniform":

@@ -13,15 +13,12 @@ from experiments.common.results import Record, environment
 from mmjax.data.core.catalogue import Catalogue
 from mmjax.objective import Objective, Variables
 from mmjax.training.config import FitConfig
-from mmjax.training.fit import FitResult, fit
-from mmjax.training.sources.pairs import Source
+from mmjax.training.fitting import FitResult, fit
+from mmjax.training.signals import Interrupted
+from mmjax.training.sources.pairs import BatchSource
 
 Judge = Callable[[Variables], dict[str, float]]
 """Metrics of trained variables on one split."""
-
-
-class Interrupted(RuntimeError):
-    """A signal stopped the training; the same run on the same workdir resumes."""
 
 
 class Described(Protocol):
@@ -63,7 +60,7 @@ class Parts(NamedTuple):
     mask: str
     """What rankings leave out, for the record."""
     objective: Objective
-    source: Source
+    source: BatchSource
     optimiser: optax.GradientTransformation
     watch: Judge
     """Validation metrics while training, of which one selects the epoch."""

@@ -24,8 +24,8 @@ def train(run: Run, preset: Callable[..., Run]) -> int:
     from experiments.common.problem import load_data, shrink
     from experiments.common.report import heuristic_records, result_table, write_page
     from experiments.common.run import run as run_one
-    from experiments.common.seeds import Interrupted
     from mmjax.training.parallel import init
+    from mmjax.training.signals import Interrupted
     from mmjax.viz import tables
 
     init()

@@ -69,7 +69,7 @@ def cold_recall(form: str, depth: int, rate: float, seed: int, epochs: int) -> f
     from mmjax.models.multimodal import meta_mmf
     from mmjax.models.multimodal.meta_mmf.config import MetaMMFConfig
     from mmjax.training.config import FitConfig
-    from mmjax.training.fit import fit
+    from mmjax.training.fitting import fit
     from mmjax.training.sources.pairs import pairs_source
 
     data, cold = mixed_modalities(seed)

@@ -18,13 +18,13 @@ _PAPER = Run(
     model=MetaMMFConfig(unit=True),
     method="meta_mmf",
     optim=Optim(batch_size=3000, negatives=5, sampler="fixed", weight_decay=1e-6),
-    fit=FitConfig(epochs=60, eval_every=1, patience=10),
+    fit=FitConfig(epochs=60, eval_every=1, patience=10, metric="recall@20"),
 )
 _SMALL = dataclasses.replace(
     _PAPER,
     model=dataclasses.replace(_PAPER.model, widths=(128, 32)),
     optim=dataclasses.replace(_PAPER.optim, learning_rate=5e-3, sampler="unseen"),
-    fit=FitConfig(epochs=200, eval_every=5, patience=30),
+    fit=FitConfig(epochs=200, eval_every=5, patience=30, metric="recall@20"),
 )
 
 

@@ -21,7 +21,7 @@ _BABY = Run(
     model=MIGGTConfig(modalities=("text", "image"), hops=(2, 1), project=("image",)),
     data="amazon_baby",
     optim=_PAPER_OPTIM,
-    fit=FitConfig(epochs=300, eval_every=20, patience=100),
+    fit=FitConfig(epochs=300, eval_every=20, patience=100, metric="recall@20"),
 )
 _SPORTS = dataclasses.replace(
     _BABY,
@@ -38,7 +38,7 @@ _SPORTS = dataclasses.replace(
         l2=1e-4,
     ),
     optim=dataclasses.replace(_PAPER_OPTIM, floor=1e-3),
-    fit=FitConfig(epochs=300, eval_every=50, patience=100),
+    fit=FitConfig(epochs=300, eval_every=50, patience=100, metric="recall@20"),
 )
 _CLOTHING = dataclasses.replace(
     _BABY,
@@ -57,7 +57,7 @@ _CLOTHING = dataclasses.replace(
         samples=20,
     ),
     optim=dataclasses.replace(_PAPER_OPTIM, learning_rate=1e-3, decay=0.999, floor=1e-4),
-    fit=FitConfig(epochs=500, eval_every=50, patience=100),
+    fit=FitConfig(epochs=500, eval_every=50, patience=100, metric="recall@20"),
 )
 E1 = dataclasses.replace(
     _BABY,
@@ -68,7 +68,7 @@ E1 = dataclasses.replace(
         normalise=("audio_vggish",),
         project=("audio_vggish",),
     ),
-    fit=FitConfig(epochs=300, eval_every=10, patience=100),
+    fit=FitConfig(epochs=300, eval_every=10, patience=100, metric="recall@20"),
 )
 """The settings of the sanity band: Baby's hyper-parameters on lastfm_2k, untuned."""
 
@@ -90,17 +90,17 @@ _COMMUNITIES = dataclasses.replace(
     _BABY,
     data="communities",
     model=dataclasses.replace(_BABY.model, modalities=("text", "noise"), project=()),
-    fit=FitConfig(epochs=150, eval_every=10, patience=150),
+    fit=FitConfig(epochs=150, eval_every=10, patience=150, metric="recall@20"),
 )
 _PAPER_MIG_GT = {p.data: p for p in (E1, _TIKTOK, _FILMS, _BABY, _SPORTS, _CLOTHING, _COMMUNITIES)}
-_MMREC_FIT = FitConfig(epochs=1000, eval_every=1, patience=21)
+_MMREC_FIT = FitConfig(epochs=1000, eval_every=1, patience=21, metric="recall@20")
 _PAPER = {
     "light_gcn": Run(LightGCNConfig(), fit=_MMREC_FIT),
     "bpr_mf": Run(BPRMFConfig(), fit=_MMREC_FIT),
     "mgdcf": Run(
         MGDCFConfig(),
         optim=dataclasses.replace(_PAPER_OPTIM, negatives=300, decay=0.995),
-        fit=FitConfig(epochs=300, eval_every=5, patience=100),
+        fit=FitConfig(epochs=300, eval_every=5, patience=100, metric="recall@20"),
     ),
 }
 _TUNED: dict[tuple[str, str], dict[str, Any]] = {

@@ -58,9 +58,9 @@ def _recommend(arguments: Sequence[str]) -> int:
 
 def _ablate(arguments: Sequence[str]) -> int:
     flags = tyro.cli(Ablate, args=arguments, prog=f"{PROGRAM} ablate")
-    from experiments.common.seeds import Interrupted
     from experiments.common.train import INTERRUPTED
     from experiments.mmgrec.ablate import ablate
+    from mmjax.training.signals import Interrupted
 
     try:
         print(ablate(flags))

@@ -21,7 +21,7 @@ class Graph:
     """The encoder."""
     optim: Optim = field(default_factory=Optim)
     """Optimiser and sampling."""
-    fit: FitConfig = field(default_factory=FitConfig)
+    fit: FitConfig = field(default_factory=lambda: FitConfig(metric="recall@20"))
     """Length and selection."""
 
 

@@ -39,7 +39,7 @@ def queries(
     rows = jnp.asarray(np.resize(users, -(-len(users) // batch) * batch), jnp.int32)
     held = counts(known, rows)
     longest = max(1, int(held.max()))
-    # The draw of `history_source` without redrawing, so that the released form sees its sources.
+    # The draw of `subset_source` without redrawing, so that the released form sees its sources.
     order = shuffled(jax.random.key(0), known)
     history = some_items(order, rows, 0 * rows, held, length=length)
     seen = some_items(known, rows, 0 * rows, held, length=longest)

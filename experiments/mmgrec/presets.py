@@ -22,7 +22,7 @@ def paper(data: str) -> MMGRec:
         Graph(
             GraphConfig(),
             Optim(batch_size=3000, negatives=5, sampler="fixed", weight_decay=1e-6),
-            FitConfig(epochs=60, eval_every=60, patience=0),
+            FitConfig(epochs=60, eval_every=60, patience=0, metric="recall@20"),
         ),
         Quantiser(
             MMGREC,
@@ -52,7 +52,7 @@ def tuned(data: str) -> MMGRec:
         Graph(
             GraphConfig(hidden_dropout=0.2, output_dropout=0.0),
             Optim(learning_rate=5e-3, batch_size=2048, negatives=16),
-            FitConfig(epochs=200, eval_every=5, patience=30),
+            FitConfig(epochs=200, eval_every=5, patience=30, metric="recall@20"),
         ),
         Quantiser(
             RQVAEConfig(

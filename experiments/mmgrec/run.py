@@ -29,7 +29,7 @@ from mmjax.models.generative.mmgrec.config import GeneratorConfig
 from mmjax.models.generative.mmgrec.search import id_trie
 from mmjax.semantic_ids.table import SidTable, arrays_sha256
 from mmjax.training.best import load_best
-from mmjax.training.sources.subsets import history_source
+from mmjax.training.sources.subsets import subset_source
 
 SIDS, VECTORS, GENERATOR = "sids.npz", "vectors.npz", "generator"
 
@@ -119,7 +119,7 @@ def generator_stage(
         return lambda variables: all_scores(searches, variables, split, config)
 
     o = stage.optim
-    source = history_source(
+    source = subset_source(
         data.train,
         data.n_users,
         data.n_items,

@@ -22,10 +22,10 @@ def train(config: MMGRec) -> int:
     """
     from experiments.common.problem import load_data
     from experiments.common.report import heuristic_records
-    from experiments.common.seeds import Interrupted
     from experiments.mmgrec.run import run
     from experiments.mmgrec.stages import graph_run
     from mmjax.training.parallel import init
+    from mmjax.training.signals import Interrupted
     from mmjax.viz import tables
 
     init()

@@ -13,7 +13,7 @@ import optax
 from jaxtyping import Int
 
 from experiments.prompt_dsi.config import PromptDSI, Training
-from mmjax.blocks.common.batching import in_steps
+from mmjax.blocks.common.batching import map_batched
 from mmjax.data.core.continual import ContinualCorpus, hashed_words
 from mmjax.data.synthetic.documents import topic_documents
 from mmjax.encoders.text.bert import Bert, BertConfig
@@ -143,4 +143,4 @@ def features(
 @functools.partial(jax.jit, static_argnames=("model", "encoder"))
 def _features(model: Any, encoder: Any, weights: Weights, ids: jax.Array) -> Any:
     read = functools.partial(prompt_dsi.read, model, encoder, weights)
-    return in_steps(read, ids, size=prompt_dsi.QUERIES)
+    return map_batched(read, ids, size=prompt_dsi.QUERIES)

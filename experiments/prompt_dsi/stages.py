@@ -12,7 +12,6 @@ import jax.numpy as jnp
 import numpy as np
 
 from experiments.common.evaluation import predict
-from experiments.common.seeds import Interrupted
 from experiments.prompt_dsi.config import PROMPTED, PromptDSI, Training
 from experiments.prompt_dsi.evaluation import scores
 from experiments.prompt_dsi.problem import Problem, optimiser
@@ -31,7 +30,8 @@ from mmjax.models.retrieval.prompt_dsi.stages import (
     tuning_stage,
 )
 from mmjax.objective import Variables
-from mmjax.training.fit import fit
+from mmjax.training.fitting import fit
+from mmjax.training.signals import Interrupted
 from mmjax.training.sources.pairs import rows_source
 
 

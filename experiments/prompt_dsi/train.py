@@ -6,10 +6,10 @@ from experiments.prompt_dsi.config import PromptDSI
 
 def train(config: PromptDSI) -> int:
     """Run, print scores and measures, write the record; returns the exit status."""
-    from experiments.common.seeds import Interrupted
     from experiments.prompt_dsi.problem import load_corpus
     from experiments.prompt_dsi.run import run
     from mmjax.training.parallel import init
+    from mmjax.training.signals import Interrupted
 
     init()
     print(f"{load_corpus(config)}\n", flush=True)

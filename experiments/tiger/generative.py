@@ -40,7 +40,7 @@ def run(config: SequenceRun, *, data: Sequences | None = None, test: bool = True
         data.prefixes(),
         config.model.history,
         config.optim.batch_size,
-        alike=bool(config.model.length_buckets),
+        bucket_by_length=bool(config.model.length_buckets),
     )
 
     def judge(split: str, users: np.ndarray | None = None) -> Judge:

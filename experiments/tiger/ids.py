@@ -13,7 +13,7 @@ from mmjax.models.generative.rq_vae.config import TIGER
 from mmjax.models.generative.tiger.config import SidConfig
 from mmjax.semantic_ids.table import arrays_sha256
 from mmjax.training.config import FitConfig
-from mmjax.training.fit import fit
+from mmjax.training.fitting import fit
 from mmjax.training.sources.pairs import rows_source
 
 FILE = "ids.npz"
@@ -82,7 +82,7 @@ def _by_autoencoder(
         run_config={"ids": dataclasses.asdict(config), "features": arrays_sha256(x)},
     )
     if result.stopped_because == "signal":
-        from experiments.common.seeds import Interrupted
+        from mmjax.training.signals import Interrupted
 
         raise Interrupted("stopped by a signal; the same command resumes")
     codes = np.asarray(rq_vae.encode(model, result.variables[0], x))

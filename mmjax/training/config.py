@@ -25,8 +25,8 @@ class FitConfig:
     """Stop at an evaluation this many epochs or more after the best one; 0 never stops early."""
     min_epochs: int = 0
     """Do not stop early before this epoch."""
-    metric: str = "recall@20"
-    """Validation metric that selects the best parameters."""
+    metric: str = ""
+    """Validation metric that selects the best parameters; to be named where there is validation."""
     maximise: bool = True
     """Whether a larger metric is better."""
     metric_digits: int | None = None

@@ -23,7 +23,7 @@ from mmjax.training.progress import Progress
 from mmjax.training.recorder import Recorder
 from mmjax.training.selection import observe
 from mmjax.training.signals import StopRequest
-from mmjax.training.sources.pairs import Plan, Source
+from mmjax.training.sources.pairs import BatchSource, EpochPlan
 from mmjax.training.state import EVALUATION, TrainState, draw_key, init_state
 from mmjax.training.step import per_seed, run_steps, split_epoch, start_epoch
 
@@ -41,7 +41,7 @@ class Loop:
     def __init__(
         self,
         objective: Objective,
-        source: Source,
+        source: BatchSource,
         optimiser: optax.GradientTransformation,
         evaluate: Evaluate | None,
         config: FitConfig,
@@ -71,13 +71,19 @@ class Loop:
             best = _fitted(restored.best, _variables(like))
         self.step = int(np.asarray(state.step)[0])
         self.objective: Objective = devices.replicate(objective)
-        self.source: Source = devices.replicate(source)
+        self.source: BatchSource = devices.replicate(source)
         self.state: TrainState = devices.replicate(state)
         self.best: Variables = devices.replicate(best)
         self.temporary_bytes = 0
-        self._plan: Plan = None
+        self._plan: EpochPlan = None
         self._pending: deque[tuple[int, int, dict[str, Array]]] = deque()
         self._mark = self._began = time.perf_counter()
+        if evaluate is not None and not config.metric:
+            found = on_first(lambda: sorted(self._values(0, 0)))
+            raise ValueError(
+                "FitConfig.metric is empty: name the validation metric that selects the best "
+                f"parameters, one of {found}"
+            )
 
     def run(self, stop: StopRequest) -> str:
         """Train to the end or to a request to stop; returns why it ended."""

@@ -7,6 +7,10 @@ from types import FrameType, TracebackType
 from typing import Any
 
 
+class Interrupted(RuntimeError):
+    """A signal stopped the training; the same call on the same workdir resumes."""
+
+
 class StopRequest:
     """Context in which SIGTERM, and SIGINT once, ask for a stop instead of ending the process.
 

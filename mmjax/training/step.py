@@ -10,7 +10,7 @@ from jax import Array, lax
 from jaxtyping import Float, Int
 
 from mmjax.objective import Batch, Objective, State
-from mmjax.training.sources.pairs import Plan, Source
+from mmjax.training.sources.pairs import BatchSource, EpochPlan
 from mmjax.training.state import BATCH, EPOCH, LOSS, TrainState, draw_key
 
 Metrics = dict[str, Array]
@@ -64,7 +64,7 @@ def _agree(old: Array, new: Array, axis: str) -> Array:
     return lax.pmean(new, axis) if jnp.issubdtype(new.dtype, jnp.inexact) else lax.pmax(new, axis)
 
 
-def start_epoch(source: Source, state: TrainState) -> Plan:
+def start_epoch(source: BatchSource, state: TrainState) -> EpochPlan:
     """The plan of the epoch that `state` is in: the same wherever in the epoch it is asked."""
     return source.epoch(draw_key(state.key, EPOCH, state.step // source.steps_per_epoch))
 
@@ -83,9 +83,9 @@ def split_epoch(steps: int, most: int) -> int:
 def run_steps(
     objective: Objective,
     optimiser: optax.GradientTransformation,
-    source: Source,
+    source: BatchSource,
     state: TrainState,
-    plan: Plan,
+    plan: EpochPlan,
     first: Int[Array, ""] | int,
     *,
     n_steps: int,
@@ -127,7 +127,7 @@ def run_steps(
 def run_epochs(
     objective: Objective,
     optimiser: optax.GradientTransformation,
-    source: Source,
+    source: BatchSource,
     state: TrainState,
     n_epochs: int,
     *,

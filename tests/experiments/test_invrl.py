@@ -10,7 +10,6 @@ from numpy.testing import assert_allclose, assert_array_equal
 
 from experiments.bench import invrl as driver
 from experiments.common.config import Optim, Run
-from experiments.common.grouped import grouped_source
 from experiments.common.problem import build_objective
 from mmjax.blocks.sequences.sampling import negative_index
 from mmjax.data.synthetic.interactions import communities
@@ -18,6 +17,7 @@ from mmjax.models.common.task import Task
 from mmjax.models.multimodal import invrl
 from mmjax.models.multimodal.invrl.objective import InvRLConfig
 from mmjax.training.config import FitConfig
+from mmjax.training.sources.grouped import grouped_source
 
 PAIRS = np.array([[u, i] for u in range(5) for i in range(6) if (u + i) % 3], np.int32)
 GROUP = np.array([0] * 9 + [2] * 3 + [3] * 8, np.int32)
@@ -81,7 +81,7 @@ def test_all_stages_run_and_are_kept(tmp_path):
         data="communities",
         method="invrl",
         optim=Optim(negatives=4),
-        fit=FitConfig(quiet=True, tensorboard=False, devices=1),
+        fit=FitConfig(metric="recall@20", quiet=True, tensorboard=False, devices=1),
         smoke=True,
         workdir=tmp_path,
     )

@@ -17,7 +17,7 @@ import numpy as np
 import optax
 
 from mmjax.training.config import FitConfig
-from mmjax.training.fit import FitResult, fit
+from mmjax.training.fitting import FitResult, fit
 from mmjax.training.naming import named
 from tests.training import toy
 
@@ -35,6 +35,7 @@ def train(workdir: Path | None, options: dict) -> FitResult:
     defaults = {
         "epochs": 40,
         "patience": 0,
+        "metric": "recall@20",
         "quiet": True,
         "tensorboard": False,
         "save_seconds": 0.0,

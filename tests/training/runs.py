@@ -10,12 +10,14 @@ import numpy as np
 import optax
 
 from mmjax.training.config import FitConfig
-from mmjax.training.fit import fit
+from mmjax.training.fitting import fit
 from tests.training import toy
 
 
 def train(workdir=None, *, evaluate=toy.evaluate, objective=None, seeds=(0,), run=None, **options):
-    config = FitConfig(**{"epochs": 6, "quiet": True, "tensorboard": False, "devices": 1} | options)
+    defaults = {"epochs": 6, "metric": "recall@20"}
+    quiet = {"quiet": True, "tensorboard": False, "devices": 1}
+    config = FitConfig(**defaults | quiet | options)
     return fit(
         objective or toy.objective(),
         toy.source(),

@@ -13,7 +13,7 @@ from jax.tree_util import Partial
 from mmjax.objective import Aux
 from mmjax.training.best import load_best
 from mmjax.training.config import FitConfig
-from mmjax.training.fit import fit
+from mmjax.training.fitting import fit
 from mmjax.training.loop import TrainingDiverged
 from mmjax.training.rundir import RunDirectoryError
 from tests.training import toy
@@ -182,6 +182,12 @@ def test_a_metric_that_is_not_evaluated():
         ValueError, match=r"'ndcg' is not among those evaluated: \['noise', 'recall@20'\]"
     ):
         train(metric="ndcg")
+
+
+def test_validation_without_the_name_of_a_metric():
+    with pytest.raises(ValueError, match=r"metric is empty.*one of \['noise', 'recall@20'\]"):
+        train(metric="")
+    assert train(metric="", evaluate=None, epochs=1).stopped_because == "epochs"
 
 
 @pytest.mark.parametrize("seeds", [(), (1, 1)])

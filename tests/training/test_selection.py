@@ -9,7 +9,7 @@ from mmjax.training.selection import Selection, observe
 
 
 def run(metrics, every=1, **options):
-    config = FitConfig(**options)
+    config = FitConfig(**{"metric": "recall@20"} | options)
     selection = Selection()
     for n, metric in enumerate(metrics, 1):
         selection = observe(selection, n * every, metric, config)

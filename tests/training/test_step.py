@@ -16,8 +16,8 @@ from jax.tree_util import Partial
 from mmjax.blocks.sequences.sampling import negative_index
 from mmjax.objective import Aux, Objective
 from mmjax.training.config import FitConfig
-from mmjax.training.fit import fit
-from mmjax.training.sources.pairs import Source, pairs_source, with_draws
+from mmjax.training.fitting import fit
+from mmjax.training.sources.pairs import BatchSource, pairs_source, with_draws
 from mmjax.training.state import BATCH, draw_key, init_state
 from mmjax.training.step import per_seed, run_epochs, run_steps, split_epoch, start_epoch, update
 from tests.training import toy
@@ -145,7 +145,7 @@ def test_entries_drawn_once_an_epoch_join_every_batch_whole():
     objective = Objective(
         Partial(lambda k: {"params": {"w": jnp.ones(())}}), Partial(loss), Partial(id)
     )
-    source = Source(
+    source = BatchSource(
         epoch=Partial(lambda key: jax.random.uniform(key, (50,))),
         batch=Partial(lambda plan, i, key: {"user": jnp.ones(4)}),
         steps_per_epoch=3,

@@ -25,7 +25,7 @@ class SequenceRun(Identified, Generic[ModelT]):
     """Method, a key of `experiments.common.methods.SEQUENCE_METHODS`."""
     optim: Adam = field(default_factory=Adam)
     """Optimiser; a batch holds sequences."""
-    fit: FitConfig = field(default_factory=FitConfig)
+    fit: FitConfig = field(default_factory=lambda: FitConfig(metric="recall@20"))
     """Length, evaluation and devices of the training."""
     filter_seen: bool = False
     """Leave items of the history out of a ranking; TIGER and its baselines rank all items."""

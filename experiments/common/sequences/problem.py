@@ -16,7 +16,7 @@ from mmjax.data.formats.ratings import load_sequences_csv
 from mmjax.data.load import load_sequences
 from mmjax.data.synthetic.interactions import chains
 from mmjax.models.common.sequence_task import SequenceTask
-from mmjax.training.sources.pairs import Source
+from mmjax.training.sources.pairs import BatchSource
 from mmjax.training.sources.sequences import packed_source
 
 _SMOKE: dict[str, Any] = {"width": 16, "hidden": 16, "layers": 1, "heads": 1}
@@ -59,7 +59,7 @@ def build_task(data: Sequences, windows: Windows) -> SequenceTask:
     )
 
 
-def build_source(run: SequenceRun, data: Sequences) -> Source:
+def build_source(run: SequenceRun, data: Sequences) -> BatchSource:
     """Packed train sequences, with negatives where the method's loss samples."""
     n = getattr(run.model, "n_negatives", 0)
     unseen = negative_index(data.train_pairs(), data.n_users, data.n_items) if n else None

@@ -15,10 +15,10 @@ def train(run: SequenceRun, preset: Callable[..., SequenceRun]) -> int:
     Returns the exit status.
     """
     from experiments.common.report import result_table
-    from experiments.common.seeds import Interrupted
     from experiments.common.sequences.problem import by_popularity, load_data, shrink
     from experiments.common.sequences.report import write_page
     from mmjax.training.parallel import init
+    from mmjax.training.signals import Interrupted
     from mmjax.viz import tables
 
     init()

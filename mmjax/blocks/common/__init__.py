@@ -1,6 +1,6 @@
 """Pieces that several topics share: devices, dropout, chunks, projections, pairs, branches."""
 
-from mmjax.blocks.common.batching import in_steps
+from mmjax.blocks.common.batching import map_batched
 from mmjax.blocks.common.branches import Loss, switched_loss
 from mmjax.blocks.common.collectives import T, gather, global_mean, global_sum, over_devices
 from mmjax.blocks.common.hash_dropout import dropout, keep
@@ -17,7 +17,7 @@ __all__ = [
     "gather",
     "global_mean",
     "global_sum",
-    "in_steps",
+    "map_batched",
     "keep",
     "l2_normalise",
     "over_devices",

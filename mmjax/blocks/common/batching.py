@@ -1,4 +1,4 @@
-"""A function of a few rows applied to many, some at a time.  Axes: n rows, b rows of a step."""
+"""Batched functions applied to long arrays in chunks.  Axes: n rows, b rows of a chunk."""
 
 from collections.abc import Callable
 from typing import Any
@@ -8,19 +8,19 @@ import jax.numpy as jnp
 from jax import lax
 
 
-def in_steps(step: Callable[[Any], Any], rows: Any, *, size: int) -> Any:
-    """``step`` of all rows, `size` of them at a time as one program.
+def map_batched(function: Callable[[Any], Any], rows: Any, *, size: int) -> Any:
+    """Apply a batched function to a long array in chunks of fixed size (`lax.map`).
 
     Args:
-        step: takes the tree of `rows` with b of the n rows, and gives a tree of arrays whose first
-            axis is those rows.
+        function: takes the tree of `rows` with b of the n rows, and gives a tree of arrays whose
+            first axis is those rows.
         rows: tree of arrays with the same first axis, of one row or more.
-        size: most rows of a step.
+        size: most rows of a chunk.
     """
     n = jax.tree.leaves(rows)[0].shape[0]
     size = min(n, size)
     steps = -(-n // size)
     # Rows that fill up the last step repeat earlier ones and are cut off.
     order = jnp.resize(jnp.arange(n), (steps, size))
-    found = lax.map(lambda index: step(jax.tree.map(lambda x: x[index], rows)), order)
-    return jax.tree.map(lambda x: x.reshape(steps * size, *x.shape[2:])[:n], found)
+    out = lax.map(lambda index: function(jax.tree.map(lambda x: x[index], rows)), order)
+    return jax.tree.map(lambda x: x.reshape(steps * size, *x.shape[2:])[:n], out)

@@ -12,7 +12,7 @@ from mmjax.blocks.sequences.packing import (
 )
 from mmjax.blocks.sequences.sampling import (
     NegativeIndex,
-    alike_batches,
+    bucket_by_length,
     distinct_unseen,
     epoch_batches,
     negative_index,
@@ -28,7 +28,7 @@ __all__ = [
     "NegativeIndex",
     "Packed",
     "Tokens",
-    "alike_batches",
+    "bucket_by_length",
     "counts",
     "distinct_unseen",
     "epoch_batches",

@@ -56,7 +56,7 @@ def epoch_batches(
     return jnp.resize(order, shape), jnp.arange(shape[0] * shape[1]).reshape(shape) < n
 
 
-def alike_batches(
+def bucket_by_length(
     key: Key[Array, ""], lengths: Integer[Array, "n"], batch_size: int
 ) -> tuple[Int[Array, "s b"], Bool[Array, "s b"]]:
     """As `epoch_batches`, with examples of like length in each batch; the batches in random order.

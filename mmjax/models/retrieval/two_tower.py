@@ -17,7 +17,7 @@ from jax import Array
 from jax.tree_util import Partial
 from jaxtyping import Float, Int, Integer, Key, UInt8
 
-from mmjax.blocks.common.batching import in_steps
+from mmjax.blocks.common.batching import map_batched
 from mmjax.blocks.common.projection import l2_normalise
 from mmjax.blocks.losses.contrast import in_batch
 from mmjax.encoders.image.clip import Clip, ClipConfig
@@ -50,14 +50,14 @@ def embed_images(
     config: ClipConfig, params: Params, pixels: UInt8[Array, "n y x 3"]
 ) -> Float[Array, "n p"]:
     """Unit vectors of images."""
-    return in_steps(functools.partial(_images, config, params), pixels, size=_ROWS)
+    return map_batched(functools.partial(_images, config, params), pixels, size=_ROWS)
 
 
 def embed_texts(
     config: ClipConfig, params: Params, texts: Int[Array, "q s"]
 ) -> Float[Array, "q p"]:
     """Unit vectors of texts."""
-    return in_steps(functools.partial(_texts, config, params), texts, size=_ROWS)
+    return map_batched(functools.partial(_texts, config, params), texts, size=_ROWS)
 
 
 def _images(config: ClipConfig, params: Params, pixels: Array) -> Array:

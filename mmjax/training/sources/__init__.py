@@ -1,9 +1,10 @@
-"""Batches drawn on the device: pairs, rows, sequences, subsets."""
+"""Batches drawn on the device: pairs, groups, rows, sequences, subsets."""
 
+from mmjax.training.sources.grouped import grouped_source
 from mmjax.training.sources.pairs import (
-    Plan,
+    BatchSource,
+    EpochPlan,
     Shuffle,
-    Source,
     nothing_shared,
     pairs_source,
     rows_source,
@@ -11,17 +12,18 @@ from mmjax.training.sources.pairs import (
     with_draws,
 )
 from mmjax.training.sources.sequences import packed_source, windows_source
-from mmjax.training.sources.subsets import history_source
+from mmjax.training.sources.subsets import subset_source
 
 __all__ = [
-    "Plan",
+    "BatchSource",
+    "EpochPlan",
     "Shuffle",
-    "Source",
-    "history_source",
+    "grouped_source",
     "nothing_shared",
     "packed_source",
     "pairs_source",
     "rows_source",
+    "subset_source",
     "triples_source",
     "windows_source",
     "with_draws",

@@ -23,18 +23,18 @@ from mmjax.blocks.sequences.sampling import (
 )
 from mmjax.objective import Batch
 
-Plan = Any
+EpochPlan = Any
 """What an epoch fixes for all its batches, such as a permutation of the examples."""
 
 
-def nothing_shared(plan: Plan) -> dict[str, Array]:
+def nothing_shared(plan: EpochPlan) -> dict[str, Array]:
     """No entries beside the rows."""
     return {}
 
 
 @jax.tree_util.register_dataclass
 @dataclass(frozen=True)
-class Source:
+class BatchSource:
     """Training data that lives on the device; a pytree, so a step takes it as an argument.
 
     Batch number i of epoch n is a function of the run's key, n and i alone. Resuming needs no
@@ -54,7 +54,7 @@ class Source:
     rows, such as edge weights drawn once an epoch."""
 
 
-def with_draws(source: Source, draw: Partial | None) -> Source:
+def with_draws(source: BatchSource, draw: Partial | None) -> BatchSource:
     """`source` with the entries that ``draw(key)`` makes once an epoch in every batch."""
     if draw is None:
         return source
@@ -66,16 +66,16 @@ def with_draws(source: Source, draw: Partial | None) -> Source:
     )
 
 
-def _epoch_and_draws(epoch: Partial, draw: Partial, key: Key[Array, ""]) -> Plan:
+def _epoch_and_draws(epoch: Partial, draw: Partial, key: Key[Array, ""]) -> EpochPlan:
     # The first key is the one of a source without draws, whose batches therefore stay the same.
     return epoch(key), draw(jax.random.fold_in(key, 1))
 
 
-def _batch_of_first(batch: Partial, plan: Plan, i: Array | int, key: Key[Array, ""]) -> Batch:
+def _batch_of_first(batch: Partial, plan: EpochPlan, i: Array | int, key: Key[Array, ""]) -> Batch:
     return batch(plan[0], i, key)
 
 
-def _shared_and_draws(shared: Partial, plan: Plan) -> dict[str, Array]:
+def _shared_and_draws(shared: Partial, plan: EpochPlan) -> dict[str, Array]:
     return {**shared(plan[0]), **plan[1]}
 
 
@@ -86,7 +86,7 @@ def pairs_source(
     *,
     n_negatives: int = 1,
     unseen: NegativeIndex | None = None,
-) -> Source:
+) -> BatchSource:
     """Shuffled (user, item) pairs with negatives drawn on the device.
 
     Every batch has int32 `user` and `item` ``[b]``, int32 `negatives` ``[b, k]`` and bool `where`
@@ -110,7 +110,7 @@ def pairs_source(
         )
     batch_size = min(batch_size, len(pairs))
     negatives = Partial(_unseen, unseen) if unseen is not None else Partial(_Uniform(n_items))
-    return Source(
+    return BatchSource(
         epoch=Partial(Shuffle(len(pairs), batch_size)),
         batch=Partial(_Rows(n_negatives), jnp.asarray(pairs, jnp.int32), negatives),
         steps_per_epoch=-(-len(pairs) // batch_size),
@@ -145,7 +145,7 @@ class _Rows:
     n_negatives: int
 
     def __call__(
-        self, pairs: Array, negatives: Partial, plan: Plan, i: Array | int, key: Key[Array, ""]
+        self, pairs: Array, negatives: Partial, plan: EpochPlan, i: Array | int, key: Key[Array, ""]
     ) -> Batch:
         index, where = plan
         user, item = pairs[index[i]].T
@@ -153,7 +153,7 @@ class _Rows:
         return {"user": user, "item": item, "negatives": drawn, "where": where[i]}
 
 
-def rows_source(n: int, batch_size: int) -> Source:
+def rows_source(n: int, batch_size: int) -> BatchSource:
     """The rows of a table in random order, each once an epoch.
 
     Every batch has int32 `row` ``[b]`` in [0, n) and bool `where` ``[b]``; the last batch of an
@@ -169,14 +169,14 @@ def rows_source(n: int, batch_size: int) -> Source:
     if n < 1 or batch_size < 1:
         raise ValueError(f"rows_source: {n} rows, batch_size {batch_size}; both must be 1 or more")
     batch_size = min(batch_size, n)
-    return Source(
+    return BatchSource(
         epoch=Partial(Shuffle(n, batch_size)),
         batch=Partial(_row_numbers),
         steps_per_epoch=-(-n // batch_size),
     )
 
 
-def _row_numbers(plan: Plan, i: Array | int, key: Key[Array, ""]) -> Batch:
+def _row_numbers(plan: EpochPlan, i: Array | int, key: Key[Array, ""]) -> Batch:
     index, where = plan
     return {"row": index[i], "where": where[i]}
 
@@ -188,7 +188,7 @@ def triples_source(
     unseen: NegativeIndex,
     n_negatives: int = 5,
     seed: int = 0,
-) -> Source:
+) -> BatchSource:
     """Triples whose negatives are drawn once, before training, and shuffled as rows of their own.
 
     An epoch has ``e * n_negatives`` rows (user, item, one negative); the negatives of a pair
@@ -224,7 +224,7 @@ def triples_source(
     negatives = draw(jax.random.key(seed), rows[:, 0], unseen, n_negatives)
     n = len(pairs) * n_negatives
     batch_size = min(batch_size, n)
-    return Source(
+    return BatchSource(
         epoch=Partial(Shuffle(n, batch_size)),
         batch=Partial(_triples, rows, negatives),
         steps_per_epoch=-(-n // batch_size),
@@ -232,7 +232,7 @@ def triples_source(
 
 
 def _triples(
-    pairs: Array, negatives: Array, plan: Plan, i: Array | int, key: Key[Array, ""]
+    pairs: Array, negatives: Array, plan: EpochPlan, i: Array | int, key: Key[Array, ""]
 ) -> Batch:
     index, where = plan
     pair, column = jnp.divmod(index[i], negatives.shape[1])

@@ -12,10 +12,10 @@ from jax.tree_util import Partial
 from jaxtyping import Integer, Key
 
 from mmjax.blocks.sequences.packing import Packed, packed, tokens
-from mmjax.blocks.sequences.sampling import NegativeIndex, alike_batches, unseen_negatives
+from mmjax.blocks.sequences.sampling import NegativeIndex, bucket_by_length, unseen_negatives
 from mmjax.data.core.sequences import Windows
 from mmjax.objective import Batch
-from mmjax.training.sources.pairs import Plan, Shuffle, Source
+from mmjax.training.sources.pairs import BatchSource, EpochPlan, Shuffle
 
 
 def windows_source(
@@ -24,8 +24,8 @@ def windows_source(
     length: int,
     batch_size: int,
     *,
-    alike: bool = False,
-) -> Source:
+    bucket_by_length: bool = False,
+) -> BatchSource:
     """One row per window: a history and the item that follows it, for models of one target.
 
     Every batch has int32 `user` and `item` ``[b]``, the target, int32 `history` ``[b, t]``, oldest
@@ -38,7 +38,8 @@ def windows_source(
         windows: places in `items`, such as `Sequences.prefixes()`.
         length: positions t; of a longer history the latest are kept.
         batch_size: rows of a batch; at most n are used.
-        alike: the histories of a batch are of like length, for models that then leave out padding.
+        bucket_by_length: the histories of a batch are of like length, for models that then leave
+            out padding.
 
     Raises:
         ValueError: there are no windows, or a size is below 1.
@@ -48,11 +49,11 @@ def windows_source(
     batch_size = min(batch_size, n)
     start = np.maximum(windows.start, windows.stop - length)
     table = np.stack([windows.user, start, windows.stop], 1)
-    if alike:
-        epoch = Partial(_Alike(batch_size), jnp.asarray(windows.stop - start, jnp.int32))
+    if bucket_by_length:
+        epoch = Partial(_BucketByLength(batch_size), jnp.asarray(windows.stop - start, jnp.int32))
     else:
         epoch = Partial(Shuffle(n, batch_size))
-    return Source(
+    return BatchSource(
         epoch=epoch,
         batch=Partial(
             _Histories(length), jnp.asarray(items, jnp.int32), jnp.asarray(table, jnp.int32)
@@ -69,7 +70,7 @@ def packed_source(
     *,
     n_negatives: int = 0,
     unseen: NegativeIndex | None = None,
-) -> Source:
+) -> BatchSource:
     """Several windows a row, for models that predict at every position (`packing`).
 
     Every batch has int32 `item`, `following`, `window` and `age` ``[b, t]``, as
@@ -98,7 +99,7 @@ def packed_source(
     n = len(rows.window)
     batch_size = min(n, max(1, round(batch_size * n / len(windows.stop))))
     user = jnp.asarray(windows.user, jnp.int32)
-    return Source(
+    return BatchSource(
         epoch=Partial(Shuffle(n, batch_size)),
         batch=Partial(_Tokens(n_negatives), rows, user, unseen),
         steps_per_epoch=-(-n // batch_size),
@@ -114,11 +115,11 @@ def _check(where: str, windows: Windows, length: int, batch_size: int) -> None:
 
 
 @dataclass(frozen=True)
-class _Alike:
+class _BucketByLength:
     batch_size: int
 
-    def __call__(self, lengths: Array, key: Key[Array, ""]) -> Plan:
-        return alike_batches(key, lengths, self.batch_size)
+    def __call__(self, lengths: Array, key: Key[Array, ""]) -> EpochPlan:
+        return bucket_by_length(key, lengths, self.batch_size)
 
 
 @dataclass(frozen=True)
@@ -126,7 +127,7 @@ class _Histories:
     length: int
 
     def __call__(
-        self, items: Array, table: Array, plan: Plan, i: Array | int, key: Key[Array, ""]
+        self, items: Array, table: Array, plan: EpochPlan, i: Array | int, key: Key[Array, ""]
     ) -> Batch:
         index, where = plan
         user, start, stop = table[index[i]].T
@@ -145,7 +146,7 @@ class _Tokens:
         rows: Packed,
         user: Array,
         unseen: NegativeIndex | None,
-        plan: Plan,
+        plan: EpochPlan,
         i: Array | int,
         key: Key[Array, ""],
     ) -> Batch:

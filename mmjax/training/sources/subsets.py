@@ -1,4 +1,4 @@
-"""Batches in which a user's items are to be told from the user's other items.
+"""Batches that pair some items of a user with a draw of the user's other items.
 
 Axes: e pairs, u users, r rows of an epoch, b rows of a batch, k targets of a row, s shown items.
 """
@@ -15,10 +15,10 @@ from jaxtyping import Integer, Key
 from mmjax.blocks.sequences.histories import Histories, counts, histories, shuffled, some_items
 from mmjax.blocks.sequences.sampling import epoch_batches
 from mmjax.objective import Batch
-from mmjax.training.sources.pairs import Plan, Source
+from mmjax.training.sources.pairs import BatchSource, EpochPlan
 
 
-def history_source(
+def subset_source(
     pairs: Integer[np.ndarray, "e 2"],
     n_users: int,
     n_items: int,
@@ -28,7 +28,7 @@ def history_source(
     targets: int = 1,
     exclude_targets: bool = True,
     redraw: bool = True,
-) -> Source:
+) -> BatchSource:
     """Every pair once an epoch as a target, beside a draw of items of the same user.
 
     Every batch has int32 `user` ``[b]``, `items` ``[b, k]``, the targets, and `history``
@@ -51,7 +51,7 @@ def history_source(
     """
     if len(pairs) == 0 or min(batch_size, length, targets) < 1:
         raise ValueError(
-            f"history_source: {len(pairs)} pairs, batch_size {batch_size}, length {length}, "
+            f"subset_source: {len(pairs)} pairs, batch_size {batch_size}, length {length}, "
             f"targets {targets}; give at least one of each"
         )
     known = histories(pairs, n_users, n_items)
@@ -63,7 +63,7 @@ def history_source(
     count = np.minimum(share[user], held[user] - first)
     batch_size = min(batch_size, len(user))
     table = jnp.asarray(np.stack([user, first, count], 1), jnp.int32)
-    return Source(
+    return BatchSource(
         epoch=Partial(_Draw(len(user), batch_size, redraw), known),
         batch=Partial(_Rows(length, targets, exclude_targets), table),
         steps_per_epoch=-(-len(user) // batch_size),
@@ -76,7 +76,7 @@ class _Draw:
     batch_size: int
     redraw: bool
 
-    def __call__(self, known: Histories, key: Key[Array, ""]) -> Plan:
+    def __call__(self, known: Histories, key: Key[Array, ""]) -> EpochPlan:
         k_rows, k_items = jax.random.split(key)
         order = shuffled(k_items if self.redraw else jax.random.key(0), known)
         return order, *epoch_batches(k_rows, self.n, self.batch_size)
@@ -88,7 +88,7 @@ class _Rows:
     targets: int
     exclude_targets: bool
 
-    def __call__(self, table: Array, plan: Plan, i: Array | int, key: Key[Array, ""]) -> Batch:
+    def __call__(self, table: Array, plan: EpochPlan, i: Array | int, key: Key[Array, ""]) -> Batch:
         known, index, where = plan
         user, first, count = table[index[i]].T
         held = counts(known, user)

@@ -5,7 +5,7 @@ import jax.numpy as jnp
 import numpy as np
 from numpy.testing import assert_allclose, assert_array_equal
 
-from mmjax.blocks.common.batching import in_steps
+from mmjax.blocks.common.batching import map_batched
 from mmjax.blocks.decoding.code_recall import place_of, recall_code, recall_item
 from mmjax.blocks.decoding.listwise import gold_first
 from mmjax.blocks.decoding.tries import build_trie
@@ -71,6 +71,6 @@ def test_ranking_loss_of_masked_negatives_is_that_without_them():
 
 def test_rows_in_steps():
     rows = {"a": jnp.arange(7), "b": jnp.arange(14).reshape(7, 2)}
-    found = in_steps(lambda x: (x["a"] + 1, x["b"].sum(1)), rows, size=3)
+    found = map_batched(lambda x: (x["a"] + 1, x["b"].sum(1)), rows, size=3)
     assert_array_equal(found[0], np.arange(7) + 1)
     assert_array_equal(found[1], rows["b"].sum(1))

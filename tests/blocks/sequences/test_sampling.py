@@ -29,7 +29,7 @@ def test_an_epoch_holds_every_index_once(n, batch_size, getkey):
 def test_batches_of_like_length_hold_every_index_once(lengths, batch_size):
     n, lengths = len(lengths), np.array(lengths)
     index, where = map(
-        np.asarray, sampling.alike_batches(jax.random.key(n), jnp.asarray(lengths), batch_size)
+        np.asarray, sampling.bucket_by_length(jax.random.key(n), jnp.asarray(lengths), batch_size)
     )
     assert index.shape == where.shape == (-(-n // batch_size), batch_size)
     np.testing.assert_array_equal(np.sort(index[where]), np.arange(n))
@@ -40,7 +40,7 @@ def test_batches_of_like_length_hold_every_index_once(lengths, batch_size):
 
 def test_batches_of_like_length_are_shuffled_and_so_are_their_rows(getkey):
     lengths = jnp.repeat(jnp.arange(1, 6), 100)
-    one, two = (sampling.alike_batches(getkey(), lengths, 20)[0] for _ in range(2))
+    one, two = (sampling.bucket_by_length(getkey(), lengths, 20)[0] for _ in range(2))
     firsts = np.asarray(lengths)[np.asarray(one)[:, 0]]
     assert abs(np.corrcoef(firsts, np.arange(25))[0, 1]) < 0.7
     assert len({frozenset(row) for row in np.asarray(jnp.concatenate([one, two])).tolist()}) == 50

@@ -17,7 +17,7 @@ from mmjax.models.generative import rq_vae
 from mmjax.models.generative.rq_vae.config import LC_REC, MMGREC, TIGER, RQVAEConfig
 from mmjax.models.generative.rq_vae.network import RQVAE, loss_terms
 from mmjax.training.config import FitConfig
-from mmjax.training.fit import fit
+from mmjax.training.fitting import fit
 from mmjax.training.parallel import Devices, make_mesh
 from mmjax.training.sources.pairs import rows_source
 from mmjax.training.state import init_state

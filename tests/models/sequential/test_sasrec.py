@@ -18,7 +18,7 @@ from mmjax.models.common.sequence_task import SequenceTask
 from mmjax.models.sequential.sasrec.config import SASRecConfig
 from mmjax.models.sequential.sasrec.objective import SASRec, build
 from mmjax.training.config import FitConfig
-from mmjax.training.fit import fit
+from mmjax.training.fitting import fit
 from mmjax.training.sources.sequences import packed_source
 
 N_ITEMS = 9

@@ -35,11 +35,11 @@ def _told(batches):
     )
 
 
-@pytest.mark.parametrize("alike", [False, True])
+@pytest.mark.parametrize("bucket_by_length", [False, True])
 @pytest.mark.parametrize("batch_size", [1, 3, 100])
-def test_an_epoch_has_every_prefix_once(batch_size, alike):
+def test_an_epoch_has_every_prefix_once(batch_size, bucket_by_length):
     windows = DATA.prefixes()
-    source = windows_source(DATA.items, windows, 5, batch_size, alike=alike)
+    source = windows_source(DATA.items, windows, 5, batch_size, bucket_by_length=bucket_by_length)
     expected = sorted(
         (u, tuple(row[:k]), row[k]) for u, row in enumerate(LISTS) for k in range(1, len(row) - 2)
     )
@@ -57,7 +57,7 @@ def test_long_histories_keep_their_latest_items_at_the_end_of_the_row():
 
 
 def test_alike_rows_have_histories_of_neighbouring_lengths():
-    source = windows_source(DATA.items, DATA.prefixes(), 3, 2, alike=True)
+    source = windows_source(DATA.items, DATA.prefixes(), 3, 2, bucket_by_length=True)
     spans = set()
     for b in _batches(source):
         lengths = (b["history"] >= 0).sum(1)[b["where"]]
@@ -66,9 +66,9 @@ def test_alike_rows_have_histories_of_neighbouring_lengths():
     assert spans == {(1, 1), (2, 2), (2, 3), (3, 3)}
 
 
-@pytest.mark.parametrize("alike", [False, True])
-def test_rows_are_shuffled_anew(alike):
-    source = windows_source(DATA.items, DATA.prefixes(), 5, 3, alike=alike)
+@pytest.mark.parametrize("bucket_by_length", [False, True])
+def test_rows_are_shuffled_anew(bucket_by_length):
+    source = windows_source(DATA.items, DATA.prefixes(), 5, 3, bucket_by_length=bucket_by_length)
     one, two = _batches(source, 0), _batches(source, 1)
     assert _told(one) == _told(two)
     assert not all(np.array_equal(a["user"], b["user"]) for a, b in zip(one, two, strict=True))

@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.testing import assert_array_equal
 
-from mmjax.training.sources.subsets import history_source
+from mmjax.training.sources.subsets import subset_source
 
 RNG = np.random.default_rng(0)
 # User 3 has one pair, user 5 none, user 0 has 23.
@@ -41,7 +41,7 @@ def _epoch(source, seed=0):
 
 @functools.cache
 def _source(**options):
-    return history_source(PAIRS, 6, 40, 7, **{"length": 5, **options})
+    return subset_source(PAIRS, 6, 40, 7, **{"length": 5, **options})
 
 
 @settings(max_examples=8)
@@ -91,4 +91,4 @@ def test_sizes_are_checked():
     with pytest.raises(ValueError, match="length 0"):
         _source(length=0)
     with pytest.raises(ValueError, match="0 pairs"):
-        history_source(PAIRS[:0], 6, 40, 7)
+        subset_source(PAIRS[:0], 6, 40, 7)

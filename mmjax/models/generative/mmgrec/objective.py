@@ -244,7 +244,7 @@ def generator(config: GeneratorConfig, sizes: tuple[int, ...], width: int) -> Ge
 def build(config: GeneratorConfig, inputs: Inputs, sizes: tuple[int, ...]) -> Objective:
     """Cross-entropy of the targets' tokens, a mean over tokens and targets.
 
-    Batches are those of `mmjax.training.sources.history_source`. `predict` returns the
+    Batches are those of `mmjax.training.sources.subset_source`. `predict` returns the
     parameters: `mmjax.models.mmgrec` turns them into items. The inputs get no gradient.
 
     Args:

@@ -19,7 +19,7 @@ from jax import Array
 from jax.tree_util import Partial
 from jaxtyping import Bool, Float, Int, Integer
 
-from mmjax.blocks.common.batching import in_steps
+from mmjax.blocks.common.batching import map_batched
 from mmjax.blocks.common.branches import switched_loss
 from mmjax.blocks.common.collectives import over_devices
 from mmjax.blocks.decoding.beams import beam_items, beam_search, score_codes
@@ -242,7 +242,7 @@ def _predict(
     state: Any,
     key: Array,
 ) -> Found:
-    return in_steps(lambda own: recommend(model, params, codes, trie, *own), rows, size=_USERS)
+    return map_batched(lambda own: recommend(model, params, codes, trie, *own), rows, size=_USERS)
 
 
 def build(

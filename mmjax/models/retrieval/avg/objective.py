@@ -21,7 +21,7 @@ from jax import Array, lax
 from jax.tree_util import Partial
 from jaxtyping import Bool, Float, Int, Integer, Key
 
-from mmjax.blocks.common.batching import in_steps
+from mmjax.blocks.common.batching import map_batched
 from mmjax.blocks.common.collectives import global_mean
 from mmjax.blocks.decoding.beams import Beams, beam_items, beam_search, score_codes
 from mmjax.blocks.decoding.listwise import gold_first
@@ -80,7 +80,7 @@ def search(model: AVG, params: Params, trie: Trie, captions: Int[Array, "b s"]) 
 
 def search_all(model: AVG, params: Params, trie: Trie, asked: Int[Array, "a s"]) -> Found:
     """`search` for many captions, some at a time."""
-    return in_steps(functools.partial(search, model, params, trie), asked, size=_CAPTIONS)
+    return map_batched(functools.partial(search, model, params, trie), asked, size=_CAPTIONS)
 
 
 def score_images(

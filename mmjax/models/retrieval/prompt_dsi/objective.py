@@ -25,7 +25,7 @@ from jaxtyping import Float, Int, Integer, Key
 
 from mmjax.blocks.attention import prompt_pool
 from mmjax.blocks.attention.pooling import masked_mean
-from mmjax.blocks.common.batching import in_steps
+from mmjax.blocks.common.batching import map_batched
 from mmjax.blocks.common.collectives import global_mean
 from mmjax.blocks.common.hash_dropout import dropout
 from mmjax.blocks.common.projection import l2_normalise
@@ -196,7 +196,7 @@ def search(
         )
         return Found(*best, entries)
 
-    return in_steps(step, asked, size=QUERIES)
+    return map_batched(step, asked, size=QUERIES)
 
 
 def _predict(

@@ -12,7 +12,8 @@ from jax.tree_util import Partial
 from jaxtyping import Int, Key
 
 from mmjax.blocks.sequences.sampling import NegativeIndex, permutation, unseen_negatives
-from mmjax.training.sources.pairs import Batch, Source
+from mmjax.objective import Batch
+from mmjax.training.sources.pairs import BatchSource
 
 
 def grouped_source(
@@ -24,7 +25,7 @@ def grouped_source(
     *,
     negatives: int,
     again: bool,
-) -> Source:
+) -> BatchSource:
     """Shuffled pairs, `batch_size` rows of every group in a batch, with the group's number.
 
     A batch has the entries of `mmjax.training.sources.pairs_source`, each ``[g b]``, and int32
@@ -43,7 +44,7 @@ def grouped_source(
     batch_size = min(batch_size, int(counts.max()))
     starts = np.cumsum(counts) - counts
     arrays = (pairs, group, starts, counts)
-    return Source(
+    return BatchSource(
         epoch=Partial(_shuffle, jnp.asarray(group, jnp.int32)),
         batch=Partial(
             _Rows(batch_size, negatives, again),

@@ -16,7 +16,7 @@ from mmjax.training.progress import Record
 from mmjax.training.recorder import recording
 from mmjax.training.rundir import describe
 from mmjax.training.signals import StopRequest
-from mmjax.training.sources.pairs import Source, with_draws
+from mmjax.training.sources.pairs import BatchSource, with_draws
 from mmjax.training.state import TrainState
 
 
@@ -45,7 +45,7 @@ class FitResult:
 
 def fit(
     objective: Objective,
-    source: Source,
+    source: BatchSource,
     optimiser: optax.GradientTransformation,
     evaluate: Evaluate | None,
     config: FitConfig,
