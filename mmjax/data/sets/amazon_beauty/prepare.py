@@ -18,7 +18,7 @@ import numpy as np
 from mmjax.data.core.checks import DataError, check_features
 from mmjax.data.io.pickled import read_plain_npy
 from mmjax.data.io.readers import read_features
-from mmjax.data.sets.amazon_sequences import FEATURES, ITEMS, SEQUENCES
+from mmjax.data.sets.common.amazon_sequences import FEATURES, ITEMS, SEQUENCES
 from mmjax.data.sets.ml_small_mm.prepare import frequent
 
 
