@@ -10,7 +10,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from experiments.avg.config import AVGRun
-from mmjax.data import CaptionedImages, load_captioned
+from mmjax.data import CaptionedImages, load
 from mmjax.data.synthetic.captions import concept_images
 from mmjax.encoders.image.clip import ClipConfig
 from mmjax.models.retrieval import two_tower
@@ -46,7 +46,7 @@ def load_data(run: AVGRun) -> tuple[CaptionedImages, Features | None]:
             counts=(140, 30, 30) if run.smoke else (1400, 300, 300)
         )
         return data, Features(_scaled(images), _scaled(texts), None)
-    data = load_captioned("noto_emoji" if run.smoke else run.data, manual_dir=run.manual_dir)
+    data = load("noto_emoji" if run.smoke else run.data, kind="captioned", manual_dir=run.manual_dir)
     if run.smoke:
         data = few(data)
     return data, None if run.clip is None else clip_features(data, run.clip, run.cache)

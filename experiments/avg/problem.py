@@ -56,8 +56,8 @@ def load_problem(run: AVGRun) -> Problem:
     data, given = load_data(run)
     if run.smoke:
         run = shrink(run)
-    trained = data.trained()
-    words = Words.of((data.text[n] for n in trained), least=run.least)
+    trained = data.training_texts()
+    words = Words.of((data.text[n] for n in trained), min_count=run.least)
     return Problem(
         run,
         data,

@@ -38,10 +38,10 @@ def main() -> None:
     flags = parser.parse_args()
 
     from experiments.common.methods import METHODS
-    from mmjax.data.load import load
+    from mmjax.data.loading import load
     from mmjax.data.synthetic.interactions import communities
 
-    data = communities() if flags.data == "communities" else load(flags.data)
+    data = communities() if flags.data == "communities" else load(flags.data, kind="interactions")
     found = {}
     for method in METHODS:
         found[method] = cost(method, data, flags.rounds)

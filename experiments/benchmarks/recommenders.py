@@ -95,10 +95,10 @@ def main() -> None:
     parser.add_argument("--out", type=Path, help="JSON to write")
     flags = parser.parse_args()
 
-    from mmjax.data.load import load
+    from mmjax.data.loading import load
     from mmjax.data.synthetic.interactions import communities
 
-    data = communities() if flags.data == "communities" else load(flags.data)
+    data = communities() if flags.data == "communities" else load(flags.data, kind="interactions")
     data = unit_rows(data)
     python = flags.torch_python
     if python is None and importlib.util.find_spec("torch") is not None:

@@ -13,9 +13,9 @@ from experiments.common.config import Adam, Run
 from experiments.common.methods import METHODS
 from mmjax.blocks.sequences.sampling import negative_index
 from mmjax.data.core.interactions import Interactions
-from mmjax.data.core.source import NAMES, get_source
 from mmjax.data.formats.mmrec import load_mmrec
-from mmjax.data.load import load
+from mmjax.data.loading import load
+from mmjax.data.registry import find, names
 from mmjax.data.synthetic.interactions import communities, topics
 from mmjax.models.common.task import Task
 from mmjax.objective import Objective
@@ -32,7 +32,7 @@ def load_data(run: Run) -> Interactions:
     Raises:
         DataError: files are missing or broken; the message says which and what to do.
     """
-    elsewhere = run.data in NAMES and not get_source(run.data).shipped
+    elsewhere = run.data in names("interactions") and not find(run.data).shipped
     if run.data == "communities" or (run.smoke and elsewhere and run.manual_dir is None):
         data = communities()
         if elsewhere:
@@ -46,6 +46,7 @@ def load_data(run: Run) -> Interactions:
         collaborative = not hasattr(run.model, "modalities")
         data = load(
             run.data,
+            kind="interactions",
             data_dir=run.data_dir,
             manual_dir=run.manual_dir,
             allow_missing_features=collaborative,

@@ -25,7 +25,8 @@ from mmjax.data.core.continual import (
     windows_of,
 )
 from mmjax.data.formats.incdsi import load_incdsi
-from mmjax.data.sets.passages import PASSAGES, load_passages
+from mmjax.data.loading import load as load_named
+from mmjax.data.registry import names
 
 SHARE = 0.7
 """Documents, or topics, that are there at first."""
@@ -43,18 +44,18 @@ def load(config: PromptDSI) -> ContinualCorpus:
     if config.data in _MANUAL:
         folder = (config.manual_dir or Path("manual")) / config.data
         return load_incdsi(folder, config.data, sessions=config.sessions)
-    if config.data in PASSAGES:
+    if config.data in names("passages"):
         return passages(config)
     if config.data in ("amazon_beauty", "amazon_toys"):
         return products(config)
-    known = ("topic_documents", *PASSAGES, "amazon_beauty", "amazon_toys", *_MANUAL)
+    known = ("topic_documents", *names("passages"), "amazon_beauty", "amazon_toys", *_MANUAL)
     raise ValueError(f"--data {config.data}: choose one of {', '.join(known)}")
 
 
 def passages(config: PromptDSI) -> ContinualCorpus:
     """Passages with questions: of each passage one question for test and one for validation, as
     far as there are, the others and stretches of its text to train on."""
-    data = load_passages(config.data)
+    data = load_named(config.data, kind="passages")
     rng = np.random.default_rng(config.seed)
     group = np.unique(data.titles, return_inverse=True)[1] if data.grouped else None
     asked = list(_dealt(data.document, data.question, rng))
@@ -82,9 +83,7 @@ def _dealt(
 
 def products(config: PromptDSI) -> ContinualCorpus:
     """Products by titles: queries are random halves of the words of title and categories."""
-    from mmjax.data import load_sequences
-
-    data = load_sequences(config.data, data_dir=config.data_dir)
+    data = load_named(config.data, kind="sequences", data_dir=config.data_dir)
     assert data.titles is not None and data.item_tags is not None
     rng = np.random.default_rng(config.seed)
     pairs = zip(data.titles, data.item_tags, strict=True)

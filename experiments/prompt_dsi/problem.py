@@ -41,7 +41,7 @@ class Problem(NamedTuple):
 
     def asking(self, sessions: range, *parts: str) -> np.ndarray:
         """The queries of some parts for the documents of some sessions."""
-        return np.concatenate([self.corpus.asking(n, *parts) for n in sessions])
+        return np.concatenate([self.corpus.queries_of(n, *parts) for n in sessions])
 
 
 def load_corpus(config: PromptDSI) -> ContinualCorpus:

@@ -145,7 +145,7 @@ def _scores(
     number: int,
     part: Literal["valid", "test"] = "test",
 ) -> tuple[dict[str, float], prompt_dsi.Found]:
-    asked = problem.corpus.asking(number, part)
+    asked = problem.corpus.queries_of(number, part)
     ids = jnp.asarray(problem.ids[asked])
     found = _search(config.model, problem.encoder, done.stage, done.weights, ids)
     return scores(np.asarray(found.rows), problem.corpus.document[asked]), found

@@ -25,7 +25,7 @@ def margins_of(config: IncDSI) -> incdsi.Margins:
 
 def means(config: PromptDSI, problem: Problem, done: Trained, number: int) -> jax.Array:
     """The mean feature vector of the first training queries of each document of a session."""
-    rows = problem.corpus.asking(number, "train", "generated")
+    rows = problem.corpus.queries_of(number, "train", "generated")
     document = problem.corpus.document[rows]
     order = np.argsort(document, kind="stable")
     rows, document = rows[order], document[order]
@@ -67,7 +67,7 @@ def choose(
     """
     old, stop = problem.corpus.rows(1)
     new, rows = means(config, problem, done, 1), done.weights["rows"]
-    asked = [problem.corpus.asking(number, "valid") for number in (0, 1)]
+    asked = [problem.corpus.queries_of(number, "valid") for number in (0, 1)]
     vectors = [features(config.model, problem, done.weights, q).features for q in asked]
     best, most = config.incdsi, -1.0
     for trial in (config.incdsi, *draws(config.incdsi, seed)):

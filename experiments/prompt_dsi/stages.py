@@ -90,7 +90,7 @@ def later_stage(
     """
     corpus, method = problem.corpus, config.method
     old, stop = corpus.rows(number)
-    rows = corpus.asking(number, "train", "generated")
+    rows = corpus.queries_of(number, "train", "generated")
     weights, held = before.weights, None
     if method in PROMPTED:
         if "pool" not in weights:
@@ -190,7 +190,7 @@ def _hold(
 ) -> prompt_dsi.Consolidation:
     """The parameters as they are, weighed by what mattered to the corpora so far."""
     model, encoder, count = config.model, problem.encoder, before.stage.count
-    rows = problem.corpus.asking(number - 1, "train", "generated")
+    rows = problem.corpus.queries_of(number - 1, "train", "generated")
     drawn = np.random.default_rng([seed, number]).permutation(rows)[: config.fisher]
     examples = jnp.asarray(problem.ids[drawn]), jnp.asarray(problem.corpus.document[drawn])
     anchor = {"encoder": before.weights["encoder"], "rows": before.weights["rows"][:stop]}

@@ -14,7 +14,7 @@ from pathlib import Path
 import numpy as np
 import tyro
 
-from mmjax.data import Sequences, load_sequences
+from mmjax.data import Sequences, load
 from mmjax.data.io.files import atomic_path
 
 
@@ -55,7 +55,7 @@ def main(options: Options) -> None:
     from mmjax.encoders.text.encoder import load_text_encoder
 
     encoder = load_text_encoder(options.model)
-    vectors = encoder.encode(texts(load_sequences(options.data)), batch_size=options.batch_size)
+    vectors = encoder.encode(texts(load(options.data, kind="sequences")), batch_size=options.batch_size)
     with atomic_path(options.out) as temporary:
         np.save(temporary, vectors.astype(np.float16))
     print(f"{options.out}: {vectors.shape[0]:,} items, width {vectors.shape[1]}", file=sys.stderr)

@@ -111,7 +111,7 @@ def build_objective(
 def _small(config: SequenceRun) -> SequenceRun:
     """A smoke run with ids that so few items can fill."""
     ids = dataclasses.replace(
-        config.model.ids, sizes=(8, 4), epochs=20, batch_size=64, most_collisions=1.0
+        config.model.ids, sizes=(8, 4), epochs=20, batch_size=64, max_collisions=1.0
     )
     return dataclasses.replace(config, model=dataclasses.replace(config.model, ids=ids))
 

@@ -31,7 +31,7 @@ def item_ids(config: SidConfig, data: Sequences, folder: Path | None = None) -> 
     if path is not None and path.exists():
         return sids.SidTable.load(path, features=_features_hash(config, data))
     table = _made(config, data, folder)
-    sids.check(table, most_collisions=config.most_collisions)
+    sids.check(table, max_collisions=config.max_collisions)
     if path is not None:
         path.parent.mkdir(parents=True, exist_ok=True)
         table.save(path)
@@ -58,7 +58,7 @@ def _made(config: SidConfig, data: Sequences, folder: Path | None) -> sids.SidTa
             sizes=config.sizes,
             policy=config.policy,
             item_ids=raw,
-            unit=config.unit,
+            normalise=config.normalise,
             seed=config.seed,
         )
     return _by_autoencoder(config, x, raw, folder)
@@ -67,7 +67,7 @@ def _made(config: SidConfig, data: Sequences, folder: Path | None) -> sids.SidTa
 def _by_autoencoder(
     config: SidConfig, x: np.ndarray, raw: np.ndarray, folder: Path | None
 ) -> sids.SidTable:
-    normalise = "unit" if config.unit else "none"
+    normalise = "unit" if config.normalise else "none"
     model = dataclasses.replace(TIGER, sizes=config.sizes, normalise=normalise)
     objective = rq_vae.build(model, x)
     length = FitConfig(epochs=config.epochs, tensorboard=False)

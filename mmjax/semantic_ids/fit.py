@@ -20,7 +20,7 @@ from mmjax.data.core.checks import DataError
 from mmjax.semantic_ids import policies
 from mmjax.semantic_ids.table import SidTable, arrays_sha256, suggest_sizes
 
-_LEAST_USE = 0.5
+_MIN_USE = 0.5
 _BALANCED = jax.jit(balanced)
 
 
@@ -35,7 +35,7 @@ def fit_sids(
     policy: str = "append_index",
     item_ids: Sequence[str] | Sequence[int] | np.ndarray | None = None,
     popularity: Integer[np.ndarray, "n"] | None = None,
-    unit: bool = False,
+    normalise: bool = False,
     rounds: int = 20,
     seed: int = 0,
 ) -> SidTable:
@@ -47,7 +47,7 @@ def fit_sids(
         policy: what to do about items of equal codes, see `mmjax.semantic_ids.policies`.
         item_ids: raw ids of the rows, each once; None numbers them.
         popularity: training interactions of the items, for "append_popularity".
-        unit: scale vectors to length one first.
+        normalise: scale vectors to length one first.
         rounds: of k-means.
         seed: of its first centres.
 
@@ -58,7 +58,7 @@ def fit_sids(
     x = _checked(x)
     if sizes is None:
         sizes = [min(size, len(x)) for size in suggest_sizes(len(x))]
-    scaled = _scaled(x, unit)
+    scaled = _scaled(x, normalise)
     books, codes = residual_kmeans(jax.random.key(seed), scaled, sizes, rounds=rounds)
     residual = scaled - encoding.decode(codes[:, :-1], books[:-1]) if len(sizes) > 1 else scaled
     return assign(
@@ -71,7 +71,7 @@ def fit_sids(
         seed=seed,
         features=arrays_sha256(x),
         codebooks=[np.asarray(book) for book in books],
-        unit=unit,
+        normalise=normalise,
     )
 
 
@@ -86,7 +86,7 @@ def assign(
     seed: int = 0,
     features: str = "",
     codebooks: Sequence[np.ndarray] = (),
-    unit: bool = False,
+    normalise: bool = False,
 ) -> SidTable:
     """The table of codes that any quantiser made, with items of equal codes told apart.
 
@@ -101,7 +101,7 @@ def assign(
         seed: for "random_free".
         features: hash of what was encoded.
         codebooks: of the levels, if sums of their rows are the vectors.
-        unit: vectors are scaled to length one before they are encoded by the codebooks.
+        normalise: vectors are scaled to length one before they are encoded by the codebooks.
 
     Raises:
         DataError: the policy is unknown or lacks what it needs, or the codes do not fit the sizes.
@@ -133,7 +133,7 @@ def assign(
         features=features,
         quantiser=arrays_sha256(*codebooks) if codebooks else "",
         codebooks=tuple(codebooks),
-        unit=unit,
+        normalise=normalise,
     )
 
 
@@ -162,7 +162,7 @@ def encode(table: SidTable, x: Float[np.ndarray, "n d"]) -> Int[np.ndarray, "n l
     x = _checked(x)
     if x.shape[1] != books[0].shape[1]:
         raise DataError(f"encode: vectors of width {x.shape[1]}, codebooks of {books[0].shape[1]}")
-    return np.asarray(encoding.encode(_scaled(x, table.unit), books))
+    return np.asarray(encoding.encode(_scaled(x, table.normalise), books))
 
 
 def decode(table: SidTable, codes: Integer[np.ndarray, "n _"]) -> Float[np.ndarray, "n d"]:
@@ -179,7 +179,7 @@ def decode(table: SidTable, codes: Integer[np.ndarray, "n _"]) -> Float[np.ndarr
 def quality(
     table: SidTable, categories: Integer[np.ndarray, "n"] | Sequence[str] | None = None
 ) -> dict[str, float]:
-    """What can be said of ids without training a generator, by slash names.
+    """Figures of ids that need no trained generator, by slash names.
 
     Use of the codes and, with `categories`, purity of every level of the quantiser; collisions of
     whole ids, with the token that tells items apart left out and in.
@@ -192,18 +192,18 @@ def quality(
     groups = None
     if categories is not None:
         groups = jnp.asarray(np.unique(np.asarray(categories), return_inverse=True)[1])
-    found = statistics.summary(codes, table.sizes[: table.levels], groups)
-    numbers = {name: float(value) for name, value in found.items()}
+    figures = statistics.summary(codes, table.sizes[: table.levels], groups)
+    numbers = {name: float(value) for name, value in figures.items()}
     return numbers | {"table/collision_rate": float(table.collision_rate)}
 
 
-def check(table: SidTable, *, least_use: float = _LEAST_USE, most_collisions: float = 0.5) -> None:
+def check(table: SidTable, *, min_use: float = _MIN_USE, max_collisions: float = 0.5) -> None:
     """Refuse ids that have collapsed.
 
     Args:
         table: the ids.
-        least_use: every level must use this share of the codes that its items could fill.
-        most_collisions: most collisions before any policy.
+        min_use: every level must use this share of the codes that its items could fill.
+        max_collisions: largest share of collisions before any policy.
 
     Raises:
         SidCollapse: says which level uses how many codes, and what helps.
@@ -212,9 +212,9 @@ def check(table: SidTable, *, least_use: float = _LEAST_USE, most_collisions: fl
     for level, size in enumerate(table.sizes[: table.levels], start=1):
         used = numbers[f"level_{level}/utilisation"] * size
         possible = min(size, len(table.codes))
-        if used < least_use * possible:
+        if used < min_use * possible:
             faults.append(f"level {level} uses {used:.0f} of {size} codes")
-    if numbers["ids/collision_rate"] > most_collisions:
+    if numbers["ids/collision_rate"] > max_collisions:
         faults.append(f"{numbers['ids/collision_rate']:.0%} of the items repeat another's codes")
     if faults:
         raise SidCollapse(
@@ -250,9 +250,9 @@ def _of_level(numbers: Mapping[str, float], level: int) -> dict[str, float]:
     return {name.removeprefix(head): x for name, x in numbers.items() if name.startswith(head)}
 
 
-def _scaled(x: np.ndarray, unit: bool) -> jax.Array:
+def _scaled(x: np.ndarray, normalise: bool) -> jax.Array:
     rows = jnp.asarray(x)
-    return l2_normalise(rows) if unit else rows
+    return l2_normalise(rows) if normalise else rows
 
 
 def _books(table: SidTable) -> list[jax.Array]:

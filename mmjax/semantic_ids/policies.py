@@ -1,4 +1,4 @@
-"""What to do with items of equal codes: policies that turn raw codes [n, l] into a table's.
+"""Policies for items of equal codes, which turn raw codes [n, l] into a table's.
 
 A quantiser gives several items one code now and then. Either one more token tells them apart
 (`append_index`, `append_popularity`), or the last code of all but one is changed (`next_nearest`,
@@ -135,7 +135,7 @@ def _displace(
 
 
 def _opens(codes: np.ndarray) -> np.ndarray:
-    """Which of sorted rows differ from the one before."""
+    """Mask of the sorted rows that differ from the one before."""
     opens = np.ones(len(codes), bool)
     opens[1:] = (codes[1:] != codes[:-1]).any(1)
     return opens

@@ -31,13 +31,13 @@ class SidTable:
         codes: int32 [n, l], row i of item i; read-only. With an appending policy the last level is
             the token that tells items of equal codes apart.
         sizes: tokens of each level's vocabulary.
-        policy: what was done about collisions, one of `sid_policies.POLICIES`.
+        policy: treatment of collisions, one of `mmjax.semantic_ids.policies.POLICIES`.
         item_ids: raw ids [n], strings or integers, each once: which item a row is.
         features: `arrays_sha256` of the features that were encoded; "" if not kept.
         quantiser: `arrays_sha256` of the quantiser's parameters; "" if not kept.
         codebooks: float32 [k, d] of every level, whose sum of rows stands for an item's vector and
             by which new vectors are encoded; none if something else than them made the codes.
-        unit: vectors are scaled to length one before they are encoded.
+        normalise: vectors are scaled to length one before they are encoded.
 
     Raises:
         DataError: on construction, if a code is no token of its level, a shape or dtype is wrong,
@@ -51,7 +51,7 @@ class SidTable:
     features: str = ""
     quantiser: str = ""
     codebooks: tuple[np.ndarray, ...] = ()
-    unit: bool = False
+    normalise: bool = False
 
     def __post_init__(self) -> None:
         codes, item_ids = np.asarray(self.codes), np.asarray(self.item_ids)
@@ -136,7 +136,7 @@ class SidTable:
             "policy": self.policy,
             "features": self.features,
             "quantiser": self.quantiser,
-            "unit": self.unit,
+            "unit": self.normalise,  # the word of this format
         }
         none = np.zeros((0, 0), np.float32)
         codebooks = np.concatenate(self.codebooks) if self.codebooks else none
@@ -162,9 +162,9 @@ class SidTable:
                 other features or another quantiser.
             FileNotFoundError: there is no such file.
         """
-        found = read_npz(path, ("sid_table", "sha256", *_ARRAYS))
-        text, arrays = str(found["sid_table"]), [found[name] for name in _ARRAYS]
-        if str(found["sha256"]) != _checksum(text, *arrays):
+        arrays = read_npz(path, ("sid_table", "sha256", *_ARRAYS))
+        text, content = str(arrays["sid_table"]), [arrays[name] for name in _ARRAYS]
+        if str(arrays["sha256"]) != _checksum(text, *content):
             raise DataError(f"{path}: its content does not fit its checksum; copy or make it again")
         about = json.loads(text)
         if about["format"] != _FORMAT:
@@ -177,7 +177,7 @@ class SidTable:
                     f"{expected[:12]}), so a code would mean another item; encode the catalogue "
                     "again"
                 )
-        codes, item_ids, codebooks = arrays
+        codes, item_ids, codebooks = content
         sizes = tuple(about["sizes"])
         return cls(
             codes=codes,
@@ -187,7 +187,7 @@ class SidTable:
             features=about["features"],
             quantiser=about["quantiser"],
             codebooks=_split(codebooks, sizes),
-            unit=about["unit"],
+            normalise=about["unit"],
         )
 
 
@@ -256,11 +256,11 @@ def _check(codes: np.ndarray, sizes: Sequence[int], policy: str, item_ids: np.nd
 
 
 def _check_codebooks(codebooks: Sequence[np.ndarray], sizes: Sequence[int]) -> None:
-    found = [book.shape for book in codebooks]
-    width = found[0][-1] if found else 0
-    if codebooks and found != [(size, width) for size in sizes]:
+    shapes = [book.shape for book in codebooks]
+    width = shapes[0][-1] if shapes else 0
+    if codebooks and shapes != [(size, width) for size in sizes]:
         raise DataError(
-            f"codebooks of shapes {found} for levels of {tuple(sizes)} codes; give one a level, "
+            f"codebooks of shapes {shapes} for levels of {tuple(sizes)} codes; give one a level, "
             "all of one width"
         )
 

@@ -60,7 +60,7 @@ def test_recommend_needs_the_ids_of_the_run(smoke_run, tmp_path, capsys):
 
 def test_ids_come_from_the_file_once_made(tmp_path):
     data = chains()
-    config = SidConfig(quantiser="residual_kmeans", sizes=(6, 16), most_collisions=1.0)
+    config = SidConfig(quantiser="residual_kmeans", sizes=(6, 16), max_collisions=1.0)
     first = item_ids(config, data, tmp_path)
     again = item_ids(dataclasses.replace(config, seed=5), data, tmp_path)
     np.testing.assert_array_equal(first.codes, again.codes)

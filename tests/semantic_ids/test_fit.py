@@ -64,7 +64,7 @@ def test_every_policy_keeps_the_first_level(policy, groups):
 
 def test_unit_vectors_forget_their_length(groups):
     x = groups[0]
-    table = sids.fit_sids(x, sizes=(4,), unit=True, seed=3)
+    table = sids.fit_sids(x, sizes=(4,), normalise=True, seed=3)
     np.testing.assert_array_equal(sids.encode(table, 5 * x), table.codes[:, :1])
     assert (np.linalg.norm(sids.decode(table, table.codes), axis=1) < 1.01).all()
 

@@ -13,7 +13,7 @@ from mmjax.blocks.ranking import full_ranking
 from mmjax.blocks.sequences.sampling import negative_index
 from mmjax.data.core.sequences import Sequences, Windows
 from mmjax.data.formats.ratings import load_sequences_csv
-from mmjax.data.load import load_sequences
+from mmjax.data.loading import load
 from mmjax.data.synthetic.interactions import chains
 from mmjax.models.common.sequence_task import SequenceTask
 from mmjax.training.sources.pairs import BatchSource
@@ -32,7 +32,7 @@ def load_data(run: SequenceRun) -> Sequences:
         return chains()
     if Path(run.data).suffix in (".csv", ".gz"):
         return load_sequences_csv(run.data)
-    return load_sequences(run.data, data_dir=run.data_dir)
+    return load(run.data, kind="sequences", data_dir=run.data_dir)
 
 
 def shrink(run: SequenceRun) -> SequenceRun:
@@ -75,7 +75,7 @@ def build_source(run: SequenceRun, data: Sequences) -> BatchSource:
 
 def ranking_task(run: SequenceRun, data: Sequences, split: str) -> full_ranking.RankingTask:
     """Users of `split` with their one target, among all items or those that are new to them."""
-    seen = data.seen(split) if run.filter_seen else np.zeros((0, 2), np.int32)
+    seen = data.excluded(split) if run.filter_seen else np.zeros((0, 2), np.int32)
     return full_ranking.ranking_task(data.held_out(split), seen, data.n_users, data.n_items)
 
 

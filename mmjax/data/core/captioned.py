@@ -16,11 +16,11 @@ from mmjax.data.core.checks import DataError, check_ids
 SPLITS = ("train", "valid", "test")
 Split = Literal["train", "valid", "test"]
 CAPTION, PSEUDO = 0, 1
-"""Kinds of texts: what a split asks by; and pseudo queries, which stand for what an image's own
-captions may not tell a model that has to memorise it (arXiv 2407.17274)."""
+"""Kinds of texts: captions, the queries of a split; and pseudo queries, which tell a model that has
+to memorise an image what its own captions may not (arXiv 2407.17274)."""
 
 
-@dataclass(frozen=True, eq=False, repr=False)
+@dataclass(frozen=True, eq=False, kw_only=True, repr=False)
 class CaptionedImages:
     """Images in the order of their source, and texts about them.
 
@@ -72,7 +72,7 @@ class CaptionedImages:
         return f"CaptionedImages({self.name}: images {sizes}; {len(self.text):,} texts)"
 
     def images_of(self, split: Split) -> Int32[np.ndarray, "_"]:
-        """Rows of the images of a split: the pool that its captions search."""
+        """Rows of the images of a split: the gallery that its captions search."""
         return np.flatnonzero(self.split == SPLITS.index(split)).astype(np.int32)
 
     def captions_of(self, split: Split) -> Int32[np.ndarray, "_"]:
@@ -80,7 +80,7 @@ class CaptionedImages:
         inside = self.split[self.image] == SPLITS.index(split)
         return np.flatnonzero(inside & (self.kind == CAPTION)).astype(np.int32)
 
-    def trained(self) -> Int32[np.ndarray, "_"]:
+    def training_texts(self) -> Int32[np.ndarray, "_"]:
         """Rows of the texts to train on: captions of the training images, all pseudo queries."""
         own = (self.split[self.image] == SPLITS.index("train")) & (self.kind == CAPTION)
         return np.flatnonzero(own | (self.kind == PSEUDO)).astype(np.int32)
@@ -94,10 +94,10 @@ class CaptionedImages:
             DataError: a file is no image.
             ImportError: Pillow is missing.
         """
-        found = np.full((len(rows), size, size, 3), 255, np.uint8)
+        squares = np.full((len(rows), size, size, 3), 255, np.uint8)
         for place, row in enumerate(rows):
-            found[place] = _square(self.picture(int(row)), size)
-        return found
+            squares[place] = _square(self.picture(int(row)), size)
+        return squares
 
     def picture(self, row: int) -> Any:
         """An image of Pillow in RGB, on white where it is transparent.

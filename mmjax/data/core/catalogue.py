@@ -1,4 +1,4 @@
-"""What every data set knows about its users and items: names, titles, features, classes.
+"""Users and items of any data set: names, titles, features, classes.
 
 Axes: u users, i items, d features.
 """

@@ -1,4 +1,4 @@
-"""What makes data bad, each found without a loop over rows and told as one clear error.
+"""Checks of data, each without a loop over rows and with one clear error.
 
 Axes: e interactions, i items, d features.
 """

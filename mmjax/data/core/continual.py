@@ -17,7 +17,7 @@ from mmjax.data.core.catalogue import read_only
 from mmjax.data.core.checks import DataError, check_ids
 
 PARTS = ("train", "generated", "valid", "test")
-"""What queries are for; "generated" ones are trained on too, but no person asked them."""
+"""Uses of queries; "generated" ones are trained on too, but no person wrote them."""
 _WORD = re.compile(r"\w+")
 _CLS, _FIRST = 1, 2
 
@@ -76,10 +76,10 @@ class ContinualCorpus:
         start, stop = np.searchsorted(self.session, [session, session + 1])
         return int(start), int(stop)
 
-    def asking(self, session: int, *parts: str) -> Int[np.ndarray, "_"]:
+    def queries_of(self, session: int, *parts: str) -> Int[np.ndarray, "_"]:
         """The queries of some parts for the documents of a session, in order."""
-        wanted = np.isin(self.part, [PARTS.index(part) for part in parts])
-        return np.flatnonzero(wanted & (self.session[self.document] == session))
+        chosen = np.isin(self.part, [PARTS.index(part) for part in parts])
+        return np.flatnonzero(chosen & (self.session[self.document] == session))
 
     @cached_property
     def digest(self) -> str:
@@ -106,13 +106,13 @@ def validate_corpus(corpus: ContinualCorpus) -> ContinualCorpus:
         raise DataError(f"{name}: queries, document and part have {lengths} entries, titles differ")
     if not len(session) or session[0] != 0 or not np.isin(np.diff(session), (0, 1)).all():
         raise DataError(f"{name}: sessions must rise from 0 in steps of 1 with the documents")
-    asked = np.zeros(len(session), bool)
-    asked[corpus.document[corpus.part < 2]] = True
-    if not asked.all():
-        raise DataError(f"{name}: document {int(np.argmin(asked))} has no query to train on")
+    trained = np.zeros(len(session), bool)
+    trained[corpus.document[corpus.part < 2]] = True
+    if not trained.all():
+        raise DataError(f"{name}: document {int(np.argmin(trained))} has no query to train on")
     for n in range(corpus.n_sessions):
         for part in ("valid", "test"):
-            if not len(corpus.asking(n, part)):
+            if not len(corpus.queries_of(n, part)):
                 raise DataError(f"{name}: session {n} has no {part} query")
     return corpus
 

@@ -1,4 +1,4 @@
-"""The data set that everything downstream sees: pairs, features, names; arrays, never files.
+"""Interactions, the data set that recommenders see: pairs, features, names; never files.
 
 Axes: e interactions, u users, i items, d features.
 """
@@ -14,14 +14,15 @@ from mmjax.data.core.catalogue import Catalogue, read_only, validate_catalogue
 from mmjax.data.core.checks import DataError, check_duplicates, check_ids
 
 SPLITS = ("train", "valid", "test")
-MASKS = ("mmrec", "mig_gt")
+RULES = ("train", "train+held_out")
+"""Rules for what a ranking leaves out, see `Interactions.excluded`."""
 
 Pairs = Int32[np.ndarray, "e 2"]
 
 
 @dataclass(frozen=True, eq=False, kw_only=True, repr=False)
 class Interactions(Catalogue):
-    """Who interacted with what, per split, and what is known about the items.
+    """Pairs of users and items per split, and what is known about the items.
 
     All arrays are read-only. Construction checks nothing about the content: see `validate`.
 
@@ -59,20 +60,20 @@ class Interactions(Catalogue):
             raise ValueError(f"split {split!r} is none of {', '.join(SPLITS)}")
         return getattr(self, split)
 
-    def seen(self, split: str, mask: str = "mmrec") -> Pairs:
+    def excluded(self, split: str, rule: str = "train") -> Pairs:
         """The pairs that ranking leaves out when `split` ("valid" or "test") is evaluated.
 
-        "mmrec" (default): the train pairs. "mig_gt": the train pairs and the other held-out
-        split, as MIG-GT's own evaluation does (its code, `ranking.py`).
+        "train" (default): the train pairs, as most published protocols do. "train+held_out": the
+        train pairs and the other held-out split, whose items are then no rivals of the targets.
 
         Raises:
-            ValueError: no such split to evaluate, or no such mask.
+            ValueError: no such split to evaluate, or no such rule.
         """
         if split not in ("valid", "test"):
             raise ValueError(f"split {split!r} is not evaluated; choose valid or test")
-        if mask not in MASKS:
-            raise ValueError(f"mask {mask!r} is none of {', '.join(MASKS)}")
-        if mask == "mmrec":
+        if rule not in RULES:
+            raise ValueError(f"rule {rule!r} is none of {', '.join(RULES)}")
+        if rule == "train":
             return self.train
         other = self.test if split == "valid" else self.valid
         return read_only(np.concatenate([self.train, other]))
@@ -86,6 +87,17 @@ class Interactions(Catalogue):
         return dataclasses.replace(
             self, valid=self.valid[warm[self.valid[:, 0]]], test=self.test[warm[self.test[:, 0]]]
         )
+
+
+def sorted_by_user(data: Interactions) -> Interactions:
+    """The same data set with the rows of each split in the order of users, otherwise as before:
+    the order in which named data sets come, whatever files they were read from.
+    """
+    parts = {
+        split: pairs[np.argsort(pairs[:, 0], kind="stable")]
+        for split, pairs in ((split, data.pairs(split)) for split in SPLITS)
+    }
+    return dataclasses.replace(data, **parts)
 
 
 def validate(data: Interactions, *, names: Mapping[str, str] | None = None) -> Interactions:

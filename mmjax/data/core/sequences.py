@@ -41,16 +41,16 @@ class Padded(NamedTuple):
     items: Int32[np.ndarray, "n t"]
     """Oldest first; 0 where `where` is False."""
     where: Bool[np.ndarray, "n t"]
-    """Which places hold an item."""
+    """True in the places that hold an item."""
     target: Int32[np.ndarray, "n"]
 
 
 @dataclass(frozen=True, eq=False, kw_only=True, repr=False)
 class Sequences(Catalogue):
-    """What each user met, oldest first, and what is known about the items.
+    """The history of each user, oldest first, and what is known about the items.
 
     All arrays are read-only. Construction checks nothing about the content: see
-    `validate_sequences`. A user may have met an item several times.
+    `validate_sequences`. An item may occur several times in a history.
 
     Attributes:
         items: item ids, int32 ``[e]``.
@@ -79,7 +79,7 @@ class Sequences(Catalogue):
 
     @property
     def lengths(self) -> Int64[np.ndarray, "u"]:
-        """How many items each user has met."""
+        """Number of items of each user."""
         return np.diff(self.offsets)
 
     def of_user(self, user: int) -> Int32[np.ndarray, "_"]:
@@ -104,7 +104,7 @@ class Sequences(Catalogue):
         return _cut(self.offsets, user, place[user], max_length)
 
     def histories(self, split: str, max_length: int | None = None) -> Windows:
-        """What precedes the target of `split`, one window for every user, empty ones included.
+        """The history before the target of `split`, one window for every user, empty ones included.
 
         As `windows`, but row u is user u. Of a user without that target it is all that may be
         known at that time, and what `targets` says of it means nothing.
@@ -168,8 +168,10 @@ class Sequences(Catalogue):
         """Every (user, item) of training, in order; pairs may repeat."""
         return self.pairs(Windows(np.arange(self.n_users, dtype=np.int32), *self._parts()[0]))
 
-    def seen(self, split: str) -> Int32[np.ndarray, "_ 2"]:
-        """(user, item) of all that precedes the target of "valid" or "test", pairs may repeat.
+    def excluded(self, split: str) -> Int32[np.ndarray, "_ 2"]:
+        """(user, item) pairs that ranking leaves out when "valid" or "test" is evaluated.
+
+        All that precedes the target; pairs may repeat.
 
         Raises:
             ValueError: no such split to evaluate.
@@ -205,7 +207,7 @@ class Sequences(Catalogue):
     def to_interactions(self) -> Interactions:
         """The same data set as pairs, split leave-one-out, the rows of a user in order of time.
 
-        Where a user met an item several times only the earliest counts, as for
+        Where an item occurs several times only the earliest counts, as for
         `load_ratings_csv`: a pair that is in training cannot be a target too.
         """
         user = np.repeat(np.arange(self.n_users), self.lengths)
@@ -218,7 +220,7 @@ class Sequences(Catalogue):
         return Interactions(**self.columns(), **dict(zip(SPLITS, parts, strict=True)))
 
     def _target(self, split: str) -> tuple[np.ndarray, np.ndarray]:
-        """How many items of each user precede the target of `split`, and whether there is one."""
+        """Number of items of each user before the target of `split`, and whether there is one."""
         if split not in SPLITS:
             raise ValueError(f"split {split!r} is none of {', '.join(SPLITS)}")
         train, valid, test = leave_one_out_sizes(self.lengths)
@@ -227,7 +229,7 @@ class Sequences(Catalogue):
         return (train, valid > 0) if split == "valid" else (train + valid, test > 0)
 
     def _parts(self) -> list[tuple[np.ndarray, np.ndarray]]:
-        """Where the train, validation and test items of each user begin and end."""
+        """Bounds of the train, validation and test items of each user."""
         bounds = [self.offsets[:-1]]
         for size in leave_one_out_sizes(self.lengths):
             bounds.append(bounds[-1] + size)
@@ -248,7 +250,7 @@ def from_lists(
     Raises:
         DataError: see `validate_sequences`.
     """
-    lists = [np.asarray(list(found), np.int64) for found in items]
+    lists = [np.asarray(list(history), np.int64) for history in items]
     flat = np.concatenate([np.zeros(0, np.int64), *lists])
     check_ids(flat, where=name, what="item id", count=n_items)
     return validate_sequences(
@@ -257,7 +259,7 @@ def from_lists(
             n_users=len(lists),
             n_items=n_items,
             items=flat.astype(np.int32),
-            offsets=offsets_of(np.array([len(found) for found in lists], np.int64)),
+            offsets=offsets_of(np.array([len(history) for history in lists], np.int64)),
             **columns,
         )
     )
@@ -266,7 +268,7 @@ def from_lists(
 def from_interactions(data: Interactions) -> Sequences:
     """The sequences behind a leave-one-out split whose train rows stand in order of time.
 
-    Every named data set of `load_sequences` does, and what `Sequences.to_interactions` made.
+    Every named data set of kind "sequences" does, and what `Sequences.to_interactions` made.
     `Interactions` hold no times: that the order is that of time is for the caller to know.
 
     Raises:
@@ -333,7 +335,7 @@ def _cut(offsets: np.ndarray, user: np.ndarray, place: np.ndarray, max_length: A
 
 
 def offsets_of(lengths: Int[np.ndarray, "u"]) -> Int64[np.ndarray, "_"]:
-    """Where sequences of these lengths begin when they stand one after the other, and the end."""
+    """Offsets of sequences of these lengths that stand one after the other, and the end."""
     return np.concatenate([[0], np.cumsum(lengths)]).astype(np.int64)
 
 

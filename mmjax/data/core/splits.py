@@ -79,7 +79,7 @@ def split_labels(
 
 
 def needs_time(name: str) -> bool:
-    """Whether a split goes by time."""
+    """True for a split that goes by time."""
     return name == "leave-one-out" or name.startswith(_TIME)
 
 
@@ -135,7 +135,7 @@ def meta_mmf_sizes(n: Int[np.ndarray, "u"]) -> Sizes:
 
 
 def follows_mmrec(train: np.ndarray, valid: np.ndarray, test: np.ndarray, n_users: int) -> bool:
-    """Whether pairs ``[e 2]`` have the sizes of MMRec's rule for every single user."""
+    """True if pairs ``[e 2]`` have the sizes of MMRec's rule for every single user."""
     counts = [np.bincount(part[:, 0], minlength=n_users) for part in (train, valid, test)]
     expected = mmrec_sizes(np.sum(counts, axis=0))
     return all(np.array_equal(a, b) for a, b in zip(counts, expected, strict=True))

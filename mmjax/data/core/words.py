@@ -28,10 +28,10 @@ class Words:
     known: tuple[str, ...]
 
     @classmethod
-    def of(cls, texts: Iterable[str], *, least: int = 1) -> "Words":
-        """The words that occur `least` times or more, the commonest first, equal ones by letter."""
+    def of(cls, texts: Iterable[str], *, min_count: int = 1) -> "Words":
+        """The words that occur `min_count` times or more, the commonest first, equal ones by letter."""
         counts = collections.Counter(word for text in texts for word in words_of(text))
-        kept = sorted((-n, word) for word, n in counts.items() if n >= least)
+        kept = sorted((-n, word) for word, n in counts.items() if n >= min_count)
         return cls(tuple(word for _, word in kept))
 
     @cached_property
@@ -47,6 +47,6 @@ class Words:
         """Tokens of texts, cut so that the end fits into `length`, and padded."""
         ids = np.full((len(texts), length), PAD, np.int32)
         for row, text in enumerate(texts):
-            found = [self._place.get(word, UNKNOWN) for word in words_of(text)][: length - 1]
-            ids[row, : len(found) + 1] = [*found, END]
+            tokens = [self._place.get(word, UNKNOWN) for word in words_of(text)][: length - 1]
+            ids[row, : len(tokens) + 1] = [*tokens, END]
         return ids

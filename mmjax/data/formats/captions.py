@@ -1,4 +1,4 @@
-"""Flickr8k, Flickr30K and COCO with captions, from a folder that a user filled by hand.
+"""Images with captions, such as Flickr30K and COCO, from a folder that a user filled by hand.
 
 Three forms are read, the first that is there:
 
@@ -23,63 +23,62 @@ from mmjax.data.core.captioned import CAPTION, PSEUDO, SPLITS, CaptionedImages
 from mmjax.data.core.checks import DataError
 from mmjax.data.io.readers import PathLike
 
-HOMEPAGES = {
-    "flickr8k": "https://hockenmaier.cs.illinois.edu/8k-pictures.html",
-    "flickr30k": "https://shannon.cs.illinois.edu/DenotationGraph",
-    "coco": "https://cocodataset.org",
-}
-_CAPTIONS = "https://cs.stanford.edu/people/karpathy/deepimagesent"
+CAPTIONS = "https://cs.stanford.edu/people/karpathy/deepimagesent"
 _SPLIT = {"train": 0, "restval": 0, "val": 1, "valid": 1, "dev": 1, "test": 2}
 _PICTURES = {".jpg", ".jpeg", ".png", ".webp"}
 
 
-def load_caption_files(name: str, folder: PathLike) -> CaptionedImages:
-    """The data set called `name`: "flickr8k", "flickr30k" or "coco".
+def load_caption_files(folder: PathLike, name: str, *, homepage: str = "") -> CaptionedImages:
+    """The data set called `name`, which the names of its files begin with or end in.
 
-    Images are read when they are asked for.
+    Images are read when they are needed.
+
+    Args:
+        folder: with captions and images.
+        name: such as "flickr30k".
+        homepage: where the images are published, for errors and for people.
 
     Raises:
-        ValueError: no data set of that name.
         FileNotFoundError: files are missing; the message says which, and from where.
         DataError: a file is broken, an image is missing, or a split is unknown.
     """
-    if name not in HOMEPAGES:
-        raise ValueError(f"no images called {name!r}; there are {', '.join(HOMEPAGES)}")
-    folder = Path(folder)
-    found, rows = _captions(name, folder)
+    folder, homepage = Path(folder), homepage or "where they are published"
+    file, rows = _captions(name, folder, homepage)
     images: dict[str, int] = {}
     split, texts = [], []
     for image, part, caption in rows:
         if part not in _SPLIT:
-            raise DataError(f"{found}: split {part!r} of {image}; known are {', '.join(_SPLIT)}")
+            raise DataError(f"{file}: split {part!r} of {image}; known are {', '.join(_SPLIT)}")
         row = images.setdefault(image, len(images))
         if row == len(split):
             split.append(_SPLIT[part])
         if split[row] != _SPLIT[part]:
-            raise DataError(f"{found}: {image} is of two splits, {SPLITS[split[row]]} and {part}")
+            raise DataError(f"{file}: {image} is of two splits, {SPLITS[split[row]]} and {part}")
         texts.append((row, CAPTION, caption))
     if not images:
-        raise DataError(f"{found}: no captions; copy it again")
+        raise DataError(f"{file}: no captions; copy it again")
     pseudo = folder / "pseudo_query.json"
     if pseudo.is_file():
         for image, query in _pseudo(pseudo):
             if image not in images:
-                raise DataError(f"{pseudo}: {image} is no image of {found.name}")
+                raise DataError(f"{pseudo}: {image} is no image of {file.name}")
             texts.append((images[image], PSEUDO, query))
     image, kind, text = zip(*texts, strict=True)
     return CaptionedImages(
-        name,
-        tuple(images),
-        np.array(split, np.int32),
-        tuple(" ".join(line.split()) for line in text),
-        np.array(image, np.int32),
-        np.array(kind, np.int32),
-        _files(name, folder, list(images)),
-        f"{HOMEPAGES[name]}, split of {found.name}",
+        name=name,
+        image_ids=tuple(images),
+        split=np.array(split, np.int32),
+        text=tuple(" ".join(line.split()) for line in text),
+        image=np.array(image, np.int32),
+        kind=np.array(kind, np.int32),
+        encoded=_image_reader(folder, list(images), homepage),
+        source=f"{homepage}, split of {file.name}",
     )
 
 
-def _captions(name: str, folder: Path) -> tuple[Path, Iterator[tuple[str, str, str]]]:
+def _captions(
+    name: str, folder: Path, homepage: str
+) -> tuple[Path, Iterator[tuple[str, str, str]]]:
     """The file that is read, and image, split and caption of each of its captions."""
     karpathy = folder / f"dataset_{name}.json"
     own = folder / f"{name}_split_captions.json"
@@ -92,7 +91,7 @@ def _captions(name: str, folder: Path) -> tuple[Path, Iterator[tuple[str, str, s
         return tables[0], _checked(tables[0], _table)
     raise FileNotFoundError(
         f"{folder} has no {karpathy.name}, {own.name} or captions*.parquet: get the captions from "
-        f"{_CAPTIONS} and the images from {HOMEPAGES[name]}, and put both there"
+        f"{CAPTIONS} and the images from {homepage}, and put both there"
     )
 
 
@@ -112,9 +111,9 @@ def _karpathy(path: Path) -> Iterator[tuple[str, str, str]]:
 
 
 def _split_captions(path: Path) -> Iterator[tuple[str, str, str]]:
-    for image, said in _json(path).items():
-        for caption in said["caption"]:
-            yield image, said["split"], caption
+    for image, entry in _json(path).items():
+        for caption in entry["caption"]:
+            yield image, entry["split"], caption
 
 
 def _table(path: Path) -> Iterator[tuple[str, str, str]]:
@@ -142,8 +141,8 @@ def _json(path: Path) -> Any:
     return json.loads(path.read_text(encoding="utf-8"))
 
 
-def _files(name: str, folder: Path, images: list[str]) -> Callable[[int], bytes]:
-    """What reads the file of an image by its row."""
+def _image_reader(folder: Path, images: list[str], homepage: str) -> Callable[[int], bytes]:
+    """A function that reads the file of an image by its row."""
     archives = sorted(folder.glob("images*.zip"))
     paths = {p.name: p for p in folder.rglob("*") if p.suffix.lower() in _PICTURES}
     if not paths and archives:
@@ -152,16 +151,16 @@ def _files(name: str, folder: Path, images: list[str]) -> Callable[[int], bytes]
         except zipfile.BadZipFile:
             raise DataError(f"{archives[0]} is no zip file; copy it again") from None
         members = {Path(member).name: member for member in archive.namelist()}
-        _require(name, archives[0], images, members)
+        _require(archives[0], images, members, homepage)
         return lambda row: archive.read(members[images[row]])
-    _require(name, folder, images, paths)
+    _require(folder, images, paths, homepage)
     return lambda row: paths[images[row]].read_bytes()
 
 
-def _require(name: str, place: Path, images: list[str], there: Any) -> None:
+def _require(place: Path, images: list[str], there: Any, homepage: str) -> None:
     missing = [image for image in images if image not in there]
     if missing:
         raise FileNotFoundError(
             f"{place} lacks {len(missing):,} of {len(images):,} images, such as {missing[0]}: get "
-            f"them from {HOMEPAGES[name]}"
+            f"them from {homepage}"
         )

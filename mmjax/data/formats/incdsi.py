@@ -36,7 +36,7 @@ def load_incdsi(
         name: of the data set, such as "nq320k".
         sessions: corpora of new documents; the last one may be smaller.
         per_session: documents of each.
-        generated: most generated queries of a document.
+        generated: greatest number of generated queries of a document.
 
     Raises:
         FileNotFoundError: files are missing; the message says which, and from where.
@@ -50,7 +50,7 @@ def load_incdsi(
         )
     place: dict[str, int] = {}
     session: list[int] = []
-    asked: list[tuple[int, str, str]] = []
+    queries: list[tuple[int, str, str]] = []
     for directory in FOLDERS:
         first = len(place) if directory == "new_docs" else None
         for file, (part, field) in FILES.items():
@@ -62,13 +62,13 @@ def load_incdsi(
                 number = place.setdefault(document, len(place))
                 kept[number] = kept.get(number, 0) + 1
                 if part != "generated" or kept[number] <= generated:
-                    asked.append((number, part, text))
+                    queries.append((number, part, text))
     use = np.array(session) <= sessions
     # Documents of sessions that are not wanted stand last, so that numbers stay.
-    asked = [row for row in asked if use[row[0]]]
+    queries = [row for row in queries if use[row[0]]]
     titles = [title for title, wanted in zip(place, use, strict=True) if wanted]
     split = f"incdsi-{sessions}x{per_session}"
-    return in_sessions(name, split, np.array(session)[use], titles, asked, _HOMEPAGE)
+    return in_sessions(name, split, np.array(session)[use], titles, queries, _HOMEPAGE)
 
 
 def _lines(path: Path, field: str) -> Iterator[tuple[str, str]]:

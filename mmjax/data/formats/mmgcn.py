@@ -55,16 +55,16 @@ def read_user_items(path: PathLike) -> Int[np.ndarray, "e 2"]:
             "least one user"
         )
     users = _ids(list(content), f"{path}: users")
-    items = [_ids(found, f"{path}: items of user {u}") for u, found in content.items()]
+    items = [_ids(values, f"{path}: items of user {u}") for u, values in content.items()]
     pairs = np.stack([np.repeat(users, list(map(len, items))), np.concatenate(items)], 1)
     return np.unique(pairs, axis=0)
 
 
-def _ids(found: Any, where: str) -> Int[np.ndarray, "e"]:
-    if not isinstance(found, list | tuple | set | np.ndarray):
-        raise DataError(f"{where}: {type(found).__name__}; give a set or list of whole numbers")
+def _ids(values: Any, where: str) -> Int[np.ndarray, "e"]:
+    if not isinstance(values, list | tuple | set | np.ndarray):
+        raise DataError(f"{where}: {type(values).__name__}; give a set or list of whole numbers")
     try:
-        ids = np.asarray(list(found) if isinstance(found, set) else found)
+        ids = np.asarray(list(values) if isinstance(values, set) else values)
     except (ValueError, OverflowError) as error:
         raise DataError(f"{where}: {error}; give a set or list of whole numbers") from error
     ids = ids if ids.size else np.zeros(0, np.int64)
@@ -89,7 +89,7 @@ def modality_of(file: Path) -> str:
 def find_offset(
     pairs: Int[np.ndarray, "e 2"], n_users: int, n_items: int | None, *, where: str = "pairs"
 ) -> int:
-    """What to subtract from item ids: 0, or the number of users where items stand behind them.
+    """Number to subtract from item ids: 0, or the number of users where items stand behind them.
 
     Args:
         pairs: (user, item) as in the file.
@@ -167,11 +167,11 @@ def read_mmgcn(
 
 
 def _dictionary(folder: Path) -> Path:
-    found = sorted(folder.glob("*user_item_dict*.npy"))
-    if len(found) != 1:
-        names = ", ".join(path.name for path in found) or "none"
+    files = sorted(folder.glob("*user_item_dict*.npy"))
+    if len(files) != 1:
+        names = ", ".join(path.name for path in files) or "none"
         raise DataError(f"{folder}: needs one user_item_dict*.npy, found {names}; name the file")
-    return found[0]
+    return files[0]
 
 
 def _features(folder: Path) -> Mapping[str, np.ndarray]:

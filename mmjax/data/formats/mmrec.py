@@ -256,15 +256,15 @@ def _write_table(table: "pa.Table", path: Path) -> None:
 def _inter_file(folder: Path, name: str | None) -> Path:
     if not folder.is_dir():
         raise FileNotFoundError(f"{folder}: no such folder; give the folder of the .inter file")
-    found = sorted([*folder.glob("*.inter"), *folder.glob("*.inter.gz")])
+    there = sorted([*folder.glob("*.inter"), *folder.glob("*.inter.gz")])
     if name is not None:
-        chosen = [path for path in found if path.name.split(".inter")[0] == name]
+        chosen = [path for path in there if path.name.split(".inter")[0] == name]
     else:
-        chosen = found
+        chosen = there
     if not chosen:
         raise FileNotFoundError(
             f"{folder}: no {name or '<name>'}.inter; it holds "
-            f"{', '.join(path.name for path in found) or 'no .inter file'}"
+            f"{', '.join(path.name for path in there) or 'no .inter file'}"
         )
     if len(chosen) > 1:
         raise DataError(

@@ -39,7 +39,7 @@ def load_ratings_csv(
 
     Rows with an empty or NaN entry are dropped, then repeated (user, item, timestamp) rows, then
     users and items with fewer than `k_core` interactions until none is left; users and items are
-    numbered in the order of first appearance. Where a user met an item at several times, only
+    numbered in the order of first appearance. Where a user has an item several times, only
     the earliest counts (MMRec keeps all, which can put the same pair into train and test).
 
     Args:
@@ -50,7 +50,7 @@ def load_ratings_csv(
         delimiter: one character between the columns.
         columns: names of all columns where the file has no header line.
         min_rating: drop ratings below this one.
-        k_core: least number of interactions of a user and of an item; 0 or 1 keeps all.
+        k_core: smallest number of interactions of a user and of an item; 0 or 1 keeps all.
         split, seed: see `mmjax.data.core.splits`.
         name: of the data set; default the name of the file.
 
@@ -103,7 +103,7 @@ def load_sequences_csv(
             order of the file.
         rating: name of the rating column, if rows without a rating are to be dropped.
         delimiter, columns, min_rating, k_core: see `load_ratings_csv`.
-        repeats: keep an item every time a user met it; False keeps the earliest.
+        repeats: keep every occurrence of an item; False keeps the earliest.
         name: of the data set; default the name of the file.
 
     Raises:
@@ -195,7 +195,7 @@ def _clean(
 def k_core_mask(
     user: Int[np.ndarray, "e"], item: Int[np.ndarray, "e"], k: int
 ) -> Bool[np.ndarray, "e"]:
-    """Which interactions belong to the k-core: the largest part in which every user and every
+    """Mask of the interactions in the k-core: the largest part in which every user and every
     item has at least `k`. Ids are non-negative and reasonably dense.
     """
     kept = np.ones(len(user), bool)

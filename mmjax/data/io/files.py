@@ -15,7 +15,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 TEMPORARY = ".tmp-"
-"""What the name of every temporary file and directory begins with."""
+"""Start of the name of every temporary file and directory."""
 
 _FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
 _FULL_WORDS = re.compile(r"No space left on device|\d+ requested and \d+ written")
@@ -133,8 +133,8 @@ def _flush(path: Path) -> None:
 def _raise_if_full(error: BaseException, target: Path) -> None:
     """Turn `error` into one that says that the disk is full, if that is what happened."""
     # `ndarray.tofile` and array_record report a full disk by words instead of an error number.
-    said = isinstance(error, Exception) and _FULL_WORDS.search(str(error))
-    if said or (isinstance(error, OSError) and error.errno in _FULL):
+    full = isinstance(error, Exception) and _FULL_WORDS.search(str(error))
+    if full or (isinstance(error, OSError) and error.errno in _FULL):
         raise OSError(
             errno.ENOSPC,
             "no space left (disk full, or quota or file size limit reached); nothing was "

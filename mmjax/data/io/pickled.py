@@ -48,7 +48,7 @@ class _DType:
 
 
 class _Refused(Exception):
-    """What the file holds and may not."""
+    """A content of the file that is not allowed."""
 
 
 _MARK = object()
@@ -107,8 +107,8 @@ def read_plain_npy(path: PathLike) -> Any:
 def _run(pickled: bytes) -> Any:
     stack: list[Any] = []
     memo: dict[int, Any] = {}
-    for opcode, given, _ in pickletools.genops(pickled):
-        name, argument = opcode.name, cast(Any, given)
+    for opcode, value, _ in pickletools.genops(pickled):
+        name, argument = opcode.name, cast(Any, value)
         if name in ("PROTO", "FRAME"):
             continue
         if name == "STOP":

@@ -122,21 +122,21 @@ def read_table(
     import pyarrow as pa
     from pyarrow import csv
 
-    found = list(names) if names else [strip_type(name) for name in header(path, delimiter)]
-    missing = [name for name in types if name not in found]
+    columns = list(names) if names else [strip_type(name) for name in header(path, delimiter)]
+    missing = [name for name in types if name not in columns]
     if missing:
         raise DataError(
-            f"{path}: no column {', '.join(missing)}; found {', '.join(found)}"
+            f"{path}: no column {', '.join(missing)}; found {', '.join(columns)}"
             + (f"; {remedy}" if remedy else "")
         )
-    wanted = {**types, **{k: v for k, v in (optional or {}).items() if k in found}}
+    wanted = {**types, **{k: v for k, v in (optional or {}).items() if k in columns}}
     try:
         with open(path, "rb") as raw:
             table = csv.read_csv(
                 gzip.GzipFile(fileobj=raw) if _zipped(path) else raw,
                 # One thread, because only then do errors tell the row.
                 read_options=csv.ReadOptions(
-                    use_threads=False, column_names=found, skip_rows=0 if names else 1
+                    use_threads=False, column_names=columns, skip_rows=0 if names else 1
                 ),
                 parse_options=csv.ParseOptions(delimiter=delimiter),
                 convert_options=csv.ConvertOptions(

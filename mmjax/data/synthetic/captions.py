@@ -58,35 +58,35 @@ def concept_images(
         )
     rng = np.random.default_rng(seed)
 
-    def unit(x: np.ndarray) -> np.ndarray:
+    def normalise(x: np.ndarray) -> np.ndarray:
         return (x / np.linalg.norm(x, axis=-1, keepdims=True)).astype(np.float32)
 
     def drawn(*shape: int) -> np.ndarray:
         return rng.normal(size=(*shape, width)) / width**0.5
 
-    centres, apart = unit(drawn(concepts)), unit(drawn())
-    known = [rng.choice(vocabulary, words[0], replace=False) for _ in range(concepts)]
+    centres, apart = normalise(drawn(concepts)), normalise(drawn())
+    concept_words = [rng.choice(vocabulary, words[0], replace=False) for _ in range(concepts)]
     split = np.repeat(np.arange(len(SPLITS), dtype=np.int32), counts)
     n = len(split)
     concept = rng.integers(0, concepts, n)
-    images = unit(centres[concept] + noise[0] * drawn(n))
-    held = np.flatnonzero(split > 0)
-    image = np.repeat(np.concatenate([np.arange(n), held]), texts).astype(np.int32)
-    kind = np.repeat([CAPTION, PSEUDO], [n * texts, len(held) * texts]).astype(np.int32)
-    said = tuple(
-        " ".join(f"w{word}" for word in rng.choice(known[concept[row]], words[1], replace=False))
+    images = normalise(centres[concept] + noise[0] * drawn(n))
+    later = np.flatnonzero(split > 0)
+    image = np.repeat(np.concatenate([np.arange(n), later]), texts).astype(np.int32)
+    kind = np.repeat([CAPTION, PSEUDO], [n * texts, len(later) * texts]).astype(np.int32)
+    captions = tuple(
+        " ".join(f"w{word}" for word in rng.choice(concept_words[concept[row]], words[1], replace=False))
         for row in image
     )
-    features = unit(images[image] + gap * apart + noise[1] * drawn(len(image)))
+    features = normalise(images[image] + gap * apart + noise[1] * drawn(len(image)))
     data = CaptionedImages(
-        "concepts",
-        tuple(f"image_{row}" for row in range(n)),
-        split,
-        said,
-        image,
-        kind,
-        _no_file,
-        "made here",
+        name="concepts",
+        image_ids=tuple(f"image_{row}" for row in range(n)),
+        split=split,
+        text=captions,
+        image=image,
+        kind=kind,
+        encoded=_no_file,
+        source="made here",
     )
     return ConceptImages(data, images, features)
 

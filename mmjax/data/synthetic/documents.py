@@ -45,7 +45,7 @@ def topic_documents(
     rng = np.random.default_rng(seed)
     topic_words = [rng.choice(n_words, words[0], replace=False) for _ in range(n_topics)]
     session = np.maximum(np.arange(n_topics) - first, -1) * new // (n_topics - first) + 1
-    asked, titles = [], []
+    texts, titles = [], []
     for document in range(n_topics * per_topic):
         topic = document // per_topic
         own = rng.choice(n_words, words[1], replace=False)
@@ -55,12 +55,12 @@ def topic_documents(
                 pairs = zip((topic_words[topic], own), per_query, strict=True)
                 drawn = np.concatenate([rng.choice(w, n, replace=False) for w, n in pairs])
                 text = " ".join(f"w{n}" for n in rng.permutation(drawn))
-                asked.append((document, part, text))
+                texts.append((document, part, text))
     return in_sessions(
         "topic_documents",
         f"synthetic-{seed}",
         np.repeat(session, per_topic),
         titles,
-        asked,
+        texts,
         "made here",
     )

@@ -99,10 +99,10 @@ def mixed_modalities(
     kind = rng.integers(4, size=n_items)
     z, taste = rng.normal(size=(n_items, 8)), rng.normal(size=(n_users, 8))
     blocks = rng.normal(size=(3, n_items, 16))
-    shown = np.einsum("iz,bzf->bif", z, rng.normal(size=(3, 8, 16)) / 8**0.5)
+    taste_views = np.einsum("iz,bzf->bif", z, rng.normal(size=(3, 8, 16)) / 8**0.5)
     for b in range(3):
-        blocks[b, kind == b] = shown[b, kind == b]
-    blocks[0, kind == 3] = (shown[0] + blocks[1])[kind == 3]
+        blocks[b, kind == b] = taste_views[b, kind == b]
+    blocks[0, kind == 3] = (taste_views[0] + blocks[1])[kind == 3]
     affinity = taste @ z.T + 0.5 * rng.normal(size=(n_users, n_items))
     items = rng.permutation(n_items)
     splits = []
@@ -156,8 +156,8 @@ def preferences(
     Raises:
         ValueError: a user would need more items than there are.
     """
-    wanted = sum(per_user)
-    if wanted > n_items:
+    drawn = sum(per_user)
+    if drawn > n_items:
         raise ValueError(f"per_user {per_user} needs more than the {n_items} items there are")
     rng = np.random.default_rng(seed)
     labels = np.stack([rng.integers(size, size=n_items) for size in sizes], 1)
@@ -165,7 +165,7 @@ def preferences(
     value = rng.integers(np.array(sizes)[attribute])
     has = labels[:, attribute].T == value[:, None]
     affinity = strength * has + rng.gumbel(size=has.shape)
-    best = np.argsort(-affinity, axis=1)[:, :wanted]
+    best = np.argsort(-affinity, axis=1)[:, :drawn]
     best = rng.permuted(best, axis=1)
     splits = _dealt(best, per_user)
     one_hot = [np.eye(size)[labels[:, a]] for a, size in enumerate(sizes)]
@@ -285,7 +285,7 @@ def topics(
     order = np.argsort(np.where(likes, rng.random(likes.shape), 2.0), axis=1)
     splits = _dealt(order, per_user)
 
-    def shown() -> np.ndarray:
+    def modality() -> np.ndarray:
         codes = rng.normal(size=(n_topics, 32))
         return (codes[topic] + 0.5 * rng.normal(size=(n_items, 32))).astype(np.float32)
 
@@ -297,7 +297,7 @@ def topics(
         train=splits[0],
         valid=splits[1],
         test=splits[2],
-        features={"text": shown(), "image": shown()},
+        features={"text": modality(), "image": modality()},
         titles=np.array([f"item {n} of topic {t}" for n, t in enumerate(topic)]),
         source="made here",
     )

@@ -141,7 +141,7 @@ def test_text_and_votes_become_features_and_classes():
         "d",
         "d",
     ]
-    assert prepare.frequent(["x", "y", "", "x"], least=2) == ["x", "other", "other", "x"]
+    assert prepare.frequent(["x", "y", "", "x"], min_count=2) == ["x", "other", "other", "x"]
     animals = ["cat dog"] * 4 + ["cat bird"] * 4
     x = prepare.tfidf_svd([*animals, *["sun moon"] * 4, *["rain snow"] * 20], width=3)
     assert x.shape == (32, 3)

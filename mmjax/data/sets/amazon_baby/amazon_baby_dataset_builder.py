@@ -1,9 +1,9 @@
-"""TFDS builder of amazon_baby; what it is stands in README.md beside this file."""
+"""TFDS builder of amazon_baby; README.md beside this file says what it is."""
 
 import tensorflow_datasets as tfds
 
-from mmjax.data.io.builder import InteractionsBuilder
 from mmjax.data.sets.amazon_baby.source import SOURCE
+from mmjax.data.sets.common.interactions_builder import InteractionsBuilder
 
 
 class Builder(InteractionsBuilder):

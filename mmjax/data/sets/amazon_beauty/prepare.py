@@ -18,7 +18,7 @@ import numpy as np
 from mmjax.data.core.checks import DataError, check_features
 from mmjax.data.io.pickled import read_plain_npy
 from mmjax.data.io.readers import read_features
-from mmjax.data.sets.amazon_sequences import FEATURES, ITEMS, SEQUENCES
+from mmjax.data.sets.common.amazon_sequences import FEATURES, ITEMS, SEQUENCES
 from mmjax.data.sets.ml_small_mm.prepare import frequent
 
 
@@ -29,7 +29,7 @@ def main(source: Path, target: Path, text: Path | None = None) -> None:
 
     items, lengths = read_sequences(source / "sequential_data.txt")
     titles = _by_item(source / "title_maps.npy", "id2title")
-    paths = [below_root(found) for found in _by_item(source / "category_map.npy", "id2category")]
+    paths = [below_root(path) for path in _by_item(source / "category_map.npy", "id2category")]
     if len(titles) != len(paths) or items.max() >= len(titles):
         raise DataError(
             f"{source}: {len(titles)} titles, {len(paths)} categories, items up to {items.max()}; "
@@ -74,10 +74,10 @@ def below_root(paths: list[list[str]]) -> list[str]:
 
 def _by_item(path: Path, key: str) -> list:
     """The values of a dictionary from the numbers 0, 1, 2, ..., which are strings, in order."""
-    found = read_plain_npy(path)[key]
-    if set(found) != {str(n) for n in range(len(found))}:
+    values = read_plain_npy(path)[key]
+    if set(values) != {str(n) for n in range(len(values))}:
         raise DataError(f"{path}: items are not numbered 0, 1, 2, ...; copy the file again")
-    return [found[str(n)] for n in range(len(found))]
+    return [values[str(n)] for n in range(len(values))]
 
 
 if __name__ == "__main__":

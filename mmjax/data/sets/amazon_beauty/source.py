@@ -1,6 +1,6 @@
 """The shipped files of amazon_beauty."""
 
-from mmjax.data.sets.amazon_sequences import amazon_sequences
+from mmjax.data.sets.common.amazon_sequences import amazon_sequences
 
 SOURCE = amazon_sequences(
     "amazon_beauty",

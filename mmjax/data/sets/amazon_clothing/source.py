@@ -1,6 +1,6 @@
-"""Where Amazon Clothing comes from and what size it has."""
+"""Origin and published size of Amazon Clothing."""
 
-from mmjax.data.sets.amazon import Published, amazon
+from mmjax.data.sets.common.amazon import Published, amazon
 
 SOURCE = amazon(
     "amazon_clothing",

@@ -1,6 +1,6 @@
-"""Where Amazon Sports comes from and what size it has."""
+"""Origin and published size of Amazon Sports."""
 
-from mmjax.data.sets.amazon import Published, amazon
+from mmjax.data.sets.common.amazon import Published, amazon
 
 SOURCE = amazon(
     "amazon_sports",

@@ -1,8 +1,8 @@
-"""TFDS builder of lastfm_2k; what it is stands in README.md beside this file."""
+"""TFDS builder of lastfm_2k; README.md beside this file says what it is."""
 
 import tensorflow_datasets as tfds
 
-from mmjax.data.io.builder import InteractionsBuilder
+from mmjax.data.sets.common.interactions_builder import InteractionsBuilder
 from mmjax.data.sets.lastfm_2k.source import SOURCE
 
 

@@ -5,10 +5,10 @@ from pathlib import Path
 import numpy as np
 
 from mmjax.data.core.interactions import Interactions, validate
-from mmjax.data.core.source import Source, check_shipped
 from mmjax.data.core.splits import partition
 from mmjax.data.formats.mmrec import read_inter
 from mmjax.data.io.readers import as_features, read_npz
+from mmjax.data.sets.common.source import InteractionSource, check_shipped
 
 _MODALITIES = {
     "text_minilm": "text",
@@ -60,9 +60,8 @@ def read(directory: Path) -> Interactions:
     )
 
 
-SOURCE = Source(
+SOURCE = InteractionSource(
     name="lastfm_2k",
-    version="1.0.0",
     licence="Non-commercial research only (HetRec 2011; commercial use: ask Last.fm)",
     homepage="https://grouplens.org/datasets/hetrec-2011/",
     read=read,

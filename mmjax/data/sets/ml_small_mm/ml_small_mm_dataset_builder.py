@@ -1,8 +1,8 @@
-"""TFDS builder of ml_small_mm; what it is stands in README.md beside this file."""
+"""TFDS builder of ml_small_mm; README.md beside this file says what it is."""
 
 import tensorflow_datasets as tfds
 
-from mmjax.data.io.builder import InteractionsBuilder
+from mmjax.data.sets.common.interactions_builder import InteractionsBuilder
 from mmjax.data.sets.ml_small_mm.source import SOURCE
 
 

@@ -95,11 +95,11 @@ def _decade(title: str) -> str:
     return f"{year // 10 * 10}s" if year < 1990 else "1990 and later"
 
 
-def frequent(values: Iterable[str | None], least: int = 10) -> list[str]:
-    """`values` with "other" for those that fewer than `least` items have, and for empty ones."""
+def frequent(values: Iterable[str | None], min_count: int = 10) -> list[str]:
+    """`values` with "other" for those that fewer than `min_count` items have, and for empty ones."""
     values = list(values)
     count = Counter(values)
-    return [v if v and count[v] >= least else "other" for v in values]
+    return [v if v and count[v] >= min_count else "other" for v in values]
 
 
 def quarters(values: Sequence[float], names: Sequence[str]) -> list[str]:

@@ -6,9 +6,9 @@ import numpy as np
 
 from mmjax.data.core.catalogue import attribute_of
 from mmjax.data.core.interactions import Interactions, validate
-from mmjax.data.core.source import Source, check_shipped
 from mmjax.data.core.splits import partition, split_labels, split_name
 from mmjax.data.io.readers import as_features, read_npz
+from mmjax.data.sets.common.source import InteractionSource, check_shipped
 
 _SPLIT, _SEED = "random-8:1:1", 0
 _ATTRIBUTES = ("genre", "decade", "language", "popularity", "acclaim", "certificate", "studio")
@@ -54,9 +54,8 @@ def read(directory: Path) -> Interactions:
     )
 
 
-SOURCE = Source(
+SOURCE = InteractionSource(
     name="ml_small_mm",
-    version="1.0.0",
     licence="Non-commercial; redistribution under the same terms (GroupLens); features from TMDB "
     "and OMDb text and posters, non-commercial with attribution",
     homepage="https://grouplens.org/datasets/movielens/latest/",

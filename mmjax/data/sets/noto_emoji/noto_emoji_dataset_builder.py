@@ -1,42 +1,38 @@
-"""TFDS builder of noto_emoji, without TensorFlow; what it is stands in README.md beside this file.
+"""TFDS builder of noto_emoji, without TensorFlow; README.md beside this file says what it is.
 
 Importing this module imports tensorflow-datasets.
 """
 
+from collections.abc import Iterator
+from typing import Any
+
 import numpy as np
 import tensorflow_datasets as tfds
 
-from mmjax.data.core.captioned import CAPTION, SPLITS
-from mmjax.data.sets.noto_emoji.source import HOMEPAGE, LICENCE, VERSION, load_noto_emoji
+from mmjax.data.core.captioned import CAPTION, SPLITS, CaptionedImages
+from mmjax.data.sets.common.builder import SourceBuilder
+from mmjax.data.sets.noto_emoji.source import SOURCE
 
 
-class Builder(tfds.core.GeneratorBasedBuilder):
+class Builder(SourceBuilder):
     """Prepares noto_emoji as ArrayRecord files: one record an emoji, `image` its WebP file."""
 
-    VERSION = tfds.core.Version(VERSION)
+    SOURCE = SOURCE
+    VERSION = tfds.core.Version(SOURCE.version)
     RELEASE_NOTES = {"1.0.0": "First release."}
 
     def _info(self) -> tfds.core.DatasetInfo:
         text = tfds.features.Text()
-        info = self.dataset_info_from_configs(
-            features=tfds.features.FeaturesDict(
-                {"id": text, "name": text, "tags": text, "image": text}
-            ),
-            homepage=HOMEPAGE,
-            license=LICENCE,
-            disable_shuffling=True,
-        )
-        # It would ask the public bucket for a description and leave an empty folder behind.
-        info.initialize_from_bucket = lambda: None
-        return info
+        return self.table_info({"id": text, "name": text, "tags": text, "image": text})
 
     def _split_generators(self, dl_manager):
-        return {split: self._generate_examples(place) for place, split in enumerate(SPLITS)}
+        data = self.SOURCE.read(self.directory(dl_manager))
+        return {split: _records(data, place) for place, split in enumerate(SPLITS)}
 
-    def _generate_examples(self, split):
-        data = load_noto_emoji()
-        said = [{"name": "", "tags": ""} for _ in data.image_ids]
-        for image, kind, text in zip(data.image, data.kind, data.text, strict=True):
-            said[image]["name" if kind == CAPTION else "tags"] = text
-        for row in np.flatnonzero(data.split == split).tolist():
-            yield row, {"id": data.image_ids[row], **said[row], "image": data.encoded(row)}
+
+def _records(data: CaptionedImages, split: int) -> Iterator[tuple[int, dict[str, Any]]]:
+    texts = [{"name": "", "tags": ""} for _ in data.image_ids]
+    for image, kind, text in zip(data.image, data.kind, data.text, strict=True):
+        texts[image]["name" if kind == CAPTION else "tags"] = text
+    for row in np.flatnonzero(data.split == split).tolist():
+        yield row, {"id": data.image_ids[row], **texts[row], "image": data.encoded(row)}

@@ -14,7 +14,8 @@ import sys
 import zipfile
 from pathlib import Path
 
-from mmjax.data.sets.noto_emoji.source import FILE, FOLDER
+from mmjax.data.sets.common.source import package_directory
+from mmjax.data.sets.noto_emoji.source import FILE
 
 
 def main(table: Path, pictures: Path) -> None:
@@ -37,7 +38,12 @@ def main(table: Path, pictures: Path) -> None:
         "group": [row["group"] for row in rows],
         "image": pa.array(images, pa.binary()),
     }
-    parquet.write_table(pa.table(columns), FOLDER / FILE, compression="zstd", compression_level=19)
+    parquet.write_table(
+        pa.table(columns),
+        package_directory("noto_emoji") / FILE,
+        compression="zstd",
+        compression_level=19,
+    )
 
 
 def _reduced(content: bytes) -> bytes:

@@ -1,14 +1,14 @@
-"""TFDS builder of nq_qed; what it is stands in README.md beside this file."""
+"""TFDS builder of nq_qed; README.md beside this file says what it is."""
 
 import tensorflow_datasets as tfds
 
-from mmjax.data.sets.passages import NQ_QED
-from mmjax.data.sets.passages_builder import PassagesBuilder
+from mmjax.data.sets.common.passages_builder import PassagesBuilder
+from mmjax.data.sets.nq_qed.source import SOURCE
 
 
 class Builder(PassagesBuilder):
     """Prepares nq_qed as ArrayRecord files."""
 
-    SOURCE = NQ_QED
-    VERSION = tfds.core.Version(NQ_QED.version)
+    SOURCE = SOURCE
+    VERSION = tfds.core.Version(SOURCE.version)
     RELEASE_NOTES = {"1.0.0": "First release."}

@@ -3,9 +3,9 @@
 from pathlib import Path
 
 from mmjax.data.core.interactions import Interactions, validate
-from mmjax.data.core.source import Source, check_shipped
 from mmjax.data.io.index_arrays import read_index_arrays
 from mmjax.data.io.readers import as_features, read_npz
+from mmjax.data.sets.common.source import InteractionSource, check_shipped
 
 _SHIPPED = {
     "interactions.npz": "b18d34fa2ff5c617a78094292323fa4a7641d579e19853d660c3877fb98d51ba",
@@ -37,9 +37,8 @@ def read(directory: Path) -> Interactions:
     )
 
 
-SOURCE = Source(
+SOURCE = InteractionSource(
     name="tiktok",
-    version="1.0.0",
     licence="Research only; released without a licence file (from the ICME 2019 challenge)",
     homepage="https://github.com/HKUDS/MMSSL",
     read=read,

@@ -1,14 +1,14 @@
-"""TFDS builder of xquad; what it is stands in README.md beside this file."""
+"""TFDS builder of xquad; README.md beside this file says what it is."""
 
 import tensorflow_datasets as tfds
 
-from mmjax.data.sets.passages import XQUAD
-from mmjax.data.sets.passages_builder import PassagesBuilder
+from mmjax.data.sets.common.passages_builder import PassagesBuilder
+from mmjax.data.sets.xquad.source import SOURCE
 
 
 class Builder(PassagesBuilder):
     """Prepares xquad as ArrayRecord files."""
 
-    SOURCE = XQUAD
-    VERSION = tfds.core.Version(XQUAD.version)
+    SOURCE = SOURCE
+    VERSION = tfds.core.Version(SOURCE.version)
     RELEASE_NOTES = {"1.0.0": "First release."}

@@ -17,7 +17,7 @@ class SidConfig:
     """What to do about items of equal codes; `mmjax.semantic_ids.policies`."""
     feature: str = "text"
     """Item feature that is quantised."""
-    unit: bool = True
+    normalise: bool = True
     """Scale vectors to length one first."""
     epochs: int = 500
     """Epochs of the autoencoder."""
@@ -25,7 +25,7 @@ class SidConfig:
     """Its rows a step."""
     learning_rate: float = 1e-3
     """Its step size (Adam)."""
-    most_collisions: float = 0.5
+    max_collisions: float = 0.5
     """Refuse codes of which a larger share repeats another item's, before the policy."""
     seed: int = 0
     """Of the ids; all seeds of a run share them."""

@@ -16,8 +16,9 @@ import tensorflow_datasets as tfds
 
 from mmjax.data.core.catalogue import Attribute
 from mmjax.data.core.checks import DataError
-from mmjax.data.core.interactions import SPLITS, Interactions
-from mmjax.data.core.source import Source, locate, package_directory, sorted_by_user
+from mmjax.data.core.interactions import SPLITS, Interactions, sorted_by_user
+from mmjax.data.sets.common.builder import SourceBuilder
+from mmjax.data.sets.common.source import InteractionSource
 
 _TABLES = {
     "interactions": "Per split and user the items, in order.",
@@ -26,14 +27,14 @@ _TABLES = {
 }
 
 
-class InteractionsBuilder(tfds.core.GeneratorBasedBuilder, skip_registration=True):
-    """Prepares one `Source` as ArrayRecord files; each data set's package subclasses it.
+class InteractionsBuilder(SourceBuilder, skip_registration=True):
+    """Prepares one `InteractionSource` as ArrayRecord files; each data set's package subclasses it.
 
     `tfds.builder("lastfm_2k/items", data_dir=..., file_format="array_record")` works once the
     module `mmjax.data.sets.lastfm_2k.lastfm_2k_dataset_builder` has been imported.
     """
 
-    SOURCE: ClassVar[Source]
+    SOURCE: ClassVar[InteractionSource]
     BUILDER_CONFIGS: ClassVar[list[tfds.core.BuilderConfig]] = [
         tfds.core.BuilderConfig(name=name, description=text) for name, text in _TABLES.items()
     ]
@@ -52,23 +53,13 @@ class InteractionsBuilder(tfds.core.GeneratorBasedBuilder, skip_registration=Tru
             features = dict.fromkeys(("raw_id", "title", "tags"), tfds.features.Text())
             features |= {name: _vector(np.float32) for name in self.SOURCE.modalities}
             features |= {_label(name): np.int32 for name in self.SOURCE.attributes}
-        info = self.dataset_info_from_configs(
-            features=tfds.features.FeaturesDict(features),
-            homepage=self.SOURCE.homepage,
-            license=self.SOURCE.licence,
-            disable_shuffling=True,
-            metadata=tfds.core.MetadataDict(),
-        )
-        # It would ask the public bucket for a description and leave an empty folder behind.
-        info.initialize_from_bucket = lambda: None
-        return info
+        return self.table_info(features, metadata=tfds.core.MetadataDict())
 
     def _split_generators(self, dl_manager):
         data = self.loaded
         if data is None:
-            directory = package_directory(self.SOURCE)
+            directory = self.directory(dl_manager)
             if not self.SOURCE.shipped:
-                directory = locate(self.SOURCE, Path(dl_manager.manual_dir))
                 self.SOURCE.require(directory, allow_missing_features=True)
             data = sorted_by_user(self.SOURCE.read(directory))
         metadata: Any = self.info.metadata
@@ -90,9 +81,6 @@ class InteractionsBuilder(tfds.core.GeneratorBasedBuilder, skip_registration=Tru
             parts = {split: data.pairs(split) for split in SPLITS}
             return {split: _histories(pairs) for split, pairs in parts.items() if len(pairs)}
         return {table: _users(data) if table == "users" else _items(data, self.SOURCE)}
-
-    def _generate_examples(self, examples):
-        return examples
 
 
 def prepare(builder: type[InteractionsBuilder], data: Interactions, directory: Path) -> None:
@@ -191,7 +179,7 @@ def _users(data: Interactions) -> Iterator[tuple[int, dict[str, Any]]]:
         yield user, {"raw_id": data.user_id(user)}
 
 
-def _items(data: Interactions, source: Source) -> Iterator[tuple[int, dict[str, Any]]]:
+def _items(data: Interactions, source: InteractionSource) -> Iterator[tuple[int, dict[str, Any]]]:
     absent = np.zeros(0, np.float32)
     for item in range(data.n_items):
         record: dict[str, Any] = {
@@ -207,7 +195,7 @@ def _items(data: Interactions, source: Source) -> Iterator[tuple[int, dict[str, 
 
 
 def _kind(column: np.ndarray | Sequence[str] | None) -> str | None:
-    """How a column is to be read back: "int", "str", or None for a column that is not there."""
+    """Type as which a column is to be read back: "int", "str", or None for a column that is not there."""
     if column is None:
         return None
     return "int" if isinstance(column, np.ndarray) and column.dtype.kind in "iu" else "str"

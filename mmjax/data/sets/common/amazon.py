@@ -8,10 +8,10 @@ import numpy as np
 
 from mmjax.data.core.checks import DataError
 from mmjax.data.core.interactions import SPLITS, Interactions, validate
-from mmjax.data.core.source import Source
 from mmjax.data.core.splits import follows_mmrec
 from mmjax.data.formats.mmrec import load_mmrec, read_features_of, read_ids_of
 from mmjax.data.io.index_arrays import read_index_arrays
+from mmjax.data.sets.common.source import InteractionSource
 
 OTHER_DRAW = "mmrec@other"
 """Split of a copy that follows MMRec's rule but was drawn anew: its results are near the published
@@ -24,8 +24,8 @@ _MODALITIES = ("image", "text")
 
 @dataclass(frozen=True)
 class Published:
-    """What the logs of georgeguo-cn/LGMRec count in MMRec's release: users, items, rows of train,
-    validation and test, and the different items that occur in each.
+    """Sizes of MMRec's release as the logs of georgeguo-cn/LGMRec count them: users, items, rows
+    of train, validation and test, and the different items that occur in each.
     """
 
     users: int
@@ -34,11 +34,10 @@ class Published:
     distinct: tuple[int, int, int]
 
 
-def amazon(name: str, folder: str, published: Published) -> Source:
+def amazon(name: str, folder: str, published: Published) -> InteractionSource:
     """The source of an Amazon data set, `folder` being its name in the MMRec family."""
-    return Source(
+    return InteractionSource(
         name=name,
-        version="1.0.0",
         homepage="https://github.com/enoche/MMRec",
         licence="Research use (Amazon review data of McAuley et al.); no licence file",
         modalities=_MODALITIES,
@@ -66,10 +65,10 @@ def read_amazon(directory: Path, name: str, folder: str, published: Published) -
         data = load_mmrec(directory, name=folder)
     parts = [data.pairs(split) for split in SPLITS]
     expected = (published.users, published.items, *published.rows)
-    found = (data.n_users, data.n_items, *map(len, parts))
-    if found != expected:
+    sizes = (data.n_users, data.n_items, *map(len, parts))
+    if sizes != expected:
         raise DataError(
-            f"{directory}: {_sizes(found)}, but the published {name} has {_sizes(expected)}; the "
+            f"{directory}: {_sizes(sizes)}, but the published {name} has {_sizes(expected)}; the "
             "copy is cut off or is another version: copy it again, or read it under a name of its "
             "own by mmjax.data.load_mmrec"
         )

@@ -9,7 +9,7 @@ from typing import ClassVar
 import numpy as np
 import tensorflow_datasets as tfds
 
-from mmjax.data.sets.passages import PassageSource, load_passages
+from mmjax.data.sets.common.builder import SourceBuilder
 
 _TABLES = {
     "passages": "Title and text of each passage.",
@@ -17,10 +17,9 @@ _TABLES = {
 }
 
 
-class PassagesBuilder(tfds.core.GeneratorBasedBuilder, skip_registration=True):
-    """Prepares one `PassageSource` as ArrayRecord files; each set's package subclasses it."""
+class PassagesBuilder(SourceBuilder, skip_registration=True):
+    """Prepares one source of `Passages` as ArrayRecord files; each set's package subclasses it."""
 
-    SOURCE: ClassVar[PassageSource]
     BUILDER_CONFIGS: ClassVar[list[tfds.core.BuilderConfig]] = [
         tfds.core.BuilderConfig(name=name, description=text) for name, text in _TABLES.items()
     ]
@@ -31,18 +30,10 @@ class PassagesBuilder(tfds.core.GeneratorBasedBuilder, skip_registration=True):
             "passages": {"title": text, "text": text},
             "questions": {"document": np.int32, "text": text},
         }
-        info = self.dataset_info_from_configs(
-            features=tfds.features.FeaturesDict(tables[str(self.builder_config_name)]),
-            homepage=self.SOURCE.homepage,
-            license=self.SOURCE.licence,
-            disable_shuffling=True,
-        )
-        # It would ask the public bucket for a description and leave an empty folder behind.
-        info.initialize_from_bucket = lambda: None
-        return info
+        return self.table_info(tables[str(self.builder_config_name)])
 
     def _split_generators(self, dl_manager):
-        data = load_passages(self.SOURCE.name)
+        data = self.SOURCE.read(self.directory(dl_manager))
         table = self.builder_config_name
         if table == "passages":
             pairs = zip(data.titles, data.text, strict=True)
@@ -51,6 +42,3 @@ class PassagesBuilder(tfds.core.GeneratorBasedBuilder, skip_registration=True):
             pairs = zip(data.document.tolist(), data.question, strict=True)
             rows = ({"document": document, "text": text} for document, text in pairs)
         return {table: enumerate(rows)}
-
-    def _generate_examples(self, examples):
-        return examples

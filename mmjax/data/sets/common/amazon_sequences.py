@@ -9,25 +9,24 @@ import numpy as np
 from mmjax.data.core.catalogue import attribute_of
 from mmjax.data.core.interactions import Interactions, validate
 from mmjax.data.core.sequences import Sequences, offsets_of, validate_sequences
-from mmjax.data.core.source import Source, check_shipped
 from mmjax.data.io.readers import as_features, read_npz
+from mmjax.data.sets.common.source import InteractionSource, check_shipped
 
 SEQUENCES, ITEMS, FEATURES = "sequences.npz", "items.parquet", "features_f16.npz"
 ATTRIBUTES = ("category", "subcategory")
 
 
-def amazon_sequences(name: str, shipped: Mapping[str, str]) -> Source:
+def amazon_sequences(name: str, shipped: Mapping[str, str]) -> InteractionSource:
     """The source of a data set whose package holds the files `shipped` (file -> SHA-256)."""
-    return Source(
+    return InteractionSource(
         name=name,
-        version="1.0.0",
+        kind="sequences",
         homepage="https://github.com/Linxyhaha/TransRec",
         licence="Research use (Amazon review data of McAuley et al.); no licence file",
         modalities=("text",) if FEATURES in shipped else (),
         attributes=ATTRIBUTES,
         read=partial(read_amazon_sequences, name=name, shipped=shipped),
         shipped=shipped,
-        ordered=True,
     )
 
 

@@ -1,6 +1,6 @@
 """Makes the shipped files of xquad, nq_qed and squad_sentences from what they are derived from.
 
-    python -m mmjax.data.sets.passages_prepare NAME SOURCE
+    python -m mmjax.data.sets.common.passages_prepare NAME SOURCE
 
 SOURCE is `xquad.en.json.gz` (google-deepmind/xquad, commit 7d30520), `qed-dev.jsonlines.gz`
 (google-research-datasets/QED, commit 2492920), or the folder of `sentences.parquet` and
@@ -14,7 +14,8 @@ import sys
 from collections.abc import Iterator
 from pathlib import Path
 
-from mmjax.data.sets.passages import ROOT, save_passages
+from mmjax.data.sets.common.passages import save_passages
+from mmjax.data.sets.common.source import package_directory
 
 
 def main(name: str, source: Path) -> None:
@@ -26,7 +27,7 @@ def main(name: str, source: Path) -> None:
         key = (_clean(title), _clean(text))
         questions.append((place.setdefault(key, len(place)), _clean(question)))
     titles, texts = map(list, zip(*place, strict=True))
-    save_passages(ROOT / name, texts, titles, questions)
+    save_passages(package_directory(name), texts, titles, questions)
 
 
 def _clean(text: str) -> str:

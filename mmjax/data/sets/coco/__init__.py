@@ -1,0 +1,1 @@
+"""COCO with captions, read from the user's copy."""

@@ -1,0 +1,1 @@
+"""Sources and TFDS builders that several data sets share."""

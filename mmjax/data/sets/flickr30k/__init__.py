@@ -1,0 +1,1 @@
+"""Flickr30K with captions, read from the user's copy."""

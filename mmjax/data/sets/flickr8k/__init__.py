@@ -1,0 +1,1 @@
+"""Flickr8k with captions, read from the user's copy."""
