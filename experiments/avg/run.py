@@ -18,10 +18,10 @@ from experiments.avg.stages import (
     train_model,
     train_towers,
 )
-from experiments.common.results import Record, environment
-from experiments.common.seeds import training_fields
 from mmjax.data.core.captioned import Split
 from mmjax.training.fitting import FitResult
+from mmjax.training.records import Record, environment
+from mmjax.training.seeds import training_fields
 
 
 class Trained(NamedTuple):

@@ -3,8 +3,8 @@
 from pathlib import Path
 
 from experiments.common import growth, readme
-from experiments.common.results import Record, load_record
 from mmjax.data.io.files import atomic_write_text
+from mmjax.training.records import Record, load_record
 
 FOLDER = Path(__file__).resolve().parent
 ROWS = {

@@ -11,10 +11,10 @@ from experiments.common.config import Run, override, parse_assignment
 from experiments.common.methods import METHODS
 from experiments.common.problem import load_data
 from experiments.common.report import METRICS, heuristic_records, record_row
-from experiments.common.results import Record, load_record
 from experiments.common.sweep import remove_checkpoints, trial
 from mmjax.data.core.interactions import Interactions
 from mmjax.data.io.files import atomic_write_text
+from mmjax.training.records import Record, load_record
 from mmjax.viz import tables
 from mmjax.viz.bars import bars
 from mmjax.viz.files import save

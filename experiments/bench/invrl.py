@@ -17,7 +17,6 @@ from jaxtyping import Float
 from experiments.common.config import Run
 from experiments.common.problem import build_optimiser, build_task, load_data, shrink
 from experiments.common.run import run as run_one
-from experiments.common.seeds import Outcome, joined
 from mmjax.blocks.losses.invariance import gates
 from mmjax.blocks.sequences.sampling import negative_index
 from mmjax.data.core.interactions import Interactions
@@ -27,6 +26,7 @@ from mmjax.models.multimodal.invrl import stages
 from mmjax.models.multimodal.invrl.objective import InvRLConfig, final_config
 from mmjax.objective import Objective
 from mmjax.training.fitting import fit
+from mmjax.training.seeds import Outcome, joined
 from mmjax.training.signals import Interrupted
 from mmjax.training.sources.grouped import grouped_source
 from mmjax.training.sources.pairs import BatchSource

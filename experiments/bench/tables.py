@@ -7,8 +7,8 @@ from experiments.bench.bench import METRIC, leaderboard
 from experiments.benchmarks import tables as speed
 from experiments.common import readme
 from experiments.common.methods import title
-from experiments.common.results import Record, load_record
 from mmjax.data.io.files import atomic_write_text
+from mmjax.training.records import Record, load_record
 from mmjax.viz import tables
 from mmjax.viz.bars import bars
 from mmjax.viz.files import save

@@ -12,10 +12,10 @@ from experiments.common.heuristics import applicable
 from experiments.common.methods import title as method_title
 from experiments.common.problem import build_objective
 from experiments.common.recommend import seen_rows
-from experiments.common.results import Record, untrained
-from experiments.common.seeds import Outcome
 from mmjax.blocks.ranking.full_ranking import top_items
 from mmjax.data.core.interactions import Interactions
+from mmjax.training.records import Record, untrained
+from mmjax.training.seeds import Outcome
 from mmjax.viz import curves, report, tables
 from mmjax.viz.bars import bars
 

@@ -11,9 +11,9 @@ from experiments.common.problem import (
     load_data,
     shrink,
 )
-from experiments.common.seeds import Judge, Outcome, Parts, train_seeds
 from mmjax.data.core.interactions import Interactions
 from mmjax.objective import Variables
+from mmjax.training.seeds import Judge, Outcome, Parts, train_seeds
 
 
 def run(config: Run, *, data: Interactions | None = None, test: bool = True) -> Outcome:

@@ -113,7 +113,7 @@ def trial(
     The test split is not touched. Checkpoints are removed afterwards unless `keep` is set.
     """
     from experiments.common.methods import METHODS
-    from experiments.common.results import load_record
+    from mmjax.training.records import load_record
 
     folder = workdir / "trials" / run.digest()
     path = folder / "record.json"

@@ -9,7 +9,7 @@ from experiments.common.config import Run
 from experiments.common.sequences.config import SequenceRun
 
 if TYPE_CHECKING:
-    from experiments.common.seeds import Outcome
+    from mmjax.training.seeds import Outcome
 
 RunT = TypeVar("RunT", Run, SequenceRun)
 INTERRUPTED = 143

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from experiments.meta_mmf.presets import FORMS, preset
 
 if TYPE_CHECKING:
-    from experiments.common.results import Record
+    from mmjax.training.records import Record
 
 RATES = (1e-3, 5e-3, 1e-2)
 """Learning rates that every form tries on validation with seed 0."""
@@ -36,9 +36,9 @@ class Claim:
 def claim(flags: Claim) -> str:
     """Train every form and return the table of test figures, static fusion as the reference."""
     from experiments.common.problem import load_data
-    from experiments.common.results import load_record
     from experiments.common.run import run as run_one
     from experiments.common.sweep import remove_checkpoints, trial
+    from mmjax.training.records import load_record
     from mmjax.viz import tables
 
     start = preset(flags.data)

@@ -90,8 +90,8 @@ def cold_recall(form: str, depth: int, rate: float, seed: int, epochs: int) -> f
 
 def depth(flags: Depth) -> Path:
     """Train what is missing, write `depth.json` and draw the curves; returns the picture's path."""
-    from experiments.common.results import environment
     from mmjax.data.io.files import atomic_write_text
+    from mmjax.training.records import environment
 
     path = flags.workdir / "depth.json"
     flags.workdir.mkdir(parents=True, exist_ok=True)

@@ -6,9 +6,9 @@ from statistics import mean, stdev
 from typing import Any
 
 from experiments.common import readme
-from experiments.common.results import load_record
 from experiments.meta_mmf.claim import table
 from mmjax.data.io.files import atomic_write_text
+from mmjax.training.records import load_record
 from mmjax.viz import tables
 from mmjax.viz.significance import paired_t
 

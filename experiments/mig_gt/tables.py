@@ -5,8 +5,8 @@ from pathlib import Path
 
 from experiments.common import readme
 from experiments.common.report import METRICS, record_row
-from experiments.common.results import Record, load_record
 from mmjax.data.io.files import atomic_write_text
+from mmjax.training.records import Record, load_record
 from mmjax.viz import tables
 from mmjax.viz.bars import bars
 from mmjax.viz.files import save

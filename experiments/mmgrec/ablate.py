@@ -9,7 +9,7 @@ from experiments.common.config import override
 from experiments.mmgrec.presets import preset
 
 if TYPE_CHECKING:
-    from experiments.common.results import Record
+    from mmjax.training.records import Record
 
 FORMS: dict[str, dict[str, Any]] = {
     "full": {},
@@ -61,10 +61,10 @@ def ablate(flags: Ablate) -> str:
         Interrupted: a signal came.
     """
     from experiments.common.problem import load_data
-    from experiments.common.results import load_record
     from experiments.common.sweep import remove_checkpoints
     from experiments.mmgrec.run import run
     from experiments.mmgrec.stages import graph_run
+    from mmjax.training.records import load_record
     from mmjax.viz import tables
 
     if unknown := [form for form in flags.forms if form not in FORMS]:

@@ -123,7 +123,7 @@ class MMGRec(Identified):
 
 @dataclass(frozen=True)
 class StageRun(Identified):
-    """One stage of one seed, as `experiments.common.seeds.train_seeds` trains it."""
+    """One stage of one seed, as `mmjax.training.seeds.train_seeds` trains it."""
 
     method: str
     """Name of the stage."""

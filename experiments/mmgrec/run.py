@@ -9,7 +9,6 @@ import jax.numpy as jnp
 import numpy as np
 
 from experiments.common.problem import load_data
-from experiments.common.seeds import Judge, Outcome, Parts, joined, train_seeds
 from experiments.mmgrec.config import MMGRec, StageRun, shrink
 from experiments.mmgrec.evaluation import Searches
 from experiments.mmgrec.optimise import optimiser
@@ -29,6 +28,7 @@ from mmjax.models.generative.mmgrec.config import GeneratorConfig
 from mmjax.models.generative.mmgrec.search import id_trie
 from mmjax.semantic_ids.table import SidTable, arrays_sha256
 from mmjax.training.best import load_best
+from mmjax.training.seeds import Judge, Outcome, Parts, joined, train_seeds
 from mmjax.training.sources.subsets import subset_source
 
 SIDS, VECTORS, GENERATOR = "sids.npz", "vectors.npz", "generator"

@@ -14,7 +14,6 @@ from jaxtyping import Float, Int
 from experiments.common.config import Adam, Run
 from experiments.common.evaluation import predict, ranker
 from experiments.common.problem import build_optimiser, build_source, build_task
-from experiments.common.seeds import Judge, Outcome, Parts, train_seeds
 from experiments.mmgrec.config import MMGRec, StageRun
 from mmjax import semantic_ids
 from mmjax.data.core.interactions import Interactions
@@ -22,6 +21,7 @@ from mmjax.models.generative import rq_vae
 from mmjax.models.generative.mmgrec import stages as mmgrec
 from mmjax.objective import Objective
 from mmjax.semantic_ids.table import SidTable, arrays_sha256
+from mmjax.training.seeds import Judge, Outcome, Parts, train_seeds
 from mmjax.training.sources.pairs import rows_source
 
 

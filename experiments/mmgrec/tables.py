@@ -6,10 +6,10 @@ from pathlib import Path
 
 from experiments.common import growth, readme
 from experiments.common.report import METRICS, record_row
-from experiments.common.results import Record, load_record
 from experiments.mmgrec import ablate
 from experiments.mmgrec.train import searches_table
 from mmjax.data.io.files import atomic_write_text
+from mmjax.training.records import Record, load_record
 from mmjax.viz import tables
 
 FOLDER = Path(__file__).resolve().parent

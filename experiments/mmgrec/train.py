@@ -9,9 +9,9 @@ from experiments.common.train import INTERRUPTED, saved
 from experiments.mmgrec.config import MMGRec
 
 if TYPE_CHECKING:
-    from experiments.common.results import Record
-    from experiments.common.seeds import Outcome
     from mmjax.data.core.interactions import Interactions
+    from mmjax.training.records import Record
+    from mmjax.training.seeds import Outcome
     from mmjax.viz.report import Sample
 
 

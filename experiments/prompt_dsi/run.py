@@ -8,7 +8,6 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from experiments.common.results import Record, environment
 from experiments.prompt_dsi.config import PROMPTED, PromptDSI, shrink
 from experiments.prompt_dsi.evaluation import METRICS, measures, rows_of_new, scores
 from experiments.prompt_dsi.problem import Problem, load_corpus, load_problem
@@ -18,6 +17,7 @@ from experiments.prompt_dsi.topics import find_topics
 from mmjax.blocks.attention.prompt_pool import usage
 from mmjax.data.core.continual import ContinualCorpus
 from mmjax.models.retrieval import prompt_dsi
+from mmjax.training.records import Record, environment
 
 _search = jax.jit(prompt_dsi.search, static_argnames=("config", "encoder", "stage", "k"))
 

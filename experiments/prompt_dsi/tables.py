@@ -3,9 +3,9 @@
 from pathlib import Path
 
 from experiments.common import readme
-from experiments.common.results import Record, load_record
 from experiments.prompt_dsi.presets import METHODS
 from mmjax.data.io.files import atomic_write_text
+from mmjax.training.records import Record, load_record
 
 FOLDER = Path(__file__).resolve().parent
 TITLES = {

@@ -10,7 +10,6 @@ import numpy as np
 
 from experiments.common.evaluation import predict
 from experiments.common.problem import build_optimiser
-from experiments.common.seeds import Judge, Outcome, Parts, train_seeds
 from experiments.common.sequences.config import SequenceRun
 from experiments.common.sequences.problem import build_task, load_data, shrink
 from experiments.tiger.ids import FILE, categories, item_ids
@@ -19,6 +18,7 @@ from mmjax.blocks.ranking import full_ranking
 from mmjax.data.core.sequences import Sequences, Windows
 from mmjax.models.generative import tiger
 from mmjax.objective import Objective, Variables
+from mmjax.training.seeds import Judge, Outcome, Parts, train_seeds
 from mmjax.training.sources.sequences import windows_source
 
 

@@ -7,10 +7,10 @@ from pathlib import Path
 from experiments.common import readme
 from experiments.common.methods import title
 from experiments.common.report import record_row
-from experiments.common.results import Record, load_record
 from experiments.common.sequences.config import METRICS
 from experiments.tiger.presets import DATA
 from mmjax.data.io.files import atomic_write_text
+from mmjax.training.records import Record, load_record
 from mmjax.viz import tables
 
 FOLDER = Path(__file__).resolve().parent

@@ -9,7 +9,7 @@ from experiments.bench.cli import main
 from experiments.bench.presets import GRIDS, grid, preset
 from experiments.common.config import override
 from experiments.common.methods import METHODS, Method
-from experiments.common.results import load_record
+from mmjax.training.records import load_record
 
 QUICK = ["--data", "communities", "--smoke", "--devices", "1", "--seeds", "2"]
 

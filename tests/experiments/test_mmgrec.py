@@ -9,13 +9,13 @@ from numpy.testing import assert_allclose, assert_array_equal
 
 from experiments.common.config import override
 from experiments.common.problem import load_data
-from experiments.common.results import load_record
 from experiments.mmgrec.cli import main, parse_run
 from experiments.mmgrec.presets import DATA, preset
 from experiments.mmgrec.run import load_trained
 from experiments.mmgrec.stages import feature_vectors, graph_run
 from mmjax.data.synthetic.interactions import topics
 from mmjax.semantic_ids.table import SidTable
+from mmjax.training.records import load_record
 
 pytestmark = pytest.mark.slow
 

@@ -10,8 +10,6 @@ from numpy.testing import assert_allclose, assert_array_equal
 
 from experiments.common import growth
 from experiments.common.config import override
-from experiments.common.results import Record, load_record
-from experiments.common.seeds import Outcome, joined
 from experiments.mmgrec import ablate, cost, tables
 from experiments.mmgrec import run as stages
 from experiments.mmgrec.ablate import FORMS, NAMES, Ablate, quiet
@@ -21,6 +19,8 @@ from experiments.mmgrec.optimise import optimiser
 from experiments.mmgrec.presets import preset
 from experiments.mmgrec.train import ids_line, searches_table
 from mmjax.data.synthetic.interactions import topics
+from mmjax.training.records import Record, load_record
+from mmjax.training.seeds import Outcome, joined
 from mmjax.training.signals import Interrupted
 from mmjax.viz.tables import to_text
 

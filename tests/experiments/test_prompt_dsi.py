@@ -10,7 +10,6 @@ import numpy as np
 import pytest
 
 from experiments.common import readme
-from experiments.common.results import Record, load_record
 from experiments.prompt_dsi import tables
 from experiments.prompt_dsi.cli import main, parse_run
 from experiments.prompt_dsi.config import IncDSI, PromptDSI, shrink
@@ -20,6 +19,7 @@ from experiments.prompt_dsi.problem import load_corpus, load_problem, optimiser
 from experiments.prompt_dsi.solved import draws
 from experiments.prompt_dsi.stages import _kept
 from experiments.prompt_dsi.topics import names
+from mmjax.training.records import Record, load_record
 
 ONE = [
     *("--first.fit.quiet", "--first.fit.devices", "1"),

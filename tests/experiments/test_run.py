@@ -9,11 +9,11 @@ import pytest
 
 from experiments.common.config import override
 from experiments.common.recommend import Recommend, recommend, write
-from experiments.common.results import load_record
 from experiments.common.run import run
 from experiments.common.sweep import Sweep, sweep
 from experiments.mig_gt.cli import main
 from experiments.mig_gt.presets import METHODS, preset
+from mmjax.training.records import load_record
 
 QUIET = {"fit.quiet": True, "fit.tensorboard": False, "fit.devices": 1}
 
@@ -136,7 +136,7 @@ def test_sweep_resumes_and_selects_on_validation(tmp_path):
 
 
 def test_a_signal_stops_all_seeds_and_leaves_no_record(tmp_path, monkeypatch):
-    from experiments.common import seeds as module
+    from mmjax.training import seeds as module
 
     calls, real = [], module.fit
 

@@ -11,7 +11,6 @@ import pytest
 from experiments.common import readme
 from experiments.common.config import Adam
 from experiments.common.methods import SEQUENCE_METHODS
-from experiments.common.results import load_record
 from experiments.common.sequences.problem import (
     build_source,
     by_popularity,
@@ -28,6 +27,7 @@ from experiments.tiger.presets import DATA, preset
 from mmjax.data.synthetic.interactions import chains
 from mmjax.models.sequential.sasrec.config import SASRecConfig
 from mmjax.training.config import FitConfig
+from mmjax.training.records import load_record
 
 ONE = ["--fit.devices", "1", "--fit.quiet"]
 

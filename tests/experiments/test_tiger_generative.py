@@ -6,7 +6,6 @@ import shutil
 import numpy as np
 import pytest
 
-from experiments.common.results import load_record
 from experiments.common.sequences.recommend import RecommendNext, recommend
 from experiments.tiger.cli import main
 from experiments.tiger.generative import run
@@ -16,6 +15,7 @@ from mmjax import semantic_ids as sids
 from mmjax.data.core.checks import DataError
 from mmjax.data.synthetic.interactions import chains
 from mmjax.models.generative.tiger.config import SidConfig
+from mmjax.training.records import load_record
 
 FLAGS = ["--method", "tiger", "--smoke", "--fit.devices", "1", "--fit.quiet"]
 RANDOM = SidConfig(quantiser="random", sizes=(8, 16))

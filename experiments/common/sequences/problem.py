@@ -7,7 +7,6 @@ from typing import Any
 import jax.numpy as jnp
 import numpy as np
 
-from experiments.common.results import Record, untrained
 from experiments.common.sequences.config import SequenceRun
 from mmjax.blocks.ranking import full_ranking
 from mmjax.blocks.sequences.sampling import negative_index
@@ -16,6 +15,7 @@ from mmjax.data.formats.ratings import load_sequences_csv
 from mmjax.data.loading import load
 from mmjax.data.synthetic.interactions import chains
 from mmjax.models.common.sequence_task import SequenceTask
+from mmjax.training.records import Record, untrained
 from mmjax.training.sources.pairs import BatchSource
 from mmjax.training.sources.sequences import packed_source
 

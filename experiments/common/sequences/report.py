@@ -8,10 +8,10 @@ import numpy as np
 
 from experiments.common.methods import SEQUENCE_METHODS
 from experiments.common.report import training_page
-from experiments.common.results import Record
-from experiments.common.seeds import Outcome
 from experiments.common.sequences.config import METRICS, SequenceRun
 from mmjax.data.core.sequences import Sequences, Windows
+from mmjax.training.records import Record
+from mmjax.training.seeds import Outcome
 from mmjax.viz import report
 
 

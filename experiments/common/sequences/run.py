@@ -9,7 +9,6 @@ import numpy as np
 from experiments.common.evaluation import predict
 from experiments.common.methods import SEQUENCE_METHODS
 from experiments.common.problem import build_optimiser
-from experiments.common.seeds import Judge, Outcome, Parts, train_seeds
 from experiments.common.sequences.config import SequenceRun
 from experiments.common.sequences.problem import (
     build_source,
@@ -21,6 +20,7 @@ from experiments.common.sequences.problem import (
 from mmjax.blocks.ranking import full_ranking
 from mmjax.data.core.sequences import Sequences, Windows
 from mmjax.objective import Objective, Variables
+from mmjax.training.seeds import Judge, Outcome, Parts, train_seeds
 
 
 def run(config: SequenceRun, *, data: Sequences | None = None, test: bool = True) -> Outcome:

@@ -74,7 +74,9 @@ def concept_images(
     image = np.repeat(np.concatenate([np.arange(n), later]), texts).astype(np.int32)
     kind = np.repeat([CAPTION, PSEUDO], [n * texts, len(later) * texts]).astype(np.int32)
     captions = tuple(
-        " ".join(f"w{word}" for word in rng.choice(concept_words[concept[row]], words[1], replace=False))
+        " ".join(
+            f"w{word}" for word in rng.choice(concept_words[concept[row]], words[1], replace=False)
+        )
         for row in image
     )
     features = normalise(images[image] + gap * apart + noise[1] * drawn(len(image)))

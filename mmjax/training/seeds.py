@@ -1,74 +1,46 @@
-"""Train every seed of a run, select on validation, test once; whatever is trained."""
+"""A method trained on every seed of a run, selected on validation and tested once."""
 
 import dataclasses
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Any, NamedTuple, Protocol
+from typing import Any, NamedTuple
 
 import jax
 import numpy as np
 import optax
 
-from experiments.common.results import Record, environment
 from mmjax.data.core.catalogue import Catalogue
 from mmjax.objective import Objective, Variables
 from mmjax.training.config import FitConfig
 from mmjax.training.fitting import FitResult, fit
+from mmjax.training.records import Record, environment
+from mmjax.training.run_config import RunConfig
 from mmjax.training.signals import Interrupted
 from mmjax.training.sources.pairs import BatchSource
 
-Judge = Callable[[Variables], dict[str, float]]
+Evaluator = Callable[[Variables], dict[str, float]]
 """Metrics of trained variables on one split."""
 
 
-class Described(Protocol):
-    """What a run's flags have to say here."""
+class TrainingSetup(NamedTuple):
+    """One method on one data set, ready to be trained and evaluated."""
 
-    @property
-    def method(self) -> str:
-        """Name of the method."""
-        ...
-
-    @property
-    def fit(self) -> FitConfig:
-        """Length, evaluation and devices of the training."""
-        ...
-
-    @property
-    def together(self) -> bool:
-        """Whether all seeds are trained in one program."""
-        ...
-
-    @property
-    def workdir(self) -> Path | None:
-        """Folder of the run."""
-        ...
-
-    def identity(self) -> dict[str, Any]:
-        """What decides the result for a seed."""
-        ...
-
-    def seed_list(self) -> tuple[int, ...]:
-        """The seeds."""
-        ...
-
-
-class Parts(NamedTuple):
-    """What is trained, on what, and how it is judged."""
-
+    method: str
+    """Its name, for the record."""
     data: Catalogue
-    mask: str
-    """What rankings leave out, for the record."""
+    exclude: str
+    """Rule of what rankings leave out, for the record."""
     objective: Objective
     source: BatchSource
     optimiser: optax.GradientTransformation
-    watch: Judge
+    fit: FitConfig
+    validate: Evaluator
     """Validation metrics while training, of which one selects the epoch."""
-    judge: Callable[[str], Judge]
+    evaluator: Callable[[str], Evaluator]
     """From "valid" or "test" to the metrics that the record keeps."""
 
 
-class Outcome(NamedTuple):
+class RunResult(NamedTuple):
     """A finished run."""
 
     record: Record
@@ -78,43 +50,44 @@ class Outcome(NamedTuple):
     stopped_because: list[str]
 
 
-def train_seeds(config: Described, parts: Parts, *, test: bool = True) -> Outcome:
+def train_seeds(config: RunConfig, setup: TrainingSetup, *, test: bool = True) -> RunResult:
     """Train every seed of `config`, keep its best epoch on validation, then score test once.
 
     Args:
-        config: with a workdir the run is saved there and resumed from there.
-        parts: what is trained.
+        config: seeds and folder. With a workdir the run is saved there and resumed from there.
+        setup: what is trained.
         test: False leaves the test split alone (selection among configurations).
 
     Raises:
         ValueError: the configuration does not fit the workdir's earlier run.
         Interrupted: SIGTERM or SIGINT came; nothing is evaluated.
     """
-    fits = _fit_all(config, parts)
-    judges = {split: parts.judge(split) for split in ("valid", "test") if test or split == "valid"}
+    fits = _fit_all(config, setup)
+    splits = [split for split in ("valid", "test") if test or split == "valid"]
+    evaluators = {split: setup.evaluator(split) for split in splits}
     scores: dict[str, dict[str, list[float]]] = {"valid": {}, "test": {}}
     variables = [v for f in fits for v in f.variables]
     for v in variables:
-        for split, judge in judges.items():
-            _append(scores[split], judge(v))
+        for split, evaluate in evaluators.items():
+            _append(scores[split], evaluate(v))
     record = Record(
-        method=config.method,
-        data=parts.data.name,
-        split=parts.data.split,
-        mask=parts.mask,
+        method=setup.method,
+        data=setup.data.name,
+        split=setup.data.split,
+        mask=setup.exclude,
         seeds=list(config.seed_list()),
         valid=scores["valid"],
         test=scores["test"],
-        config=_identity(config, parts),
+        config=identity(config, setup.data),
         **training_fields(fits),
         **environment(),
     )
     history = [line for f in fits for line in f.history]
-    return Outcome(record, variables, history, [f.stopped_because for f in fits])
+    return RunResult(record, variables, history, [f.stopped_because for f in fits])
 
 
 def training_fields(fits: Sequence[FitResult]) -> dict[str, Any]:
-    """What a record says of how a method was trained; nothing was if there are no `fits`."""
+    """The fields of a record on how a method was trained; nothing was if there are no `fits`."""
     weights = jax.tree.leaves(fits[0].variables[0]["params"]) if fits else []
     return {
         "best_epoch": [int(e) for f in fits for e in f.best_epoch],
@@ -127,14 +100,14 @@ def training_fields(fits: Sequence[FitResult]) -> dict[str, Any]:
     }
 
 
-def joined(outcomes: Sequence[Outcome], config: Mapping[str, Any]) -> Outcome:
-    """The outcomes of several seeds, each trained by itself, as one.
+def merge_seeds(results: Sequence[RunResult], config: Mapping[str, Any]) -> RunResult:
+    """The results of several seeds, each trained by itself, as one.
 
     Args:
-        outcomes: one a seed, of the same method and data.
+        results: one a seed, of the same method and data.
         config: the whole run's, for the record.
     """
-    records = [o.record for o in outcomes]
+    records = [r.record for r in results]
 
     def table(split: str) -> dict[str, list[float]]:
         names = getattr(records[0], split)
@@ -150,16 +123,17 @@ def joined(outcomes: Sequence[Outcome], config: Mapping[str, Any]) -> Outcome:
         seconds=round(sum(r.seconds for r in records), 1),
         config=dict(config),
     )
-    return Outcome(
+    return RunResult(
         record,
-        [v for o in outcomes for v in o.variables],
-        [line for o in outcomes for line in o.history],
-        [why for o in outcomes for why in o.stopped_because],
+        [v for r in results for v in r.variables],
+        [line for r in results for line in r.history],
+        [why for r in results for why in r.stopped_because],
     )
 
 
-def _identity(config: Described, parts: Parts) -> dict[str, Any]:
-    return config.identity() | {"data_digest": parts.data.digest}
+def identity(config: RunConfig, data: Catalogue) -> dict[str, Any]:
+    """All that decides the result of a run, its data by their digest."""
+    return config.identity() | {"data_digest": data.digest}
 
 
 def _append(table: dict[str, list[float]], values: dict[str, float]) -> None:
@@ -167,28 +141,28 @@ def _append(table: dict[str, list[float]], values: dict[str, float]) -> None:
         table.setdefault(name, []).append(round(value, 6))
 
 
-def _fit_all(config: Described, parts: Parts) -> list[FitResult]:
+def _fit_all(config: RunConfig, setup: TrainingSetup) -> list[FitResult]:
     seeds, folder = config.seed_list(), config.workdir
     if config.together or len(seeds) == 1:
-        return [_fit(config, parts, seeds, folder)]
-    return [_fit(config, parts, (s,), folder and folder / f"seed_{s}") for s in seeds]
+        return [_fit(config, setup, seeds, folder)]
+    return [_fit(config, setup, (s,), folder and folder / f"seed_{s}") for s in seeds]
 
 
 def _fit(
-    config: Described, parts: Parts, seeds: tuple[int, ...], workdir: Path | None
+    config: RunConfig, setup: TrainingSetup, seeds: tuple[int, ...], workdir: Path | None
 ) -> FitResult:
     def evaluate(params: Any, extra: Any, key: jax.Array) -> dict[str, float]:
-        return parts.watch({"params": params, **extra})
+        return setup.validate({"params": params, **extra})
 
     result = fit(
-        parts.objective,
-        parts.source,
-        parts.optimiser,
+        setup.objective,
+        setup.source,
+        setup.optimiser,
         evaluate,
-        config.fit,
+        setup.fit,
         seeds=seeds,
         workdir=workdir,
-        run_config=_identity(config, parts),
+        run_config=identity(config, setup.data),
     )
     if result.stopped_because == "signal":
         raise Interrupted("stopped by a signal; the same command resumes")

@@ -1,4 +1,4 @@
-"""Records of finished runs: what was run, by which command and commit, and every seed's figures."""
+"""Records of finished runs: every seed's figures, and the command and commit that gave them."""
 
 import dataclasses
 import json
@@ -18,6 +18,7 @@ from mmjax.data.core.catalogue import Catalogue
 from mmjax.data.io.files import atomic_write_text
 
 ROOT = Path(__file__).resolve().parents[2]
+"""The checkout, if there is one; the folder of installed packages otherwise."""
 
 
 @dataclass(frozen=True)
