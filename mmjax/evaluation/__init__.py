@@ -1,1 +1,5 @@
 """Metrics of trained models on held-out data; fractions everywhere, never percent."""
+
+import lazy_loader
+
+__getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)

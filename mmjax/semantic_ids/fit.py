@@ -10,6 +10,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Float, Int, Integer
 
+from mmjax.errors import UserError
 from mmjax.blocks.common.projection import l2_normalise
 from mmjax.blocks.quantisation import codebooks as statistics
 from mmjax.blocks.quantisation import encoding
@@ -24,7 +25,7 @@ _MIN_USE = 0.5
 _BALANCED = jax.jit(balanced)
 
 
-class SidCollapse(RuntimeError):
+class SidCollapse(UserError):
     """The ids do not tell the items apart well enough to train on."""
 
 

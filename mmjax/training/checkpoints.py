@@ -22,6 +22,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import orbax.checkpoint as ocp
 
+from mmjax.errors import UserError
 from mmjax.data.io.files import atomic_write_text
 from mmjax.training.naming import Arrays, nested, slashed
 
@@ -35,7 +36,7 @@ _ALONE = ocp.options.MultiprocessingOptions(
 )
 
 
-class CheckpointError(RuntimeError):
+class CheckpointError(UserError):
     """A checkpoint could not be written, or none could be read."""
 
 

@@ -13,6 +13,7 @@ import numpy as np
 import optax
 from jax import Array
 
+from mmjax.errors import UserError
 from mmjax.objective import Objective, Params, State, Variables
 from mmjax.training.checkpoints import CheckpointError
 from mmjax.training.config import FitConfig
@@ -31,7 +32,7 @@ Evaluate = Callable[[Params, State, Array], dict[str, float]]
 """``evaluate(params, extra, key)``: metrics on validation data of one seed, never on test data."""
 
 
-class TrainingDiverged(RuntimeError):
+class TrainingDiverged(UserError):
     """The loss, or the metric that selects, is not a finite number."""
 
 

@@ -14,6 +14,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from mmjax.errors import UserError
 from mmjax.data.io.files import atomic_write_text
 from mmjax.training.config import (
     FitConfig,
@@ -29,7 +30,7 @@ except ImportError:  # Windows has no advisory locks; two runs in one directory 
     fcntl = None
 
 
-class RunDirectoryError(RuntimeError):
+class RunDirectoryError(UserError):
     """The directory belongs to another configuration or another process."""
 
 

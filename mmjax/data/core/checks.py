@@ -5,8 +5,10 @@ Axes: e interactions, i items, d features.
 
 import numpy as np
 
+from mmjax.errors import UserError
 
-class DataError(ValueError):
+
+class DataError(UserError):
     """Bad data; the message names the file or field, the row, and the remedy."""
 
 

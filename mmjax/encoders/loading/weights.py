@@ -17,6 +17,8 @@ import numpy as np
 from flax import linen as nn
 from flax.traverse_util import flatten_dict, unflatten_dict
 
+from mmjax.errors import UserError
+
 SINGLE, INDEX = "model.safetensors", "model.safetensors.index.json"
 # Buffers that old versions stored beside the weights; they follow from the configuration.
 _BUFFERS = (
@@ -29,7 +31,7 @@ _BUFFERS = (
 _SHOWN = 5
 
 
-class WeightsError(ValueError):
+class WeightsError(UserError):
     """A folder of weights that cannot be used; the message says which file and what to do."""
 
 

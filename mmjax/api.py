@@ -1,0 +1,144 @@
+"""The front door: a data set to a trained and evaluated recommender in five lines.
+
+    data = mmjax.load("lastfm_2k")
+    model = mmjax.models.freedom.build(mmjax.models.freedom.FREEDOMConfig(), mmjax.task(data))
+    validate = mmjax.evaluator(data, "valid")
+    result = mmjax.fit(model, mmjax.pairs(data, 2048), optax.adam(1e-3), validate=validate)
+    mmjax.evaluate(model, result.variables[0], data, "test")
+
+Everything here is a few calls of the rooms behind it, which take any arrays.
+"""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import jax.numpy as jnp
+import optax
+
+from mmjax.blocks.sequences.sampling import negative_index
+from mmjax.data.core.interactions import Interactions
+from mmjax.evaluation.evaluator import KS, Evaluator
+from mmjax.models.common.task import Task
+from mmjax.objective import Objective, Variables
+from mmjax.retriever import Model
+from mmjax.training import fitting
+from mmjax.training.config import FitConfig
+from mmjax.training.sources.pairs import BatchSource, pairs_source
+
+
+def task(data: Interactions, *, dtype: str = "float32") -> Task:
+    """The training split of a data set as models read it.
+
+    Args:
+        data: pairs, features and attributes; users without a training pair stay.
+        dtype: precision of the item features on the device, "float32" or "bfloat16".
+    """
+    features = {name: jnp.asarray(x, dtype) for name, x in data.features.items()}
+    labels = {name: attribute.labels for name, attribute in data.attributes.items()}
+    return Task(data.train, data.n_users, data.n_items, features, labels)
+
+
+def pairs(data: Interactions, batch_size: int, *, negatives: int = 1) -> BatchSource:
+    """Shuffled training pairs with negatives that the user has not, drawn on the device.
+
+    Args:
+        data: a data set.
+        batch_size: pairs of a batch.
+        negatives: negatives of a pair; 0 for methods without any.
+
+    Raises:
+        ValueError: a size is out of range.
+    """
+    unseen = negative_index(data.train, data.n_users, data.n_items, "train")
+    return pairs_source(data.train, data.n_items, batch_size, n_negatives=negatives, unseen=unseen)
+
+
+def evaluator(
+    data: Interactions,
+    split: str = "valid",
+    *,
+    ks: Sequence[int] = KS,
+    exclude: str = "train",
+) -> Evaluator:
+    """The evaluator of a split by full ranking; users without a training pair are left out.
+
+    Args:
+        data: a data set.
+        split: "valid" or "test".
+        ks: cut-offs K.
+        exclude: rule of what is never recommended, see `Interactions.excluded`.
+
+    Raises:
+        ValueError: no such split or rule.
+    """
+    warm = data.filter_cold_users()
+    excluded = data.excluded(split, exclude)
+    return Evaluator(warm.pairs(split), excluded, data.n_users, data.n_items, tuple(ks))
+
+
+def evaluate(
+    model: Model,
+    variables: Variables,
+    data: Interactions,
+    split: str = "test",
+    *,
+    ks: Sequence[int] = KS,
+    exclude: str = "train",
+) -> dict[str, float]:
+    """Metrics of trained variables on a split, fractions in [0, 1]; see `evaluator`."""
+    return evaluator(data, split, ks=ks, exclude=exclude)(model.retriever, variables)
+
+
+def fit(
+    model: Model | Objective,
+    source: BatchSource,
+    optimiser: optax.GradientTransformation,
+    *,
+    validate: Evaluator | None = None,
+    config: FitConfig | None = None,
+    seeds: Sequence[int] = (0,),
+    workdir: str | Path | None = None,
+    run_config: Any = None,
+) -> fitting.FitResult:
+    """Train a model until it no longer improves on validation; see `mmjax.training.fit`.
+
+    Args:
+        model: from a method's `build`; an objective alone cannot be validated.
+        source: training data.
+        optimiser: any optax transformation.
+        validate: evaluator of the validation split; None keeps the last parameters.
+        config: length, selection and devices; None takes the defaults, with Recall at the largest
+            K up to 20 as the metric that selects.
+        seeds: trained together as one program.
+        workdir: folder of the run; None writes nothing.
+        run_config: what is trained, kept in config.json.
+
+    Raises:
+        ValueError: an objective alone is to be validated, and as `mmjax.training.fit`.
+    """
+    objective = model.objective if isinstance(model, Model) else model
+    evaluate_on_device = None
+    if validate is not None:
+        if not isinstance(model, Model):
+            raise ValueError("fit: validation needs a Model; an Objective alone retrieves nothing")
+        config = config or FitConfig(metric=f"recall@{_selecting(validate.ks)}")
+        retriever = model.retriever
+
+        def evaluate_on_device(params: Any, state: Any, key: Any) -> dict[str, float]:
+            return validate(retriever, {"params": params, **state})
+
+    return fitting.fit(
+        objective,
+        source,
+        optimiser,
+        evaluate_on_device,
+        config or FitConfig(),
+        seeds=seeds,
+        workdir=workdir,
+        run_config=run_config,
+    )
+
+
+def _selecting(ks: Sequence[int]) -> int:
+    return max((k for k in ks if k <= 20), default=min(ks))

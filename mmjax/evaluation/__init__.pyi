@@ -1,0 +1,9 @@
+from . import beyond as beyond
+from . import continual as continual
+from . import ranking as ranking
+from .evaluator import Evaluator as Evaluator
+from .ranking import RankingTask as RankingTask
+from .ranking import evaluate as evaluate
+from .ranking import ranking_metrics as ranking_metrics
+from .ranking import ranking_task as ranking_task
+from .ranking import summarise as summarise
