@@ -1,4 +1,4 @@
-"""How long and on what to train; importable without JAX so that `--help` answers at once."""
+"""Length, optimiser and devices of training.  Imports no JAX, so that `--help` answers at once."""
 
 import dataclasses
 import os
@@ -58,6 +58,71 @@ class FitConfig:
             raise ValueError(f"devices must be 1 or more, got {self.devices}")
         if self.mode not in ("jit", "shard_map", "pmap"):
             raise ValueError(f"mode {self.mode!r}: choose 'jit', 'shard_map' or 'pmap'")
+
+
+@dataclass(frozen=True)
+class OptimConfig:
+    """Optimiser, step sizes and batches; `mmjax.training.optimiser` makes the transformation."""
+
+    optimiser: Literal["adam", "sgd"] = "adam"
+    """Update rule."""
+    learning_rate: float = 1e-3
+    """Largest step size."""
+    schedule: Literal["constant", "linear", "cosine"] = "constant"
+    """Step size behind the warm-up: constant, or down to `floor` at the last step along a line or
+    half a cosine."""
+    decay: float = 1.0
+    """Factor on a constant step size after each epoch."""
+    floor: float = 0.0
+    """Step size that is never gone below; with `decay`, the last epoch's that is not below it."""
+    warmup_steps: int = 0
+    """Steps in which the step size rises along a line."""
+    warmup_share: float = 0.0
+    """The same as a share of all steps, instead of their number."""
+    warmup_from_zero: bool = True
+    """The first step has size 0 and the one behind the warm-up the full size; False: the first
+    step of n has a n-th of it, and the n-th step the full size."""
+    weight_decay: float = 0.0
+    """Multiple of the parameters by which they shrink."""
+    decoupled: bool = False
+    """Shrink apart from the gradient, by step size times `weight_decay` (AdamW); False adds the
+    multiple to the gradient before the moments (L2)."""
+    undecayed: tuple[str, ...] = ()
+    """Last names of the parameters that do not decay, such as bias, scale, keys."""
+    decayed_ndim: int = 0
+    """Fewest axes of a parameter that decays; 2 leaves out biases and the scales of norms."""
+    betas: tuple[float, float] = (0.9, 0.999)
+    """Decay rates of Adam's moments."""
+    eps: float = 1e-8
+    """Term beside the root of Adam's second moment."""
+    momentum: float = 0.0
+    """Of sgd: the step is the decayed sum of gradients, without dampening."""
+    clip: float = 0.0
+    """Largest global norm of a gradient; 0 does not clip."""
+    batch_size: int = 2048
+    """Rows a step."""
+    accumulate: int = 1
+    """Steps whose mean gradient makes one update."""
+
+    def __post_init__(self) -> None:
+        if self.optimiser not in ("adam", "sgd"):
+            raise ValueError(f"optimiser {self.optimiser!r}: choose 'adam' or 'sgd'")
+        if self.schedule not in ("constant", "linear", "cosine"):
+            raise ValueError(f"schedule {self.schedule!r}: choose 'constant', 'linear' or 'cosine'")
+        for name in ("batch_size", "accumulate"):
+            if getattr(self, name) < 1:
+                raise ValueError(f"{name} must be 1 or more, got {getattr(self, name)}")
+        for name in ("learning_rate", "floor", "warmup_steps", "weight_decay", "momentum", "clip"):
+            if getattr(self, name) < 0:
+                raise ValueError(f"{name} must be 0 or more, got {getattr(self, name)}")
+        if not 0 < self.decay <= 1:
+            raise ValueError(f"decay must be in (0, 1], got {self.decay}")
+        if not 0 <= self.warmup_share <= 1:
+            raise ValueError(f"warmup_share must be in [0, 1], got {self.warmup_share}")
+        if self.warmup_steps and self.warmup_share:
+            raise ValueError("warmup_steps and warmup_share say the same: give one of them")
+        if self.decay != 1 and self.schedule != "constant":
+            raise ValueError(f"decay {self.decay} goes with a constant schedule alone")
 
 
 def to_json(value: Any, where: str = "config") -> Any:
