@@ -20,6 +20,6 @@ def test_loss_parts_gradients_vectors_and_scores(name):
 
 def test_parameters_start_alike_but_for_biases():
     case = STARTS["ad_drl"]
-    told = {f"labels/{n}": x for n, x in labels(case).items()}
+    attributes = {f"labels/{n}": x for n, x in labels(case).items()}
     spreads = with_prefix(stored("ad_drl", "start"), "ad_drl/")
-    assert_starts_alike(our_model(case, inputs(case) | told), spreads, biases_at_zero=True)
+    assert_starts_alike(our_model(case, inputs(case) | attributes), spreads, biases_at_zero=True)

@@ -58,7 +58,7 @@ def model(case: Case) -> Any:
 
 
 def record(case: Case) -> dict[str, np.ndarray]:
-    """What the released model computes on a case, without dropout."""
+    """The results of the released model on a case, without dropout."""
     given, told, net = inputs(case), labels(case), model(case)
     draw_weights(net, case.seed)
     user, item, negatives = (torch.from_numpy(given[k]) for k in ("user", "item", "negatives"))

@@ -71,7 +71,7 @@ def on_cpu() -> None:
 
 
 def leaves(model: nn.Module) -> dict[str, Tensor]:
-    """What learns: parameters, and tensors with a gradient that were never registered as such."""
+    """All that learns: parameters, and tensors with a gradient, though never registered as such."""
     found = {k: x for k, x in model.named_parameters() if x.requires_grad}
     for prefix, module in model.named_modules():
         for name, x in vars(module).items():

@@ -38,7 +38,7 @@ def prepare(checkout: Path) -> None:
 
 
 def record(case: Case) -> dict[str, np.ndarray]:
-    """What the released code computes on a case in the stage that its model names."""
+    """The results of the released code on a case, in the stage that its model names."""
     given = inputs(case)
     rows = [torch.from_numpy(given[k]) for k in ("user", "item", "negatives")]
     return given | _STAGES[case.model](case, *_problem(case, given), rows)

@@ -92,7 +92,7 @@ def model(case: Case) -> Any:
 
 
 def record(case: Case) -> dict[str, np.ndarray]:
-    """What the released modules compute on a case."""
+    """The results of the released modules on a case."""
     given, net = inputs(case), model(case)
     draw_weights(net, case.seed, scale=0.3)
     features = [given[f"features/{name}"] for name in case.widths]

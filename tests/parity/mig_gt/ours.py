@@ -18,7 +18,7 @@ from tests.parity.mig_gt.case import ATTENTION, HIDDEN, MODALITIES, WIDTH, Case
 
 
 def _flax_path(name: str) -> tuple[tuple[str, ...], bool] | None:
-    """Where a PyTorch parameter or buffer lives in our variables, and whether transposed."""
+    """The place of a PyTorch parameter or buffer in our variables, and whether transposed."""
     parts = name.split(".")
     if parts[0] in ("user_embedding", "item_embedding"):
         return ("params", parts[0]), False

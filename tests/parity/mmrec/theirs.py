@@ -42,7 +42,7 @@ _WIDTHS = ("embedding_size", "feat_embed_dim", "latent_embedding", "recdim")
 
 @dataclass(frozen=True)
 class Official:
-    """How a model of MMRec is run.
+    """The way to run a model of MMRec.
 
     Attributes:
         name: its class, in the file of the same name in lower case.
@@ -126,7 +126,7 @@ def model(case: Case) -> Model:
 
 
 def record(case: Case) -> dict[str, np.ndarray]:
-    """What MMRec computes on a case."""
+    """The results of MMRec on a case."""
     given, official, net = inputs(case), MODELS[case.model], model(case)
     draw_weights(net, case.seed)
     batch = [torch.from_numpy(given[k]) for k in ("user", "item")]
