@@ -1,7 +1,6 @@
 """One step in three spellings on any number of devices is one step."""
 
 import os
-import re
 from functools import partial
 
 import chex
@@ -10,6 +9,7 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 import pytest
+from jax.extend.core import ClosedJaxpr, Jaxpr
 from jax.tree_util import Partial
 
 from mmjax.blocks.common.collectives import global_sum
@@ -123,7 +123,10 @@ def test_the_program_is_traced_once_and_the_state_is_donated(mode):
         state, _ = program(objective, source, state)
     assert first.params["user"].is_deleted()
     assert int(state.step) == 15
-    assert cost.seconds > 0 and cost.flops > 0 and cost.temporary_bytes >= 0
+    assert cost.seconds > 0 and cost.temporary_bytes >= 0
+    # Before 0.8, where pmap became jit of shard_map, its programs are not analysed: 0 is unknown.
+    unknown = mode == "pmap" and jax.__version_info__ < (0, 8)
+    assert cost.flops == 0 if unknown else cost.flops > 0
 
 
 def test_features_are_arguments_and_not_constants_of_the_program():
@@ -144,6 +147,15 @@ def test_features_are_arguments_and_not_constants_of_the_program():
     )
     assert "1000x4xf32" in text
     assert len(text) < 100_000
+
+
+def equations(program):
+    """All equations of a jaxpr, also those of the jaxprs that are parameters of others."""
+    for equation in program.eqns:
+        yield equation
+        for inner in jax.tree.leaves(equation.params):
+            if isinstance(inner, (Jaxpr, ClosedJaxpr)):
+                yield from equations(inner)
 
 
 @pytest.mark.multi
@@ -172,9 +184,13 @@ def test_collections_are_averaged_only_when_the_loss_changed_them(changes):
     mapped = jax.shard_map(
         run, mesh=make_mesh(2), in_specs=everywhere, out_specs=everywhere, check_vma=False
     )
-    reduced = re.findall(r"f32\[777\] = psum", str(jax.make_jaxpr(mapped)(state)))
+    # JAX 0.7.2 sums a whole tree in one equation, 0.10.2 each array in its own.
+    sums = [e for e in equations(jax.make_jaxpr(mapped)(state)) if e.primitive.name == "psum"]
+    shapes = [x.aval.shape for e in sums for x in e.outvars]
     # The gradient, and the collection if the devices may disagree about it.
-    assert len(reduced) == 1 + changes
+    assert shapes.count((777,)) == 1 + changes
+    # The loss is averaged with the gradient, once.
+    assert shapes.count(()) == 1
 
 
 @pytest.mark.parametrize(("rows", "multiple", "expected"), [(5, 1, 5), (5, 4, 8), (8, 4, 8)])
