@@ -3,6 +3,7 @@
 Axes: b queries, k candidates of a result, m excluded pairs, u users, i items, d features.
 """
 
+import functools
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
@@ -173,3 +174,54 @@ def _nearest(
 ) -> TopK:
     seen = None if exclude is None else exclude.pairs
     return TopK(*top_items(vectors.users[queries], vectors.items, seen, k=k, score=score))
+
+
+_CHUNK = 1024
+
+
+@functools.partial(jax.jit, static_argnames="k")
+def _answer(
+    retriever: Retriever, index: Any, queries: Any, exclude: Exclusion | None, *, k: int
+) -> TopK:
+    return retriever.retrieve(index, queries, exclude, k=k)
+
+
+def retrieve(
+    retriever: Retriever,
+    variables: Variables,
+    queries: Any,
+    *,
+    k: int,
+    exclude: Integer[np.ndarray, "m 2"] | None = None,
+) -> TopK:
+    """The k best candidates of every query, as numpy arrays, a chunk of queries at a time.
+
+    Args:
+        retriever: of a model.
+        variables: trained.
+        queries: pytree of arrays whose leading axis are the queries; one at least.
+        k: candidates of a query, 1 or more; where fewer are left, the rest is id -1.
+        exclude: (query by number, candidate) pairs to leave out.
+
+    Raises:
+        ValueError: k is below 1.
+    """
+    if k < 1:
+        raise ValueError(f"retrieve: k = {k}; it must be 1 or more")
+    index = index_of(retriever, variables)
+    n = len(jax.tree.leaves(queries)[0])
+    size = min(n, retriever.chunk or _CHUNK)
+    found = []
+    for start in range(0, n, size):
+        # Rows that fill up the last chunk repeat earlier ones and are cut off.
+        rows = np.arange(start, start + size) % n
+        part = jax.tree.map(functools.partial(_rows, rows), queries)
+        left_out = None
+        if exclude is not None:
+            mine = (exclude[:, 0] >= start) & (exclude[:, 0] < start + size)
+            left_out = exclusion(exclude[mine] - np.array([[start, 0]]))
+        found.append(_answer(retriever, index, part, left_out, k=k))
+    joined = (
+        np.concatenate([np.asarray(x) for x in parts])[:n] for parts in zip(*found, strict=True)
+    )
+    return TopK(*joined)

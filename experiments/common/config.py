@@ -1,39 +1,33 @@
-"""The flags of a recommender experiment.  Imports no JAX, so that `--help` answers at once."""
+"""The flags of the training commands.  Imports no JAX, so that `--help` answers at once."""
 
-import dataclasses
-import hashlib
 import json
-from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Generic, Literal, TypeVar
 
-from mmjax.training.config import EXECUTION, FitConfig, execution_fields, to_json
+from mmjax.training.config import FitConfig, OptimConfig
+from mmjax.training.run_config import HOW, RunConfig
 
 ModelT = TypeVar("ModelT")
-RunT = TypeVar("RunT")
-_HOW = {EXECUTION: True}
+
+
+@dataclass(frozen=True, kw_only=True)
+class RunFlags(RunConfig):
+    """Flags of every training command."""
+
+    smoke: bool = False
+    """A 30-second check of the whole path with a tiny model; its figures mean nothing."""
+    preset: Literal["tuned", "paper"] = field(default="tuned", metadata=HOW)
+    """Where the defaults come from: chosen on validation here, or published."""
+    data_dir: Path | None = field(default=None, metadata=HOW)
+    """Where prepared data are cached; default ~/.cache/mmjax or $MMJAX_DATA."""
+    manual_dir: Path | None = field(default=None, metadata=HOW)
+    """Where data sets that cannot be shipped were put by hand."""
 
 
 @dataclass(frozen=True)
-class Adam:
-    """Adam and the size of the batches it sees."""
-
-    learning_rate: float = 1e-3
-    """Step size of Adam (betas 0.9 and 0.999)."""
-    decay: float = 1.0
-    """Factor on the step size after each epoch."""
-    floor: float = 0.0
-    """The step size stops decaying before it falls below this."""
-    batch_size: int = 2048
-    """Training pairs, or sequences, a step."""
-    weight_decay: float = 0.0
-    """Multiple of the parameters that is added to the gradient before Adam (coupled L2)."""
-
-
-@dataclass(frozen=True)
-class Optim(Adam):
-    """Adam and the batches it sees."""
+class PairOptim(OptimConfig):
+    """Optimiser of a recommender, and the negatives of its batches."""
 
     negatives: int = 1
     """Negatives drawn for each pair."""
@@ -43,36 +37,9 @@ class Optim(Adam):
     its own (MetaMMF)."""
 
 
-class Identified:
-    """What the dataclass of a run's flags can say about itself."""
-
-    seed: int
-    seeds: int
-
-    def identity(self) -> dict[str, Any]:
-        """What decides the result of a run for a seed, as plain JSON values; paths do not."""
-        plain = to_json(self)
-        for path in execution_fields(self):
-            *parents, name = path.split(".")
-            node = plain
-            for parent in parents:
-                node = node[parent]
-            del node[name]
-        return plain
-
-    def digest(self) -> str:
-        """Short hash of `identity` and the seeds, for folder names."""
-        key = json.dumps([self.identity(), self.seed, self.seeds], sort_keys=True)
-        return hashlib.sha256(key.encode()).hexdigest()[:12]
-
-    def seed_list(self) -> tuple[int, ...]:
-        """The seeds of the run."""
-        return tuple(range(self.seed, self.seed + self.seeds))
-
-
-@dataclass(frozen=True)
-class Run(Identified, Generic[ModelT]):
-    """One method on one data set."""
+@dataclass(frozen=True, kw_only=True)
+class Run(RunFlags, Generic[ModelT]):
+    """One recommender of users and items on one data set."""
 
     model: ModelT
     """Hyper-parameters of the method."""
@@ -80,58 +47,81 @@ class Run(Identified, Generic[ModelT]):
     """Data set: lastfm_2k, tiktok, ml_small_mm, amazon_beauty, amazon_toys, amazon_baby,
     amazon_sports, amazon_clothing, communities (synthetic), or a folder in MMRec's format."""
     method: str = "mig_gt"
-    """Method, a key of `experiments.common.methods.METHODS`; presets exist for each data set."""
-    optim: Optim = field(default_factory=Optim)
+    """Method, a key of `mmjax.models.registry.METHODS`; presets exist for each data set."""
+    optim: PairOptim = field(default_factory=PairOptim)
     """Optimiser and sampling."""
-    fit: FitConfig = field(default_factory=lambda: FitConfig(metric="recall@20"))
+    fit: FitConfig = field(default_factory=FitConfig)
     """Length, evaluation and devices of the training."""
-    mask: Literal["mmrec", "mig_gt"] = "mmrec"
-    """Items left out of a ranking: mmrec, those in train; mig_gt, the other held-out split too."""
+    exclude: Literal["train", "train+held_out"] = "train"
+    """Items left out of a ranking: those that the user has in train (MMRec's protocol), or those
+    of the other held-out split too (MIG-GT's code, which flatters against MMRec's tables)."""
     ks: tuple[int, ...] = (5, 10, 20, 50)
     """Cut-offs K of the metrics."""
     dtype: Literal["float32", "bfloat16"] = "float32"
     """Precision of the frozen item features on the device."""
-    smoke: bool = False
-    """A 30-second check of the whole path with a tiny model; its figures mean nothing."""
-    preset: Literal["tuned", "paper"] = field(default="tuned", metadata=_HOW)
-    """Where the defaults come from: chosen on validation here, or published (MIG-GT: the
-    authors' settings for Baby; baselines: MMRec's defaults)."""
-    seed: int = field(default=0, metadata=_HOW)
-    """First seed."""
-    seeds: int = field(default=1, metadata=_HOW)
-    """Number of seeds, counted up from the first."""
-    together: bool = field(default=False, metadata=_HOW)
-    """Train all seeds in one program (vmapped) instead of one after the other."""
-    baselines: tuple[str, ...] = field(default=(), metadata=_HOW)
+    baselines: tuple[str, ...] = field(default=(), metadata=HOW)
     """Methods to train under the same protocol, for the table and the report."""
-    workdir: Path | None = field(default=None, metadata=_HOW)
-    """Folder of the run: checkpoints, metrics, report. The same command on it resumes."""
-    data_dir: Path | None = field(default=None, metadata=_HOW)
-    """Where prepared data are cached; default ~/.cache/mmjax or $MMJAX_DATA."""
-    manual_dir: Path | None = field(default=None, metadata=_HOW)
-    """Where data sets that cannot be shipped were put by hand."""
 
 
-def override(run: RunT, assignments: Mapping[str, Any]) -> RunT:
-    """`run` with dotted fields replaced, such as ``{"model.hops": (2, 1), "seed": 3}``.
+@dataclass(frozen=True, kw_only=True)
+class SequenceRun(RunFlags, Generic[ModelT]):
+    """One method on one data set of sequences."""
+
+    model: ModelT
+    """Hyper-parameters of the method."""
+    data: str = "amazon_beauty"
+    """Data set: amazon_beauty, amazon_toys, chains (synthetic), or a .csv file with the columns
+    user, item and timestamp."""
+    method: str = "sasrec"
+    """Method, a key of `mmjax.models.registry.METHODS` of the kind "sequences"."""
+    optim: OptimConfig = field(default_factory=OptimConfig)
+    """Optimiser; a batch holds sequences."""
+    fit: FitConfig = field(default_factory=FitConfig)
+    """Length, evaluation and devices of the training."""
+    filter_seen: bool = False
+    """Leave items of the history out of a ranking; TIGER and its baselines rank all items."""
+    ks: tuple[int, ...] = (5, 10)
+    """Cut-offs K of the metrics."""
+    baselines: tuple[str, ...] = field(default=(), metadata=HOW)
+    """Methods to train under the same protocol, for the table and the report."""
+
+    @property
+    def exclude(self) -> str:
+        """Rule of what rankings leave out, as records say it."""
+        return "history" if self.filter_seen else "none"
+
+
+SMOKE: dict[str, Any] = {
+    "model.width": 8,
+    "model.hidden": 16,
+    "model.samples": lambda n: 2 if n else 0,
+    "optim.batch_size": 8000,
+    "optim.negatives": lambda n: min(n, 4),
+    "fit.epochs": 4,
+    "fit.eval_every": 2,
+}
+"""The smoke form of a recommender: a tiny model for four epochs."""
+SEQUENCE_SMOKE: dict[str, Any] = {
+    "model.width": 16,
+    "model.hidden": 16,
+    "model.layers": 1,
+    "model.heads": 1,
+    "optim.batch_size": 64,
+    "optim.learning_rate": 1e-2,
+    "fit.epochs": 4,
+    "fit.eval_every": 2,
+}
+"""The smoke form of a model of sequences."""
+
+
+def check_data(data: str, known: tuple[str, ...], own: str = "a folder") -> None:
+    """Refuse a name that is no data set of an experiment and no file or folder of the user.
 
     Raises:
-        ValueError: no such field.
+        ValueError: naming what there is; `own` says what else may be given.
     """
-    for path, value in assignments.items():
-        run = _replace(run, path.split("."), value, path)
-    return run
-
-
-def _replace(node: Any, names: list[str], value: Any, path: str) -> Any:
-    known = [f.name for f in dataclasses.fields(node)]
-    if names[0] not in known:
-        raise ValueError(f"no field {path!r}: {names[0]!r} is none of {', '.join(known)}")
-    if len(names) > 1:
-        value = _replace(getattr(node, names[0]), names[1:], value, path)
-    elif isinstance(getattr(node, names[0]), tuple) and isinstance(value, list):
-        value = tuple(value)
-    return dataclasses.replace(node, **{names[0]: value})
+    if data not in known and not Path(data).exists():
+        raise ValueError(f"--data {data}: choose one of {', '.join(known)}, or give {own}")
 
 
 def parse_assignment(text: str) -> tuple[str, list[Any]]:
@@ -147,6 +137,16 @@ def parse_assignment(text: str) -> tuple[str, list[Any]]:
         return name, json.loads(f"[{values}]")
     except json.JSONDecodeError:
         return name, [_word(v) for v in values.split(",")]
+
+
+def fixed_fields(assignments: tuple[str, ...]) -> dict[str, Any]:
+    """Fields with one value each, or a tuple of them, of assignments such as ``fit.epochs=50``.
+
+    Raises:
+        ValueError: an assignment is not of the form field=value.
+    """
+    parsed = map(parse_assignment, assignments)
+    return {name: values[0] if len(values) == 1 else tuple(values) for name, values in parsed}
 
 
 def _word(text: str) -> Any:

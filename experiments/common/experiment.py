@@ -50,7 +50,8 @@ class Experiment(Generic[RunT]):
     data: tuple[str, ...]
     """Data sets with presets."""
     preset: Callable[..., RunT]
-    """From the values of the flags in `named`, as keyword arguments, to the settings."""
+    """From the values of the flags in `named`, as keyword arguments (that of `preset` is called
+    `kind`), to the settings."""
     named: Mapping[str, str] = field(default_factory=dict)
     """Flags that choose the preset, such as data and method, with their defaults."""
     smoke: Mapping[str, Any] = field(default_factory=dict)
@@ -76,8 +77,9 @@ class Experiment(Generic[RunT]):
         Raises:
             UserError: no such preset.
         """
+        words = {**self.named, **chosen}
         with user_errors():
-            start = self.preset(**{**self.named, **chosen})
+            start = self.preset(**{"kind" if n == "preset" else n: w for n, w in words.items()})
         return smoke(start, self.smoke) if small else start
 
     def parse(self, arguments: Sequence[str]) -> RunT:

@@ -1,34 +1,33 @@
-"""Top-K recommendations with names from a finished or interrupted run."""
+"""The frame of the commands that answer from a finished run: flags, rows with names, files."""
 
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from experiments.common.config import Run, override
 from mmjax.data.core.catalogue import Catalogue
-from mmjax.data.core.interactions import Interactions
 from mmjax.data.io.files import atomic_path
-from mmjax.training.config import flatten
+from mmjax.errors import UserError, user_errors
+
+if TYPE_CHECKING:
+    from mmjax.retriever import TopK
+
+_ENDINGS = (".parquet", ".jsonl")
 
 
 @dataclass(frozen=True)
-class Recommend:
-    """Flags of the `recommend` command."""
+class Answer:
+    """Flags of every command that answers for users of a finished run."""
 
     workdir: Path
     """Folder of a run (with several seeds: of one of them, such as runs/x/seed_0)."""
     users: tuple[str, ...] = ()
     """Raw ids of users; without any, the first five."""
-    all_users: bool = False
-    """Recommend to every user."""
     k: int = 10
     """Items per user."""
-    include_seen: bool = False
-    """Recommend training items too."""
     out: Path | None = None
     """File to write instead of the screen: .parquet or .jsonl."""
     data_dir: Path | None = None
@@ -36,86 +35,52 @@ class Recommend:
     manual_dir: Path | None = None
     """Where data sets that cannot be shipped were put by hand."""
 
+    def check(self) -> None:
+        """Refuse what can be refused before anything is read.
 
-def read_run(description: dict[str, Any], where: Path) -> Run:
-    """The configuration that a run's folder describes.
+        Raises:
+            UserError: k is below 1, or the output has an unknown ending.
+        """
+        if self.k < 1:
+            raise UserError(f"--k {self.k}: give 1 or more")
+        if self.out is not None and self.out.suffix not in _ENDINGS:
+            raise UserError(f"--out {self.out}: choose a name that ends in .parquet or .jsonl")
 
-    Raises:
-        ValueError: it is not that of a recommender run.
+    def choose(self, data: Catalogue) -> np.ndarray:
+        """Numbers of the users with these raw ids, each once; without any, of the first five.
+
+        Raises:
+            UserError: no such user.
+        """
+        if not self.users:
+            return np.arange(min(5, data.n_users))
+        with user_errors():
+            return np.array([data.user_index(u) for u in dict.fromkeys(self.users)])
+
+
+@dataclass(frozen=True)
+class Recommend(Answer):
+    """Flags of the `recommend` command."""
+
+    all_users: bool = False
+    """Recommend to every user."""
+    include_seen: bool = False
+    """Recommend items of the user's history too."""
+
+    def choose(self, data: Catalogue) -> np.ndarray:
+        """As `Answer.choose`, or all users."""
+        return np.arange(data.n_users) if self.all_users else super().choose(data)
+
+
+def result_rows(data: Catalogue, users: np.ndarray, retrieved: "TopK") -> list[dict[str, Any]]:
+    """One row per retrieved item: user, rank, item, title, score; -1 is no item.
+
+    Args:
+        data: names of users and items.
+        users: numbers of the users.
+        retrieved: a row for each of them.
     """
-    from experiments.bench.presets import preset
-
-    try:
-        saved = {k: v for k, v in description["run"].items() if k != "data_digest"}
-        start = preset(saved["method"], saved["data"])
-        return override(start, flatten(saved))
-    except (KeyError, TypeError, AttributeError) as error:
-        raise ValueError(f"{where} does not hold a recommender run ({error!r})") from error
-
-
-def recommend(flags: Recommend) -> list[dict[str, Any]]:
-    """One row per recommended item: user, rank, item, title, score.
-
-    Raises:
-        CheckpointError: no checkpoint in the workdir.
-        KeyError: no such user.
-        ValueError: k is below 1 or the output has an unknown ending.
-    """
-    import dataclasses
-
-    from experiments.common.evaluation import predict
-    from experiments.common.problem import build_objective, load_data, shrink
-    from mmjax.blocks.ranking.full_ranking import top_items
-    from mmjax.training.best import load_best
-
-    if flags.out is not None and flags.out.suffix not in (".parquet", ".jsonl"):
-        raise ValueError(f"--out {flags.out}: choose a name that ends in .parquet or .jsonl")
-    best = load_best(flags.workdir)
-    run = read_run(best.description, flags.workdir)
-    run = dataclasses.replace(run, data_dir=flags.data_dir, manual_dir=flags.manual_dir)
-    data = load_data(run)
-    run = shrink(run) if run.smoke else run
-    objective = build_objective(run, data)
-    user_vectors, item_vectors = predict(objective, best.variables[0])
-
-    users = np.arange(data.n_users) if flags.all_users else choose_users(flags.users, data)
-    rows = []
-    for start in range(0, len(users), _CHUNK):
-        chunk = users[start : start + _CHUNK]
-        seen = None if flags.include_seen else seen_rows(data, chunk)
-        ids, scores = top_items(
-            user_vectors[chunk], item_vectors, seen, k=flags.k, score=objective.score
-        )
-        rows += result_rows(data, chunk, np.asarray(ids), np.asarray(scores))
-    return rows
-
-
-_CHUNK = 1024
-
-
-def choose_users(users: Sequence[str], data: Catalogue) -> np.ndarray:
-    """Indices of the users with these raw ids, each once; without any, of the first five.
-
-    Raises:
-        LookupError: no such user.
-    """
-    if not users:
-        return np.arange(min(5, data.n_users))
-    return np.array([data.user_index(u) for u in dict.fromkeys(users)])
-
-
-def seen_rows(data: Interactions, users: np.ndarray) -> np.ndarray:
-    """(row of `users`, item) of every training pair of these distinct users."""
-    row = np.full(data.n_users, -1)
-    row[users] = np.arange(len(users))
-    pairs = np.stack([row[data.train[:, 0]], data.train[:, 1]], 1)
-    return pairs[pairs[:, 0] >= 0].astype(np.int32)
-
-
-def result_rows(
-    data: Catalogue, users: np.ndarray, ids: np.ndarray, scores: np.ndarray
-) -> list[dict[str, Any]]:
-    """One row per item of `ids`, a row of which belongs to each of `users`; -1 is no item."""
+    ids, scores = (np.asarray(x) for x in retrieved)
     return [
         {
             "user": data.user_id(int(user)),
@@ -130,19 +95,15 @@ def result_rows(
     ]
 
 
-def finish(
-    rows: list[dict[str, Any]], out: Path | None, text: Callable[[list[dict[str, Any]]], str]
-) -> int:
-    """Print `rows` as `text` gives them, or write them to `out`; returns the exit status."""
+def finish(rows: list[dict[str, Any]], out: Path | None, text: str | None = None) -> str:
+    """Write `rows` to `out` and say so; without `out`, `text`, or the rows as `show` gives them."""
     if out is None:
-        print(text(rows))
-    else:
-        write(rows, out)
-        print(f"{len(rows):,} rows in {out}")
-    return 0
+        return show(rows) if text is None else text
+    write(rows, out)
+    return f"{len(rows):,} rows in {out}"
 
 
-def write(rows: list[dict[str, Any]], path: Path) -> None:
+def write(rows: Sequence[dict[str, Any]], path: Path) -> None:
     """Write rows as Parquet or JSON lines, by the ending of `path`, whole or not at all."""
     path.parent.mkdir(parents=True, exist_ok=True)
     with atomic_path(path) as temporary:
@@ -150,16 +111,16 @@ def write(rows: list[dict[str, Any]], path: Path) -> None:
             import pyarrow
             import pyarrow.parquet
 
-            pyarrow.parquet.write_table(pyarrow.Table.from_pylist(rows), temporary)
+            pyarrow.parquet.write_table(pyarrow.Table.from_pylist(list(rows)), temporary)
         else:
             temporary.write_text("".join(json.dumps(row) + "\n" for row in rows))
 
 
-def show(rows: list[dict[str, Any]], data_name: str = "") -> str:
+def show(rows: Sequence[dict[str, Any]]) -> str:
     """Rows as text, a block per user."""
     lines: list[str] = []
     for row in rows:
         if row["rank"] == 1:
-            lines += ["", f"user {row['user']}{data_name and f' of {data_name}'}"]
+            lines += ["", f"user {row['user']}"]
         lines.append(f"  {row['rank']:3d}  {row['score']:8.3f}  {row['title']}")
     return "\n".join(lines).lstrip("\n")

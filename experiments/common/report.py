@@ -2,35 +2,26 @@
 
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
 from experiments.common.config import Run
-from experiments.common.evaluation import predict, ranker
-from experiments.common.heuristics import applicable
-from experiments.common.methods import title as method_title
-from experiments.common.problem import build_objective
-from experiments.common.recommend import seen_rows
-from mmjax.blocks.ranking.full_ranking import top_items
 from mmjax.data.core.interactions import Interactions
+from mmjax.models.registry import title as method_title
 from mmjax.training.records import Record, untrained
-from mmjax.training.seeds import Outcome
+from mmjax.training.seeds import RunResult
 from mmjax.viz import curves, report, tables
 from mmjax.viz.bars import bars
 
 METRICS = ("recall@10", "recall@20", "ndcg@10", "ndcg@20")
 
 
-def heuristic_records(run: Run, data: Interactions) -> list[Record]:
-    """The rankings without training on both splits."""
-    score = {split: ranker(run, data, split) for split in ("valid", "test")}
-    found = []
-    for name, build in applicable(data).items():
-        vectors = build(data)
-        figures = {split: rank(vectors).mean for split, rank in score.items()}
-        found.append(untrained(name, data, run.mask, figures))
-    return found
+def heuristic_records(
+    run: Run, data: Interactions, figures: Mapping[str, Mapping[str, Mapping[str, float]]]
+) -> list[Record]:
+    """Records of rankings without training, from their metrics by name, split and metric."""
+    return [untrained(name, data, run.exclude, found) for name, found in figures.items()]
 
 
 def record_row(
@@ -50,24 +41,14 @@ def result_table(records: Sequence[Record], metrics: Sequence[str] = METRICS) ->
     return tables.leaderboard([record_row(r, metrics=metrics) for r in records], metrics)
 
 
-Best = Callable[[np.ndarray], tuple[Any, Any]]
+Retrieve = Callable[[np.ndarray], tuple[Any, Any]]
 """Items and scores ``[n, 10]`` for users by number, best first; -1 is no item."""
 
 
-def samples(run: Run, data: Interactions, variables: dict[str, Any]) -> list[report.Sample]:
-    """What a few users are shown, from the first seed."""
-    user_vectors, item_vectors = predict(build_objective(run, data), variables)
-
-    def best(users: np.ndarray) -> tuple[Any, Any]:
-        return top_items(user_vectors[users], item_vectors, seen_rows(data, users), k=10)
-
-    return shown_to(data, best)
-
-
-def shown_to(data: Interactions, best: Best, n: int = 4) -> list[report.Sample]:
-    """What `best` finds for the users with most test items, and which of it is among these."""
-    held = np.bincount(data.test[:, 0], minlength=data.n_users)
-    users = np.argsort(-held, kind="stable")[:n]
+def samples(data: Interactions, retrieve: Retrieve, n: int = 4) -> list[report.Sample]:
+    """Recommendations to the users with most test items, and which of them are among these."""
+    held_out = np.bincount(data.test[:, 0], minlength=data.n_users)
+    users = np.argsort(-held_out, kind="stable")[:n]
     hits = {(int(u), int(i)) for u, i in data.test}
     return [
         report.Sample(
@@ -79,7 +60,7 @@ def shown_to(data: Interactions, best: Best, n: int = 4) -> list[report.Sample]:
                 if i >= 0
             ],
         )
-        for user, row, values in zip(users, *map(np.asarray, best(users)), strict=True)
+        for user, row, values in zip(users, *map(np.asarray, retrieve(users)), strict=True)
     ]
 
 
@@ -87,95 +68,107 @@ def write_page(
     path: Path,
     run: Run,
     data: Interactions,
-    main: Outcome,
-    others: Sequence[Outcome] = (),
-    heuristics: Sequence[Record] = (),
+    results: Sequence[RunResult],
+    heuristics: Sequence[Record],
+    retrieve: Retrieve,
 ) -> Path:
-    """`report.html`: result table, curves, recommendations, configuration, environment."""
+    """`report.html`: result table, curves, recommendations, configuration, environment.
+
+    Args:
+        path: the file.
+        run: the settings of the first result.
+        data: the data set.
+        results: the run's own, then its baselines'.
+        heuristics: rankings without training.
+        retrieve: of the trained method.
+    """
     return training_page(
         path,
-        main,
-        others,
+        results,
         heuristics,
-        data=f"{data.name}: {data.n_users:,} users, {data.n_items:,} items, "
-        f"{len(data.train):,} training pairs",
-        subtitle=data.source,
-        metrics=METRICS,
-        shown=("recall@20", "ndcg@20"),
-        watched=run.fit.metric,
-        samples=samples(run, data, main.variables[0]),
-        notes=_notes(run),
+        Page(
+            data=f"{data.name}: {data.n_users:,} users, {data.n_items:,} items, "
+            f"{len(data.train):,} training pairs",
+            subtitle=data.source,
+            metrics=METRICS,
+            shown=("recall@20", "ndcg@20"),
+            selecting=run.fit.metric,
+            samples=samples(data, retrieve),
+            notes=_notes(run),
+        ),
     )
 
 
+class Page(NamedTuple):
+    """The parts of a training's page that depend on the kind of data."""
+
+    data: str
+    """One line on the data set."""
+    subtitle: str
+    """Below the title."""
+    metrics: Sequence[str]
+    """Columns of the result table."""
+    shown: Sequence[str]
+    """Metrics of the head; the first one is drawn."""
+    selecting: str
+    """The metric that selects on validation."""
+    samples: list[report.Sample]
+    """Recommendations to a few users."""
+    notes: list[str]
+    """Below the table."""
+
+
 def training_page(
-    path: Path,
-    main: Outcome,
-    others: Sequence[Outcome],
-    heuristics: Sequence[Record],
-    *,
-    data: str,
-    subtitle: str,
-    metrics: Sequence[str],
-    shown: Sequence[str],
-    watched: str,
-    samples: list[report.Sample],
-    notes: list[str],
+    path: Path, results: Sequence[RunResult], heuristics: Sequence[Record], page: Page
 ) -> Path:
     """The page of a finished training.
 
     Args:
         path: the file.
-        main: what was run.
-        others: trained under the same protocol.
+        results: what was run, then what was trained under the same protocol beside it.
         heuristics: rankings without training.
-        data: one line on the data set.
-        subtitle: below the title.
-        metrics: columns of the result table.
-        shown: metrics of the head; the first one is drawn.
-        watched: the metric that selects on validation.
-        samples: what a few users are shown.
-        notes: below the table.
+        page: the rest.
     """
+    main, *others = results
     record = main.record
-    table = result_table([record, *(o.record for o in others), *heuristics], metrics)
-    histories = {method_title(o.record.method): o.history for o in (main, *others)}
+    table = result_table([*(r.record for r in results), *heuristics], page.metrics)
+    histories = {method_title(o.record.method): o.history for o in results}
     pictures = [
         report.Picture(curves.curves(main.history, "loss"), "Training loss"),
         report.Picture(
             curves.compare(
-                {name: _by_seed(history) for name, history in histories.items()}, watched
+                {name: _by_seed(history) for name, history in histories.items()}, page.selecting
             ),
-            f"Validation {watched}; selection looks at nothing else",
+            f"Validation {page.selecting}; selection looks at nothing else",
         ),
         report.Picture(
-            bars(table, shown[0]), f"Test {shown[0].capitalize()}, scored once per seed"
+            bars(table, page.shown[0]), f"Test {page.shown[0].capitalize()}, scored once per seed"
         ),
     ]
-    page = [
+    sections = [
         report.summary(
             model=method_title(record.method),
-            data=data,
+            data=page.data,
             split=record.split,
             seeds=record.seeds,
             device=record.device,
             command=record.command,
             commit=record.commit,
             wall_seconds=record.seconds,
-            numbers={f"test {m}": record.mean(m) for m in shown},
-            mask=record.mask,
+            numbers={f"test {m}": record.mean(m) for m in page.shown},
+            mask=record.exclude,
             parameters=f"{record.parameters:,}",
             best_epoch=", ".join(map(str, record.best_epoch)),
             stopped_because=", ".join(main.stopped_because),
         ),
-        report.results(table, caption="Test split", notes=notes),
+        report.results(table, caption="Test split", notes=page.notes),
         report.figures("Training", pictures),
-        report.recommendations(samples),
+        report.recommendations(page.samples),
         report.configuration(record.config),
         report.environment(device=record.device),
     ]
     title = f"{method_title(record.method)} on {record.data}"
-    return report.write_report(path, title, *page, subtitle=subtitle)
+    return report.write_report(path, title, *sections, subtitle=page.subtitle)
 
 
 def _by_seed(history: Sequence[Mapping[str, Any]]) -> list:
@@ -183,11 +176,11 @@ def _by_seed(history: Sequence[Mapping[str, Any]]) -> list:
 
 
 def _notes(run: Run) -> list[str]:
-    mask = {
-        "mmrec": "Full ranking of all items; training items of the user are left out "
+    rule = {
+        "train": "Full ranking of all items; training items of the user are left out "
         "(MMRec's protocol).",
-        "mig_gt": "Full ranking; training items and the other held-out split are left out "
-        "(the authors' protocol, which flatters against MMRec's tables).",
-    }[run.mask]
+        "train+held_out": "Full ranking; training items and the other held-out split are left out "
+        "(the protocol of MIG-GT's code, which flatters against MMRec's tables).",
+    }[run.exclude]
     smoke = ["A smoke run: the figures mean nothing."] if run.smoke else []
-    return [mask, "Epochs are selected on validation; test is scored once.", *smoke]
+    return [rule, "Epochs are selected on validation; test is scored once.", *smoke]

@@ -5,15 +5,20 @@ import itertools
 import json
 import random
 import shutil
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from experiments.common.config import Run, override, parse_assignment
+from experiments.common.config import SMOKE, Run, fixed_fields, parse_assignment
+from experiments.common.experiment import smoke
 from mmjax.data.io.files import atomic_write_text
+from mmjax.errors import user_errors
+from mmjax.training.run_config import override
 
 if TYPE_CHECKING:
     from mmjax.data.core.interactions import Interactions
+    from mmjax.training.seeds import RunResult
 
 
 @dataclass(frozen=True)
@@ -62,42 +67,54 @@ def assignments(flags: Sweep) -> list[dict[str, Any]]:
     return points
 
 
-def base_run(flags: Sweep) -> Run:
+def base_run(flags: Sweep, preset: Callable[..., Run]) -> Run:
     """The run that the trials start from.
 
     Raises:
         ValueError: unknown method or field.
     """
-    from experiments.bench.presets import preset
-
     start = dataclasses.replace(
-        preset(flags.method, flags.data),
+        preset(method=flags.method, data=flags.data, kind="tuned"),
         seed=flags.seed,
         seeds=flags.seeds,
         data_dir=flags.data_dir,
         manual_dir=flags.manual_dir,
     )
-    fixed = {}
-    for text in flags.fixed:
-        name, values = parse_assignment(text)
-        fixed[name] = values[0] if len(values) == 1 else tuple(values)
+    fixed = fixed_fields(flags.fixed)
+    if fixed.get("smoke"):
+        start = smoke(start, SMOKE)
     return override(start, fixed)
 
 
-def sweep(flags: Sweep) -> list[dict[str, Any]]:
+def sweep(
+    flags: Sweep,
+    preset: Callable[..., Run],
+    runners: "Mapping[str, Callable[..., RunResult]] | None" = None,
+) -> list[dict[str, Any]]:
     """Run or resume all trials; rows of changed fields and validation metric, best first.
 
     Every finished trial is a file, so that a sweep killed at any point goes on by the same
     command. `sweep.json` in the workdir holds the rows.
-    """
-    from experiments.common.problem import load_data
 
-    start, points = base_run(flags), assignments(flags)
-    data = load_data(start)
+    Args:
+        flags: grid and start.
+        preset: settings by method, data and kind.
+        runners: of methods of several stages, see `interactions.train`.
+
+    Raises:
+        UserError: an unknown method or field, or bad data.
+    """
+    from experiments.common.interactions import load_data
+
+    with user_errors():
+        start, points = base_run(flags, preset), assignments(flags)
+        data = load_data(start)
+        runs = [override(start, point) for point in points]
+    runner = (runners or {}).get(flags.method)
     rows = []
-    for n, point in enumerate(points):
+    for n, (point, run) in enumerate(zip(points, runs, strict=True)):
         row = trial(
-            override(start, point), data, flags.workdir, flags.metric, keep=flags.keep_checkpoints
+            run, data, flags.workdir, flags.metric, keep=flags.keep_checkpoints, runner=runner
         )
         rows.append({"set": point, **row})
         print(f"trial {n + 1} of {len(points)}: {rows[-1]}", flush=True)
@@ -105,21 +122,33 @@ def sweep(flags: Sweep) -> list[dict[str, Any]]:
     return _write(flags, rows, len(points))
 
 
+def best_rows(rows: list[dict[str, Any]], metric: str, n: int = 10) -> str:
+    """The first rows of a sweep as text."""
+    lines = [f"  {row[metric]:.4f} +- {row['std']:.4f}  {row['set']}" for row in rows[:n]]
+    return "\n".join(["", "best on validation:", *lines])
+
+
 def trial(
-    run: Run, data: "Interactions", workdir: Path, metric: str, *, keep: bool = False
+    run: Run,
+    data: "Interactions",
+    workdir: Path,
+    metric: str,
+    *,
+    keep: bool = False,
+    runner: "Callable[..., RunResult] | None" = None,
 ) -> dict[str, Any]:
     """Train `run` in a folder of its own below `workdir`, unless that was done; its row.
 
     The test split is not touched. Checkpoints are removed afterwards unless `keep` is set.
     """
-    from experiments.common.methods import METHODS
+    from experiments.common.interactions import run_method
     from mmjax.training.records import load_record
 
     folder = workdir / "trials" / run.digest()
     path = folder / "record.json"
     if not path.exists():
         placed = dataclasses.replace(run, workdir=folder)
-        METHODS[run.method].run(placed, data=data, test=False).record.save(path)
+        (runner or run_method)(placed, data=data, test=False).record.save(path)
         if not keep:
             remove_checkpoints(folder)
     record = load_record(path)

@@ -238,7 +238,7 @@ METHODS = {
 
 
 def of_kind(kind: Kind, *, stages: bool = False) -> dict[str, Method]:
-    """The methods that are built from one family of tasks; `stages` adds those of several stages."""
+    """The methods built from one family of tasks; `stages` adds those of several stages."""
     return {n: m for n, m in METHODS.items() if m.kind == kind and (stages or not m.stages)}
 
 

@@ -10,7 +10,6 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Float, Int, Integer
 
-from mmjax.errors import UserError
 from mmjax.blocks.common.projection import l2_normalise
 from mmjax.blocks.quantisation import codebooks as statistics
 from mmjax.blocks.quantisation import encoding
@@ -18,6 +17,7 @@ from mmjax.blocks.quantisation.codes import squared_distances
 from mmjax.blocks.quantisation.kmeans import residual_kmeans
 from mmjax.blocks.quantisation.sinkhorn import balanced
 from mmjax.data.core.checks import DataError
+from mmjax.errors import UserError
 from mmjax.semantic_ids import policies
 from mmjax.semantic_ids.table import SidTable, arrays_sha256, suggest_sizes
 

@@ -22,8 +22,8 @@ from typing import Any, NamedTuple
 import numpy as np
 import orbax.checkpoint as ocp
 
-from mmjax.errors import UserError
 from mmjax.data.io.files import atomic_write_text
+from mmjax.errors import UserError
 from mmjax.training.naming import Arrays, nested, slashed
 
 FORMAT = 1

@@ -21,6 +21,10 @@ ROOT = Path(__file__).resolve().parents[2]
 """The checkout, if there is one; the folder of installed packages otherwise."""
 
 
+_OLD_RULES = {"mmrec": "train", "mig_gt": "train+held_out", "seen": "history"}
+"""Words of records of earlier versions, which call the rule "mask"."""
+
+
 @dataclass(frozen=True)
 class Record:
     """One method on one data set: metrics by split and name, one value per seed."""
@@ -28,7 +32,8 @@ class Record:
     method: str
     data: str
     split: str
-    mask: str
+    exclude: str
+    """Rule of what rankings leave out: train, train+held_out, history, none."""
     seeds: list[int]
     valid: dict[str, list[float]]
     test: dict[str, list[float]]
@@ -63,7 +68,7 @@ class Record:
 
 
 def untrained(
-    method: str, data: Catalogue, mask: str, figures: Mapping[str, Mapping[str, float]]
+    method: str, data: Catalogue, exclude: str, figures: Mapping[str, Mapping[str, float]]
 ) -> Record:
     """The record of a ranking without training; `figures` are metrics by split and name."""
     rounded = {
@@ -74,7 +79,7 @@ def untrained(
         method=method,
         data=data.name,
         split=data.split,
-        mask=mask,
+        exclude=exclude,
         seeds=[],
         best_epoch=[],
         epochs=[],
@@ -94,7 +99,11 @@ def load_record(path: Path) -> Record:
         ValueError: the file is not a record.
     """
     try:
-        return Record(**json.loads(path.read_text()))
+        content = json.loads(path.read_text())
+        if "mask" in content:
+            old = content.pop("mask")
+            content["exclude"] = _OLD_RULES.get(old, old)
+        return Record(**content)
     except (json.JSONDecodeError, TypeError, UnicodeDecodeError) as error:
         raise ValueError(
             f"{path} is not a result record ({error}); remove it and run the command again"

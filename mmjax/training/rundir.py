@@ -14,8 +14,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from mmjax.errors import UserError
 from mmjax.data.io.files import atomic_write_text
+from mmjax.errors import UserError
 from mmjax.training.config import (
     FitConfig,
     differences,

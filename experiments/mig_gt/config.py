@@ -1,20 +1,26 @@
-"""Hyper-parameters by method and data set.  Imports no JAX.
+"""Settings of MIG-GT and its baselines by data set, and the commands.  Imports no JAX.
 
 The Amazon presets of MIG-GT are the paper's (section "Training" of its repository's defaults).
 Those of lastfm_2k and tiktok were chosen on validation by the sweeps that README.md names.
 """
 
 import dataclasses
+from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
-from experiments.common.config import Optim, Run, override
+from experiments.common.config import SMOKE, PairOptim, Run, check_data
+from experiments.common.experiment import Command, Experiment
+from experiments.common.recommend import Recommend
+from experiments.common.sweep import Sweep
 from mmjax.models.collaborative.config import BPRMFConfig, LightGCNConfig, MGDCFConfig
 from mmjax.models.multimodal.mig_gt.config import MIGGTConfig
 from mmjax.training.config import FitConfig
+from mmjax.training.run_config import override
 
 METHODS = ("mig_gt", "light_gcn", "mgdcf", "bpr_mf")
 
-_PAPER_OPTIM = Optim(
+_PAPER_OPTIM = PairOptim(
     learning_rate=1e-2, decay=0.99, batch_size=8000, negatives=1, sampler="uniform"
 )
 _BABY = Run(
@@ -95,10 +101,10 @@ _COMMUNITIES = dataclasses.replace(
 _PAPER_MIG_GT = {p.data: p for p in (E1, _TIKTOK, _FILMS, _BABY, _SPORTS, _CLOTHING, _COMMUNITIES)}
 _MMREC_FIT = FitConfig(epochs=1000, eval_every=1, patience=21, metric="recall@20")
 _PAPER = {
-    "light_gcn": Run(LightGCNConfig(), fit=_MMREC_FIT),
-    "bpr_mf": Run(BPRMFConfig(), fit=_MMREC_FIT),
+    "light_gcn": Run(model=LightGCNConfig(), fit=_MMREC_FIT),
+    "bpr_mf": Run(model=BPRMFConfig(), fit=_MMREC_FIT),
     "mgdcf": Run(
-        MGDCFConfig(),
+        model=MGDCFConfig(),
         optim=dataclasses.replace(_PAPER_OPTIM, negatives=300, decay=0.995),
         fit=FitConfig(epochs=300, eval_every=5, patience=100, metric="recall@20"),
     ),
@@ -188,12 +194,60 @@ def preset(method: str, data: str, kind: str = "tuned") -> Run:
     (MIG-GT: the authors'; on data they did not use, those for Baby; baselines: MMRec's defaults).
 
     Raises:
-        ValueError: no such method.
+        ValueError: no such method or data set.
     """
     if method not in METHODS:
-        raise ValueError(f"method {method!r} is none of {', '.join(METHODS)}")
+        raise ValueError(f"--method {method}: choose one of {', '.join(METHODS)}")
+    check_data(data, DATA, "a folder in MMRec's format")
     start = _PAPER_MIG_GT.get(data, E1) if method == "mig_gt" else _PAPER[method]
     # The films are as small as lastfm_2k and nothing was tuned on them.
     known = data if data in DATA and data != "ml_small_mm" else "lastfm_2k"
     changed = override(start, _TUNED.get((method, known), {}) if kind == "tuned" else {})
     return dataclasses.replace(changed, data=data, method=method, preset=kind)
+
+
+@dataclass(frozen=True)
+class Hops:
+    """Flags of the `hops` command."""
+
+    workdir: Path
+    """Folder of the sweep; the same command on it goes on where it stopped."""
+    data: str = "lastfm_2k"
+    """Data set."""
+    first: tuple[int, ...] = (0, 1, 2, 3, 4)
+    """Hop counts of the first modality; -1 leaves it out."""
+    second: tuple[int, ...] = (0, 1, 2, 3, 4)
+    """Hop counts of the second modality."""
+    id_hops: tuple[int, ...] = ()
+    """Hop counts of the id embeddings, a panel each; without any, the preset's."""
+    fixed: tuple[str, ...] = ()
+    """Fields set the same in all trials, such as fit.epochs=60."""
+    seed: int = 0
+    """First seed."""
+    seeds: int = 1
+    """Seeds per cell."""
+    metric: str = "recall@20"
+    """Validation metric that is drawn."""
+    out: Path | None = None
+    """Picture to write (.png, a .csv beside it); default hops.png in the workdir."""
+    data_dir: Path | None = None
+    """Where prepared data are cached."""
+    manual_dir: Path | None = None
+    """Where data sets that cannot be shipped were put by hand."""
+
+
+EXPERIMENT = Experiment(
+    "mig_gt",
+    title="MIG-GT (arXiv 2412.13994) and its baselines",
+    about="Train MIG-GT or a baseline.",
+    data=DATA,
+    preset=preset,
+    named={"method": "mig_gt", "data": "lastfm_2k", "preset": "tuned"},
+    smoke=SMOKE,
+    commands={
+        "recommend": Command("top-K with names from a run's folder", Recommend),
+        "sweep": Command("grid or random search on validation, resumable", Sweep),
+        "hops": Command("sweep the hop counts and draw the heat map", Hops),
+        "tables": Command("write the tables of README.md from results/*.json"),
+    },
+)

@@ -1,0 +1,288 @@
+"""Recommenders of users and items: from flags to a trained, evaluated and recorded method."""
+
+import dataclasses
+import functools
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+import mmjax
+from experiments.common import heuristics
+from experiments.common.config import SMOKE, Run
+from experiments.common.experiment import smoke
+from experiments.common.recommend import Recommend, finish, result_rows
+from experiments.common.report import heuristic_records, result_table, write_page
+from mmjax.blocks.sequences.sampling import negative_index
+from mmjax.data import load
+from mmjax.data.core.interactions import Interactions
+from mmjax.data.formats.mmrec import load_mmrec
+from mmjax.data.registry import SOURCES
+from mmjax.data.synthetic.interactions import communities, topics
+from mmjax.errors import UserError, user_errors
+from mmjax.evaluation import Evaluator
+from mmjax.models.common.task import Task
+from mmjax.models.registry import METHODS
+from mmjax.objective import Variables
+from mmjax.retriever import Model, TopK, Vectors, given_vectors, retrieve
+from mmjax.training.best import load_best
+from mmjax.training.config import flatten
+from mmjax.training.optim import optimiser
+from mmjax.training.parallel import init
+from mmjax.training.run_config import override
+from mmjax.training.seeds import RunResult, TrainingSetup, train_seeds
+from mmjax.training.sources.pairs import BatchSource, pairs_source, triples_source
+from mmjax.viz import tables
+
+Preset = Callable[..., Run]
+"""From the keyword arguments method, data and kind to settings."""
+Runner = Callable[..., RunResult]
+"""As `run_method`; of a method of several stages its own."""
+_SAME = ("exclude", "ks", "dtype", "smoke", "seed", "seeds", "together", "data_dir", "manual_dir")
+_EXECUTION = ("devices", "mode", "quiet", "tensorboard")
+
+
+def load_data(run: Run) -> Interactions:
+    """The data set of `run`, without held-out rows of users that have no training row.
+
+    A smoke run on data that cannot be shipped takes the synthetic communities instead.
+
+    Raises:
+        DataError: files are missing or broken; the message says which and what to do.
+    """
+    elsewhere = run.data in SOURCES and not SOURCES[run.data].shipped
+    if run.data == "communities" or (run.smoke and elsewhere and run.manual_dir is None):
+        data = communities()
+        if elsewhere:
+            features = {"text": data.features["text"], "image": data.features["noise"]}
+            data = dataclasses.replace(data, features=features)
+    elif run.data == "topics":
+        data = topics()
+    elif Path(run.data).is_dir():
+        data = load_mmrec(Path(run.data))
+    else:
+        data = load(
+            run.data,
+            kind="interactions",
+            data_dir=run.data_dir,
+            manual_dir=run.manual_dir,
+            allow_missing_features=not hasattr(run.model, "modalities"),
+        )
+    return data.filter_cold_users()
+
+
+# Runs on the same data share their task, and with it the graphs.
+@functools.lru_cache(maxsize=2)
+def task_of(data: Interactions, dtype: str = "float32") -> Task:
+    """`mmjax.task` of the data, kept for the next run on them."""
+    return mmjax.task(data, dtype=dtype)
+
+
+def build(run: Run, data: Interactions) -> Model:
+    """The method of `run` on the training split of `data`.
+
+    Raises:
+        ValueError: the data lack a modality that the configuration names.
+    """
+    return METHODS[run.method].builder()(run.model, task_of(data, run.dtype))
+
+
+def build_source(run: Run, data: Interactions) -> BatchSource:
+    """Batches of training pairs with negatives, drawn on the device."""
+    optim, unseen = run.optim, None
+    if optim.sampler != "uniform":
+        unseen = negative_index(data.train, data.n_users, data.n_items, "train")
+    if optim.sampler == "fixed" and unseen is not None:
+        return triples_source(
+            data.train, optim.batch_size, unseen=unseen, n_negatives=optim.negatives
+        )
+    return pairs_source(
+        data.train, data.n_items, optim.batch_size, n_negatives=optim.negatives, unseen=unseen
+    )
+
+
+def evaluator(
+    run: Run, data: Interactions, split: str, ks: tuple[int, ...] | None = None
+) -> Evaluator:
+    """The evaluator of a split under the run's protocol."""
+    return mmjax.evaluator(data, split, ks=ks or run.ks, exclude=run.exclude)
+
+
+def setup(run: Run, data: Interactions) -> TrainingSetup:
+    """All that training and evaluating the method of `run` needs."""
+    model, source = build(run, data), build_source(run, data)
+
+    def evaluate(split: str, ks: tuple[int, ...]) -> Callable[[Variables], dict[str, float]]:
+        return functools.partial(evaluator(run, data, split, ks), model.retriever)
+
+    return TrainingSetup(
+        method=run.method,
+        data=data,
+        exclude=run.exclude,
+        objective=model.objective,
+        source=source,
+        optimiser=optimiser(run.optim, source.steps_per_epoch, epochs=run.fit.epochs),
+        fit=run.fit,
+        validate=evaluate("valid", tuple(sorted({*run.ks, 20}))),
+        evaluator=lambda split: evaluate(split, run.ks),
+    )
+
+
+def run_method(run: Run, *, data: Interactions | None = None, test: bool = True) -> RunResult:
+    """Train every seed of `run`, keep its best epoch on validation, then score test once.
+
+    Args:
+        run: what to run. With a workdir the run is saved there and resumed from there.
+        data: the data set, when it is loaded already.
+        test: False leaves the test split alone (selection among configurations).
+
+    Raises:
+        UserError: the data are missing or broken, or the settings do not fit the data or the
+            workdir's earlier run.
+        Interrupted: SIGTERM or SIGINT came; nothing is evaluated.
+    """
+    with user_errors():
+        data = load_data(run) if data is None else data
+        prepared = setup(run, data)
+    return train_seeds(run, prepared, test=test)
+
+
+def train(run: Run, preset: Preset, runners: Mapping[str, Runner] | None = None) -> None:
+    """Run `run` and its baselines, print the test table, write records and `report.html`.
+
+    Args:
+        run: the settings.
+        preset: the settings of any method on any data, for the baselines.
+        runners: of methods that `run_method` cannot train.
+
+    Raises:
+        UserError, Interrupted: see `run_method`.
+    """
+    init()
+    with user_errors():
+        data = load_data(run)
+        print(f"{data}\n", flush=True)
+        runs = [run, *(baseline(run, name, preset) for name in run.baselines)]
+    results = [
+        saved((runners or {}).get(r.method, run_method)(r, data=data), r.workdir) for r in runs
+    ]
+    found = heuristic_records(run, data, evaluate_heuristics(run, data))
+    table = result_table([*(r.record for r in results), *found])
+    print(
+        f"\nTest, {data.name}, split {data.split}, left out: {run.exclude}\n{tables.to_text(table)}"
+    )
+    if run.workdir is not None:
+        for record in found:
+            record.save(run.workdir / "baselines" / record.method / "record.json")
+        best = functools.partial(top, run, data, results[0].variables[0])
+        path = write_page(run.workdir / "report.html", run, data, results, found, best)
+        print(f"report: {path}")
+
+
+def saved(result: RunResult, workdir: Path | None) -> RunResult:
+    """The result, its record kept in the run's folder if it has one."""
+    if workdir is not None:
+        result.record.save(workdir / "record.json")
+    return result
+
+
+def baseline(run: Run, method: str, preset: Preset) -> Run:
+    """`method` with its own preset, under the data, protocol, seeds and devices of `run`.
+
+    Where the run's `fit` differs from its preset's, the flag was given, and the baseline takes it.
+    """
+    own = preset(method=method, data=run.data, kind=run.preset)
+    start = preset(method=run.method, data=run.data, kind=run.preset)
+    given = {
+        f.name: getattr(run.fit, f.name)
+        for f in dataclasses.fields(run.fit)
+        if f.name in _EXECUTION or getattr(run.fit, f.name) != getattr(start.fit, f.name)
+    }
+    if run.smoke:
+        own = smoke(own, SMOKE)
+    return dataclasses.replace(
+        own,
+        fit=dataclasses.replace(own.fit, **given),
+        workdir=run.workdir and run.workdir / "baselines" / method,
+        **{name: getattr(run, name) for name in _SAME},
+    )
+
+
+def evaluate_heuristics(run: Run, data: Interactions) -> dict[str, dict[str, dict[str, float]]]:
+    """Metrics of the rankings without training, by name, split and metric."""
+    retriever = given_vectors(data.n_items)
+    evaluators = {split: evaluator(run, data, split) for split in ("valid", "test")}
+    return {
+        name: {split: evaluate(retriever, vectors) for split, evaluate in evaluators.items()}
+        for name, make in heuristics.applicable(data).items()
+        for vectors in [Vectors(*make(data))]
+    }
+
+
+def top(
+    run: Run,
+    data: Interactions,
+    variables: Variables,
+    users: np.ndarray,
+    *,
+    k: int = 10,
+    include_seen: bool = False,
+) -> TopK:
+    """The k best items of some distinct users, by number; without their training items."""
+    exclude = None if include_seen else seen_rows(data, users)
+    retriever = build(run, data).retriever
+    return retrieve(retriever, variables, users.astype(np.int32), k=k, exclude=exclude)
+
+
+def seen_rows(data: Interactions, users: np.ndarray) -> np.ndarray:
+    """(row of `users`, item) of every training pair of these distinct users."""
+    row = np.full(data.n_users, -1)
+    row[users] = np.arange(len(users))
+    pairs = np.stack([row[data.train[:, 0]], data.train[:, 1]], 1)
+    return pairs[pairs[:, 0] >= 0].astype(np.int32)
+
+
+def read_run(description: Mapping[str, Any], where: Path) -> Run:
+    """The settings that a run's folder describes: those that it wrote, no preset's.
+
+    Raises:
+        UserError: it is not that of a recommender run.
+    """
+    try:
+        saved_fields = {k: v for k, v in description["run"].items() if k != "data_digest"}
+        start = Run(model=METHODS[saved_fields["method"]].config_class()())
+        return override(start, flatten(saved_fields))
+    except (KeyError, TypeError, AttributeError, ValueError) as error:
+        raise UserError(f"{where} does not hold a recommender run ({error!r})") from error
+
+
+def load_trained(
+    workdir: Path, data_dir: Path | None = None, manual_dir: Path | None = None
+) -> tuple[Run, Interactions, Variables]:
+    """Settings, data and best variables of the first seed of a run's folder.
+
+    Raises:
+        UserError: no checkpoint in the folder, no run of a recommender, or data that are not
+            those of the run.
+    """
+    best = load_best(workdir)
+    run = read_run(best.description, workdir)
+    run = dataclasses.replace(run, data_dir=data_dir, manual_dir=manual_dir)
+    with user_errors():
+        data = load_data(run)
+    return run, data, best.variables[0]
+
+
+def recommend(flags: Recommend) -> str:
+    """Top-K with names from a run's folder, as text or as a file; see `recommend.finish`.
+
+    Raises:
+        UserError: no checkpoint in the workdir, no such user, k below 1, or an output of unknown
+            ending.
+    """
+    flags.check()
+    run, data, variables = load_trained(flags.workdir, flags.data_dir, flags.manual_dir)
+    users = flags.choose(data)
+    found = top(run, data, variables, users, k=flags.k, include_seen=flags.include_seen)
+    return finish(result_rows(data, users, found), flags.out)

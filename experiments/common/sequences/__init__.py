@@ -1,1 +1,0 @@
-"""Models of what a user meets next: flags, data, evaluation, training and report."""
