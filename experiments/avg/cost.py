@@ -11,7 +11,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from experiments.avg.config import Cost
-from experiments.common.growth import Program, draw, measure, program, write
+from experiments.benchmarks.growth import Program, draw, measure, program, write
 from mmjax.blocks.ranking.topk import top_k
 from mmjax.models.retrieval import avg
 from mmjax.models.retrieval.avg.config import AVGConfig

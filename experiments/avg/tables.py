@@ -2,7 +2,8 @@
 
 from pathlib import Path
 
-from experiments.common import growth, readme
+from experiments.benchmarks import growth
+from experiments.common import readme
 from mmjax.data.io.files import atomic_write_text
 from mmjax.training.records import Record, load_record
 

@@ -25,7 +25,7 @@ def markdown(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
 
 def propagation(graph: str, task: str) -> str:
     """Times and memory of one propagation on one graph."""
-    found = load("propagation")["graphs"][graph]["tasks"][task]
+    record = load("propagation")["graphs"][graph]["tasks"][task]
     rows = [
         (
             row["name"],
@@ -33,59 +33,61 @@ def propagation(graph: str, task: str) -> str:
             f"{row['speedup']:.2f}",
             (row["temporary"] or "").removesuffix(" temporary"),
         )
-        for row in found["rows"]
+        for row in record["rows"]
     ]
-    return markdown(("", "median ms", f"times {found['baseline']}", "temporary"), rows)
+    return markdown(("", "median ms", f"times {record['baseline']}", "temporary"), rows)
 
 
 def evaluation() -> str:
     """Full ranking at the size of Sports."""
-    found = load("evaluation")
+    record = load("evaluation")
     rows = [
         (
             name,
             f"{1000 * median(seconds):.0f}",
-            f"{found['speed_up'][name]:.2f}",
-            f"{found['peak_mib_over_data'][name]:.0f}",
+            f"{record['speed_up'][name]:.2f}",
+            f"{record['peak_mib_over_data'][name]:.0f}",
         )
-        for name, seconds in found["seconds"].items()
+        for name, seconds in record["seconds"].items()
     ]
-    return markdown(("", "median ms", f"times {found['baseline']}", "peak MiB over the data"), rows)
+    return markdown(
+        ("", "median ms", f"times {record['baseline']}", "peak MiB over the data"), rows
+    )
 
 
 def epoch() -> str:
     """A training epoch of MIG-GT at the size of Baby."""
-    found = load("mig_gt_epoch")
-    ratio = {"mmjax": 1.0, **found["median_ratio_to_mmjax"]}
+    record = load("mig_gt_epoch")
+    ratio = {"mmjax": 1.0, **record["median_ratio_to_mmjax"]}
     rows = [
         (
             name,
             f"{median(seconds):.2f}",
             f"{ratio[name]:.2f}",
-            f"{found['peak_rss_mib'][name.partition(' ')[0]]:.0f}",
-            f"{found['loss_of_last_epoch'][name]:.4f}",
+            f"{record['peak_rss_mib'][name.partition(' ')[0]]:.0f}",
+            f"{record['loss_of_last_epoch'][name]:.4f}",
         )
-        for name, seconds in found["seconds"].items()
+        for name, seconds in record["seconds"].items()
     ]
     return markdown(("", "median s", "mmjax is times as fast", "peak MiB", "loss at the end"), rows)
 
 
 def recommenders() -> str:
     """Epochs of the bench's models."""
-    found = load("recommenders")
+    record = load("recommenders")
     rows = []
-    for name, model in found["models"].items():
+    for name, model in record["models"].items():
         ours, theirs = (median(model["seconds"][f"{side} {name}"]) for side in ("mmjax", "torch"))
         steps = model["steps"]
         figures = (f"{steps / ours:.0f}", f"{steps / theirs:.0f}", f"{model['speed_up']:.2f}")
-        rows.append((name, *figures, f"{found['seeds'][name]['speed_up']:.2f}"))
+        rows.append((name, *figures, f"{record['seeds'][name]['speed_up']:.2f}"))
     head = ("", "mmjax steps/s", "PyTorch steps/s", "times PyTorch", "5 seeds together: times")
     return markdown(head, rows)
 
 
 def fusion() -> str:
     """Item-specific fusion at MovieLens' size."""
-    found = load("fusion")
+    record = load("fusion")
     rows = [
         (
             row["name"],
@@ -95,9 +97,9 @@ def fusion() -> str:
             f"{row['median_ms'] / 1e3:.2f}",
             f"{row['speedup']:.1f}",
         )
-        for row in found["rows"]
+        for row in record["rows"]
     ]
-    made = f"{found['weights_of_every_item_mib']:,.0f}"
+    made = f"{record['weights_of_every_item_mib']:,.0f}"
     rows.append(("weights of every item (compiled, not run)", "", made, "", "", ""))
     head = ("", "weights", "MiB forward", "MiB with gradient", "median s", "times full tensor")
     return markdown(head, rows)
@@ -107,8 +109,8 @@ def decode(task: str) -> str:
     """Constrained beam search, or its constraint alone, by catalogue."""
     catalogues = load("decode")["catalogues"]
     figures: dict[str, list[str]] = {}
-    for found in catalogues.values():
-        for row in found[task]["rows"]:
+    for catalogue in catalogues.values():
+        for row in catalogue[task]["rows"]:
             text = f"{row['median_ms']:.1f} ({row['speedup']:.1f})"
             figures.setdefault(row["name"], []).append(text)
     return markdown(("", *catalogues), [(name, *row) for name, row in figures.items()])
@@ -128,21 +130,21 @@ def latency() -> str:
 
 def buckets() -> str:
     """A training step on histories with and without their padding."""
-    found = load("buckets")
-    steps = -(-found["windows"] // found["batch_size"])
+    record = load("buckets")
+    steps = -(-record["windows"] // record["batch_size"])
     rows = []
-    for name, case in found["cases"].items():
+    for name, case in record["cases"].items():
         own = {row["name"]: row for row in case}
         times = (f"{own[name]['median_ms'] / steps:.0f}" for name in ("buckets", "padded"))
         rows.append((name, *times, f"{own['buckets']['speedup']:.2f}"))
     return markdown(("", "buckets ms a step", "padded ms a step", "times padded"), rows)
 
 
-def quantize() -> str:
+def quantise() -> str:
     """A training step of a residual quantiser."""
-    found = load("quantize")
+    record = load("quantise")
     rows = []
-    for name, step in found["steps"].items():
+    for name, step in record["steps"].items():
         ours, theirs = (1e3 * median(step["seconds"][f"{s} {name}"]) for s in ("mmjax", "torch"))
         rows.append((name, f"{ours:.1f}", f"{theirs:.1f}", f"{step['speed_up']:.1f}"))
     return markdown(("", "mmjax median ms", "ResidualVQ median ms", "times ResidualVQ"), rows)
@@ -162,11 +164,11 @@ def encoders() -> str:
 
 def incdsi() -> str:
     """Milliseconds a new document, by documents that are there."""
-    found = load("incdsi")
+    record = load("incdsi")
     rows = []
-    for documents, case in found["documents"].items():
+    for documents, case in record["documents"].items():
         each = (
-            f"{1e3 * median(case['seconds'][side]) / found['new']:.1f}"
+            f"{1e3 * median(case['seconds'][side]) / record['new']:.1f}"
             for side in ("mmjax", "L-BFGS")
         )
         rows.append((f"{int(documents):,}", *each, f"{case['speed_up']['mmjax']:.2f}"))
@@ -185,7 +187,7 @@ def bodies() -> dict[str, str]:
         "mig_gt_epoch": epoch(),
         "recommenders": recommenders(),
         "fusion": fusion(),
-        "quantize": quantize(),
+        "quantise": quantise(),
         "latency": latency(),
         "buckets": buckets(),
         "encoders": encoders(),

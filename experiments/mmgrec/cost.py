@@ -4,8 +4,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from experiments.common import growth
-from experiments.common.growth import Program, measure, program, write
+from experiments.benchmarks import growth
+from experiments.benchmarks.growth import Program, measure, program, write
 
 
 @dataclass(frozen=True)

@@ -4,7 +4,8 @@ records in ``forms``."""
 import dataclasses
 from pathlib import Path
 
-from experiments.common import growth, readme
+from experiments.benchmarks import growth
+from experiments.common import readme
 from experiments.common.report import METRICS, record_row
 from experiments.mmgrec import ablate
 from experiments.mmgrec.train import searches_table

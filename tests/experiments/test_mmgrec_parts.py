@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from numpy.testing import assert_allclose, assert_array_equal
 
-from experiments.common import growth
+from experiments.benchmarks import growth
 from experiments.common.config import override
 from experiments.mmgrec import ablate, cost, tables
 from experiments.mmgrec import run as stages

@@ -1,0 +1,1 @@
+"""Constrained beam search over a million codes: mmjax against tries of Python dictionaries."""

@@ -1,0 +1,1 @@
+"""Encoding texts and images: mmjax against transformers on PyTorch."""

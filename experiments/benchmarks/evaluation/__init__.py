@@ -1,0 +1,1 @@
+"""Full ranking with all metrics: `mmjax.blocks.ranking` against PyTorch on the same vectors."""

@@ -1,0 +1,1 @@
+"""A training step of a residual quantiser: mmjax against lucidrains' ResidualVQ."""
