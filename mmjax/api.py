@@ -9,6 +9,7 @@
 Everything here is a few calls of the rooms behind it, which take any arrays.
 """
 
+import functools
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -21,7 +22,7 @@ from mmjax.data.core.interactions import Interactions
 from mmjax.evaluation.evaluator import KS, Evaluator
 from mmjax.models.common.task import Task
 from mmjax.objective import Objective, Variables
-from mmjax.retriever import Model
+from mmjax.retriever import Model, Retriever
 from mmjax.training import fitting
 from mmjax.training.config import FitConfig
 from mmjax.training.sources.pairs import BatchSource, pairs_source
@@ -118,26 +119,29 @@ def fit(
         ValueError: an objective alone is to be validated, and as `mmjax.training.fit`.
     """
     objective = model.objective if isinstance(model, Model) else model
-    evaluate_on_device = None
+    metrics = None
     if validate is not None:
         if not isinstance(model, Model):
             raise ValueError("fit: validation needs a Model; an Objective alone retrieves nothing")
         config = config or FitConfig(metric=f"recall@{_selecting(validate.ks)}")
-        retriever = model.retriever
-
-        def evaluate_on_device(params: Any, state: Any, key: Any) -> dict[str, float]:
-            return validate(retriever, {"params": params, **state})
+        metrics = functools.partial(_validated, validate, model.retriever)
 
     return fitting.fit(
         objective,
         source,
         optimiser,
-        evaluate_on_device,
+        metrics,
         config or FitConfig(),
         seeds=seeds,
         workdir=workdir,
         run_config=run_config,
     )
+
+
+def _validated(
+    validate: Evaluator, retriever: Retriever, params: Any, state: Any, key: Any
+) -> dict[str, float]:
+    return validate(retriever, {"params": params, **state})
 
 
 def _selecting(ks: Sequence[int]) -> int:

@@ -105,8 +105,12 @@ class Retriever:
             n_candidates: candidates.
             chunk: see the class.
         """
-        bound = (Partial(Bound(f, model), inputs) for f in (index, retrieve))
-        return cls(*bound, n_candidates, chunk)
+        return cls(
+            Partial(Bound(index, model), inputs),
+            Partial(Bound(retrieve, model), inputs),
+            n_candidates,
+            chunk,
+        )
 
 
 class Model(NamedTuple):
@@ -194,7 +198,7 @@ def retrieve(
     k: int,
     exclude: Integer[np.ndarray, "m 2"] | None = None,
 ) -> TopK:
-    """The k best candidates of every query, as numpy arrays, a chunk of queries at a time.
+    """The k best candidates of every query, a chunk of queries at a time.
 
     Args:
         retriever: of a model.
@@ -221,7 +225,8 @@ def retrieve(
             mine = (exclude[:, 0] >= start) & (exclude[:, 0] < start + size)
             left_out = exclusion(exclude[mine] - np.array([[start, 0]]))
         found.append(_answer(retriever, index, part, left_out, k=k))
-    joined = (
-        np.concatenate([np.asarray(x) for x in parts])[:n] for parts in zip(*found, strict=True)
-    )
-    return TopK(*joined)
+    return jax.tree.map(lambda *parts: jnp.concatenate(parts)[:n], *found)
+
+
+def _rows(rows: np.ndarray, x: Any) -> Array:
+    return jnp.asarray(x)[rows]

@@ -9,24 +9,20 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from experiments.common.config import SMOKE, PairOptim, Run, check_data
+from experiments.common import baselines
+from experiments.common.baselines import PAPER_OPTIM
+from experiments.common.config import SMOKE, Run, check_data
 from experiments.common.experiment import Command, Experiment
 from experiments.common.recommend import Recommend
 from experiments.common.sweep import Sweep
-from mmjax.models.collaborative.config import BPRMFConfig, LightGCNConfig, MGDCFConfig
 from mmjax.models.multimodal.mig_gt.config import MIGGTConfig
 from mmjax.training.config import FitConfig
 from mmjax.training.run_config import override
 
-METHODS = ("mig_gt", "light_gcn", "mgdcf", "bpr_mf")
-
-_PAPER_OPTIM = PairOptim(
-    learning_rate=1e-2, decay=0.99, batch_size=8000, negatives=1, sampler="uniform"
-)
 _BABY = Run(
     model=MIGGTConfig(modalities=("text", "image"), hops=(2, 1), project=("image",)),
     data="amazon_baby",
-    optim=_PAPER_OPTIM,
+    optim=PAPER_OPTIM,
     fit=FitConfig(epochs=300, eval_every=20, patience=100, metric="recall@20"),
 )
 _SPORTS = dataclasses.replace(
@@ -43,7 +39,7 @@ _SPORTS = dataclasses.replace(
         fused_dropout=0.2,
         l2=1e-4,
     ),
-    optim=dataclasses.replace(_PAPER_OPTIM, floor=1e-3),
+    optim=dataclasses.replace(PAPER_OPTIM, floor=1e-3),
     fit=FitConfig(epochs=300, eval_every=50, patience=100, metric="recall@20"),
 )
 _CLOTHING = dataclasses.replace(
@@ -62,7 +58,7 @@ _CLOTHING = dataclasses.replace(
         fused_dropout=0.3,
         samples=20,
     ),
-    optim=dataclasses.replace(_PAPER_OPTIM, learning_rate=1e-3, decay=0.999, floor=1e-4),
+    optim=dataclasses.replace(PAPER_OPTIM, learning_rate=1e-3, decay=0.999, floor=1e-4),
     fit=FitConfig(epochs=500, eval_every=50, patience=100, metric="recall@20"),
 )
 E1 = dataclasses.replace(
@@ -98,19 +94,9 @@ _COMMUNITIES = dataclasses.replace(
     model=dataclasses.replace(_BABY.model, modalities=("text", "noise"), project=()),
     fit=FitConfig(epochs=150, eval_every=10, patience=150, metric="recall@20"),
 )
-_PAPER_MIG_GT = {p.data: p for p in (E1, _TIKTOK, _FILMS, _BABY, _SPORTS, _CLOTHING, _COMMUNITIES)}
-_MMREC_FIT = FitConfig(epochs=1000, eval_every=1, patience=21, metric="recall@20")
-_PAPER = {
-    "light_gcn": Run(model=LightGCNConfig(), fit=_MMREC_FIT),
-    "bpr_mf": Run(model=BPRMFConfig(), fit=_MMREC_FIT),
-    "mgdcf": Run(
-        model=MGDCFConfig(),
-        optim=dataclasses.replace(_PAPER_OPTIM, negatives=300, decay=0.995),
-        fit=FitConfig(epochs=300, eval_every=5, patience=100, metric="recall@20"),
-    ),
-}
-_TUNED: dict[tuple[str, str], dict[str, Any]] = {
-    ("mig_gt", "lastfm_2k"): {
+_PAPER = {p.data: p for p in (E1, _TIKTOK, _FILMS, _BABY, _SPORTS, _CLOTHING, _COMMUNITIES)}
+_TUNED: dict[str, dict[str, Any]] = {
+    "lastfm_2k": {
         "model.item_embedding": True,
         "model.hidden": 128,
         "model.project": (),
@@ -123,7 +109,7 @@ _TUNED: dict[tuple[str, str], dict[str, Any]] = {
         "fit.eval_every": 5,
         "fit.patience": 50,
     },
-    ("mig_gt", "tiktok"): {
+    "tiktok": {
         "model.item_embedding": True,
         "model.hidden": 128,
         "model.id_hops": 2,
@@ -136,73 +122,28 @@ _TUNED: dict[tuple[str, str], dict[str, Any]] = {
         "fit.eval_every": 5,
         "fit.patience": 30,
     },
-    ("light_gcn", "tiktok"): {
-        "model.layers": 3,
-        "model.reg": 1e-1,
-        "optim.negatives": 16,
-        "fit.epochs": 150,
-        "fit.eval_every": 5,
-        "fit.patience": 30,
-    },
-    ("bpr_mf", "tiktok"): {
-        "model.reg": 0.3,
-        "fit.epochs": 300,
-        "fit.eval_every": 5,
-        "fit.patience": 30,
-    },
-    ("mgdcf", "tiktok"): {
-        "model.hops": 3,
-        "model.l2": 1e-2,
-        "optim.negatives": 16,
-        "optim.decay": 1.0,
-        "fit.epochs": 150,
-        "fit.patience": 30,
-    },
-    ("light_gcn", "lastfm_2k"): {
-        "model.layers": 3,
-        "model.reg": 1e-1,
-        "optim.learning_rate": 1e-3,
-        "optim.negatives": 16,
-        "fit.epochs": 600,
-        "fit.eval_every": 5,
-        "fit.patience": 50,
-    },
-    ("bpr_mf", "lastfm_2k"): {
-        "model.reg": 1.0,
-        "fit.epochs": 600,
-        "fit.eval_every": 5,
-        "fit.patience": 50,
-    },
-    ("mgdcf", "lastfm_2k"): {
-        "model.hops": 3,
-        "model.l2": 1e-2,
-        "optim.negatives": 16,
-        "optim.decay": 1.0,
-        "fit.epochs": 400,
-        "fit.patience": 50,
-    },
 }
-"""Changes to the published settings, by method and data set."""
+"""Changes to the published settings, by data set."""
 
-DATA = tuple(_PAPER_MIG_GT)
+DATA = tuple(_PAPER)
 
 
 def preset(method: str, data: str, kind: str = "tuned") -> Run:
     """The settings of `method` on `data`; a data set without its own takes lastfm_2k's.
 
-    "tuned": chosen on validation here where that was done, else published. "paper": published
-    (MIG-GT: the authors'; on data they did not use, those for Baby; baselines: MMRec's defaults).
+    "tuned": chosen on validation here where that was done, else published. "paper": the authors';
+    on data they did not use, those for Baby. Other methods have those of `baselines.preset`.
 
     Raises:
         ValueError: no such method or data set.
     """
-    if method not in METHODS:
-        raise ValueError(f"--method {method}: choose one of {', '.join(METHODS)}")
     check_data(data, DATA, "a folder in MMRec's format")
-    start = _PAPER_MIG_GT.get(data, E1) if method == "mig_gt" else _PAPER[method]
+    if method != "mig_gt":
+        return baselines.preset(method, data, kind)
+    start = _PAPER.get(data, E1)
     # The films are as small as lastfm_2k and nothing was tuned on them.
     known = data if data in DATA and data != "ml_small_mm" else "lastfm_2k"
-    changed = override(start, _TUNED.get((method, known), {}) if kind == "tuned" else {})
+    changed = override(start, _TUNED.get(known, {}) if kind == "tuned" else {})
     return dataclasses.replace(changed, data=data, method=method, preset=kind)
 
 

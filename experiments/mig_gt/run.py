@@ -2,7 +2,8 @@
 
 from pathlib import Path
 
-from experiments.common import interactions, readme, sweep as sweeps
+from experiments.common import interactions, readme
+from experiments.common import sweep as sweeps
 from experiments.common.config import Run
 from experiments.common.interactions import recommend
 from experiments.common.sweep import Sweep
