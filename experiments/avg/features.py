@@ -46,7 +46,9 @@ def load_data(run: AVGRun) -> tuple[CaptionedImages, Features | None]:
             counts=(140, 30, 30) if run.smoke else (1400, 300, 300)
         )
         return data, Features(_scaled(images), _scaled(texts), None)
-    data = load("noto_emoji" if run.smoke else run.data, kind="captioned", manual_dir=run.manual_dir)
+    data = load(
+        "noto_emoji" if run.smoke else run.data, kind="captioned", manual_dir=run.manual_dir
+    )
     if run.smoke:
         data = few(data)
     return data, None if run.clip is None else clip_features(data, run.clip, run.cache)

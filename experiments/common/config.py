@@ -85,8 +85,8 @@ class Run(Identified, Generic[ModelT]):
     """Optimiser and sampling."""
     fit: FitConfig = field(default_factory=FitConfig)
     """Length, evaluation and devices of the training."""
-    mask: Literal["mmrec", "mig_gt"] = "mmrec"
-    """Items left out of a ranking: mmrec, those in train; mig_gt, the other held-out split too."""
+    exclude: Literal["train", "train+held_out"] = "train"
+    """Items left out of a ranking: the user's in train; or also in the other held-out split."""
     ks: tuple[int, ...] = (5, 10, 20, 50)
     """Cut-offs K of the metrics."""
     dtype: Literal["float32", "bfloat16"] = "float32"

@@ -32,12 +32,12 @@ def predict(objective: Objective, variables: dict[str, Any]) -> tuple[jax.Array,
 def ranker(
     run: Run, data: Interactions, split: str, score: full_ranking.Score | None = None
 ) -> Callable[[tuple[jax.Array, jax.Array]], Scores]:
-    """A function from user and item vectors to the metrics of `split` under the run's mask.
+    """A function from user and item vectors to the metrics of `split` under the run's rule.
 
     `score` is that of the objective: how the vectors are compared.
     """
     task = full_ranking.ranking_task(
-        data.pairs(split), data.seen(split, run.mask), data.n_users, data.n_items
+        data.pairs(split), data.excluded(split, run.exclude), data.n_users, data.n_items
     )
 
     def evaluate(vectors: tuple[jax.Array, jax.Array]) -> Scores:

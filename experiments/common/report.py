@@ -29,7 +29,7 @@ def heuristic_records(run: Run, data: Interactions) -> list[Record]:
     for name, build in applicable(data).items():
         vectors = build(data)
         figures = {split: rank(vectors).mean for split, rank in score.items()}
-        found.append(untrained(name, data, run.mask, figures))
+        found.append(untrained(name, data, run.exclude, figures))
     return found
 
 
@@ -183,11 +183,11 @@ def _by_seed(history: Sequence[Mapping[str, Any]]) -> list:
 
 
 def _notes(run: Run) -> list[str]:
-    mask = {
-        "mmrec": "Full ranking of all items; training items of the user are left out "
+    protocol = {
+        "train": "Full ranking of all items; training items of the user are left out "
         "(MMRec's protocol).",
-        "mig_gt": "Full ranking; training items and the other held-out split are left out "
-        "(the authors' protocol, which flatters against MMRec's tables).",
-    }[run.mask]
+        "train+held_out": "Full ranking; training items and the other held-out split are left out "
+        "(the protocol of MIG-GT's authors, which flatters against MMRec's tables).",
+    }[run.exclude]
     smoke = ["A smoke run: the figures mean nothing."] if run.smoke else []
-    return [mask, "Epochs are selected on validation; test is scored once.", *smoke]
+    return [protocol, "Epochs are selected on validation; test is scored once.", *smoke]

@@ -18,6 +18,8 @@ from mmjax.data.core.catalogue import Catalogue
 from mmjax.data.io.files import atomic_write_text
 
 ROOT = Path(__file__).resolve().parents[2]
+_RULES = {"mmrec": "train", "mig_gt": "train+held_out"}
+"""Exclusion rules by the names that records had for them until 2026."""
 
 
 @dataclass(frozen=True)
@@ -93,8 +95,9 @@ def load_record(path: Path) -> Record:
         ValueError: the file is not a record.
     """
     try:
-        return Record(**json.loads(path.read_text()))
-    except (json.JSONDecodeError, TypeError, UnicodeDecodeError) as error:
+        fields = json.loads(path.read_text())
+        return Record(**{**fields, "mask": _RULES.get(fields["mask"], fields["mask"])})
+    except (json.JSONDecodeError, KeyError, TypeError, UnicodeDecodeError) as error:
         raise ValueError(
             f"{path} is not a result record ({error}); remove it and run the command again"
         ) from error

@@ -48,7 +48,7 @@ def _parts(config: Run, data: Interactions) -> Parts:
 
     return Parts(
         data=data,
-        mask=config.mask,
+        mask=config.exclude,
         objective=objective,
         source=source,
         optimiser=build_optimiser(config.optim, source.steps_per_epoch),

@@ -39,7 +39,9 @@ def train(run: Run, preset: Callable[..., Run]) -> int:
         return INTERRUPTED
     heuristics = heuristic_records(run, data)
     table = result_table([*(o.record for o in outcomes), *heuristics])
-    print(f"\nTest, {data.name}, split {data.split}, mask {run.mask}\n{tables.to_text(table)}")
+    print(
+        f"\nTest, {data.name}, split {data.split}, excluded {run.exclude}\n{tables.to_text(table)}"
+    )
     if run.workdir is not None:
         shown = shrink(run) if run.smoke else run
         for record in heuristics:
@@ -57,7 +59,7 @@ def saved(outcome: "Outcome", workdir: Path | None) -> "Outcome":
     return outcome
 
 
-SAME = ("mask", "ks", "dtype", "smoke", "seed", "seeds", "together", "data_dir", "manual_dir")
+SAME = ("exclude", "ks", "dtype", "smoke", "seed", "seeds", "together", "data_dir", "manual_dir")
 """Flags that a baseline takes over."""
 
 

@@ -55,7 +55,9 @@ def main(options: Options) -> None:
     from mmjax.encoders.text.encoder import load_text_encoder
 
     encoder = load_text_encoder(options.model)
-    vectors = encoder.encode(texts(load(options.data, kind="sequences")), batch_size=options.batch_size)
+    vectors = encoder.encode(
+        texts(load(options.data, kind="sequences")), batch_size=options.batch_size
+    )
     with atomic_path(options.out) as temporary:
         np.save(temporary, vectors.astype(np.float16))
     print(f"{options.out}: {vectors.shape[0]:,} items, width {vectors.shape[1]}", file=sys.stderr)
