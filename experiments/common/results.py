@@ -19,7 +19,7 @@ from mmjax.data.io.files import atomic_write_text
 
 ROOT = Path(__file__).resolve().parents[2]
 _RULES = {"mmrec": "train", "mig_gt": "train+held_out"}
-"""Exclusion rules by the names that records had for them until 2026."""
+"""Exclusion rules by the names that older records have for them."""
 
 
 @dataclass(frozen=True)
