@@ -131,7 +131,7 @@ def generator_stage(
     )
     parts = Parts(
         data=data,
-        mask="mmrec",
+        mask="train",
         objective=mmgrec.build(stage.model, inputs, table.sizes),
         source=source,
         optimiser=optimiser(o),

@@ -95,7 +95,7 @@ def graph_stage(
     watch = ranker(shown, data, "valid")
     parts = Parts(
         data=data,
-        mask=run.mask,
+        mask=run.exclude,
         objective=objective,
         source=source,
         optimiser=build_optimiser(run.optim, source.steps_per_epoch),

@@ -25,6 +25,7 @@ from mmjax.data.formats.mmrec import load_mmrec, save_mmrec
 from mmjax.data.formats.ratings import load_ratings_csv, load_sequences_csv
 from mmjax.data.loading import load
 from mmjax.data.registry import builder, find, listing, names
+from mmjax.data.sets.common.source import DataSource
 from mmjax.data.synthetic.captions import concept_images
 from mmjax.data.synthetic.documents import topic_documents
 from mmjax.data.synthetic.interactions import (
@@ -40,6 +41,7 @@ __all__ = [
     "CaptionedImages",
     "ContinualCorpus",
     "DataError",
+    "DataSource",
     "Interactions",
     "Passages",
     "Sequences",

@@ -1,7 +1,6 @@
 """A data set small enough to check by hand, as an object and as a folder in the MMRec format."""
 
 import dataclasses
-import importlib
 
 import numpy as np
 import pytest
@@ -9,7 +8,8 @@ import pytest
 from mmjax.data.core.interactions import Interactions
 from mmjax.data.core.splits import partition, split_labels
 from mmjax.data.formats.mmrec import save_mmrec
-from mmjax.data.sets.amazon import Published, amazon
+from mmjax.data.registry import SOURCES, builder
+from mmjax.data.sets.common.amazon import Published, amazon
 
 INTER = """userID\titemID\trating\ttimestamp\tx_label
 0\t0\t5.0\t10\t0
@@ -64,7 +64,7 @@ def folder(tmp_path, tiny):
 @pytest.fixture(scope="session")
 def builder_of():
     """The TFDS builder of a data set, by name."""
-    return lambda name: importlib.import_module(f"mmjax.data.{name}.{name}_dataset_builder").Builder
+    return builder
 
 
 @pytest.fixture
@@ -100,6 +100,6 @@ def baby(monkeypatch, builder_of):
     distinct = tuple(len(np.unique(part[:, 1])) for part in (train, valid, test))
     published = Published(n_users, n_items, (len(train), len(valid), len(test)), distinct)
     small = amazon("amazon_baby", "baby", published)
-    monkeypatch.setattr("mmjax.data.sets.amazon_baby.source.SOURCE", small)
+    monkeypatch.setitem(SOURCES, "amazon_baby", small)
     monkeypatch.setattr(builder_of("amazon_baby"), "SOURCE", small)
     return data

@@ -1,6 +1,5 @@
 """Data sets by name: prepared by TFDS, cached, made again when damaged, never half there."""
 
-import importlib
 import json
 import mmap
 import os
@@ -14,12 +13,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from mmjax.data import loading
 from mmjax.data.core.checks import DataError
-from mmjax.data.core.source import get_source, package_directory, sorted_by_user
-from mmjax.data.load import load
-
-# The function `mmjax.data.load` hides the module of that name from an import statement.
-load_module = importlib.import_module("mmjax.data.load")
+from mmjax.data.core.interactions import sorted_by_user
+from mmjax.data.loading import load
+from mmjax.data.registry import find
+from mmjax.data.sets.common.source import package_directory
 
 LASTFM = "f5513d1e008bead87bb9158e55db995760d562b7588bee7944adc94faa0a510d"
 """Digest of Last.fm 2K: everything that anyone computes on it starts from exactly this."""
@@ -67,8 +66,7 @@ def test_the_first_load_prepares_and_says_so(tmp_path, capsys):
 
 
 def test_the_cache_gives_what_the_files_hold(tmp_path):
-    source = get_source("lastfm_2k")
-    direct = sorted_by_user(source.read(package_directory(source)))
+    direct = sorted_by_user(find("lastfm_2k").read(package_directory("lastfm_2k")))
     cached = load("lastfm_2k", data_dir=tmp_path)
     assert direct.digest == cached.digest == LASTFM
     assert (direct.name, direct.source) == (cached.name, cached.source)
@@ -128,7 +126,7 @@ def test_a_damaged_tfds_directory_is_prepared_again(baby, options, table, damage
 
 def test_arrays_are_made_from_a_sound_tfds_directory(baby, options, monkeypatch):
     shutil.rmtree(entry(options["data_dir"], "amazon_baby") / "arrays")
-    monkeypatch.setattr("mmjax.data.io.builder.prepare", None)
+    monkeypatch.setattr("mmjax.data.sets.common.interactions_builder.prepare", None)
     assert load("amazon_baby", **options).digest == baby.digest
 
 
@@ -143,7 +141,7 @@ def test_without_array_record_the_files_are_read_directly(tmp_path, monkeypatch)
     def missing(*_):
         raise ModuleNotFoundError("No module named 'array_record'")
 
-    monkeypatch.setattr("mmjax.data.io.builder.prepare", missing)
+    monkeypatch.setattr("mmjax.data.sets.common.interactions_builder.prepare", missing)
     with pytest.warns(UserWarning, match="No module named 'array_record'.*directly"):
         assert load("lastfm_2k", data_dir=tmp_path).digest == LASTFM
 
@@ -153,7 +151,7 @@ def test_a_full_disk_leaves_nothing_half_written(tmp_path, monkeypatch):
         (directory / "half").write_text("x")
         raise RuntimeError("write() failed: No space left on device")
 
-    monkeypatch.setattr("mmjax.data.io.builder.prepare", full)
+    monkeypatch.setattr("mmjax.data.sets.common.interactions_builder.prepare", full)
     with pytest.warns(UserWarning, match="no space left"):
         assert load("lastfm_2k", data_dir=tmp_path).digest == LASTFM
     assert list(entry(tmp_path).iterdir()) == []
@@ -161,8 +159,8 @@ def test_a_full_disk_leaves_nothing_half_written(tmp_path, monkeypatch):
 
 def test_a_shipped_file_that_was_changed_is_refused(tmp_path, monkeypatch):
     copy = tmp_path / "package"
-    shutil.copytree(package_directory(get_source("lastfm_2k")), copy)
-    monkeypatch.setattr(load_module, "package_directory", lambda source: copy)
+    shutil.copytree(package_directory("lastfm_2k"), copy)
+    monkeypatch.setattr("mmjax.data.sets.common.source.package_directory", lambda name: copy)
     path = copy / "features_f16.npz"
     path.write_bytes(path.read_bytes()[:-100])
     with pytest.raises(DataError, match="features_f16.npz: not the file that was shipped"):
@@ -174,17 +172,19 @@ def test_a_shipped_file_that_was_changed_is_refused(tmp_path, monkeypatch):
 
 
 def test_the_default_directory(tmp_path, monkeypatch):
-    monkeypatch.setenv(load_module.VARIABLE, str(tmp_path / "env"))
-    assert load_module._data_dir(None) == tmp_path / "env"
-    assert load_module._data_dir(tmp_path) == tmp_path
-    monkeypatch.delenv(load_module.VARIABLE)
+    monkeypatch.setenv(loading.VARIABLE, str(tmp_path / "env"))
+    assert loading._data_dir(None) == tmp_path / "env"
+    assert loading._data_dir(tmp_path) == tmp_path
+    monkeypatch.delenv(loading.VARIABLE)
     monkeypatch.setenv("HOME", str(tmp_path))
-    assert load_module._data_dir(None) == tmp_path / ".cache" / "mmjax"
+    assert loading._data_dir(None) == tmp_path / ".cache" / "mmjax"
 
 
 def test_unknown_names_are_answered_with_the_known():
-    with pytest.raises(ValueError, match="choose lastfm_2k, tiktok, amazon_baby.*load_mmrec"):
+    with pytest.raises(ValueError, match="no data set 'lastfm'; choose lastfm_2k, .*load_mmrec"):
         load("lastfm")
+    with pytest.raises(ValueError, match="choose amazon_beauty, .*tiktok"):
+        load("beauty")
 
 
 @pytest.mark.process
@@ -211,7 +211,7 @@ assert not {{"jax", "tensorflow"}} & sys.modules.keys()
 @pytest.mark.process
 def test_killed_at_any_moment_the_next_load_succeeds(tmp_path):
     script = f"""
-import mmjax.data.io.builder, mmjax.data
+import mmjax.data.sets.common.interactions_builder, mmjax.data
 print("go", flush=True)
 mmjax.data.load("lastfm_2k", data_dir={str(tmp_path)!r})
 """
@@ -236,7 +236,7 @@ mmjax.data.load("lastfm_2k", data_dir={str(tmp_path)!r})
 @pytest.mark.process
 def test_two_processes_at_once(tmp_path):
     script = f"""
-import mmjax.data.io.builder, mmjax.data
+import mmjax.data.sets.common.interactions_builder, mmjax.data
 print(mmjax.data.load("lastfm_2k", data_dir={str(tmp_path)!r}).digest)
 """
     children = [

@@ -40,7 +40,7 @@ def test_a_row_an_item_in_half_precision(tmp_path, monkeypatch):
 
     encoder = types.SimpleNamespace(encode=encode)
     monkeypatch.setattr("mmjax.encoders.text.encoder.load_text_encoder", lambda folder: encoder)
-    monkeypatch.setattr(features, "load_sequences", lambda name: FULL)
+    monkeypatch.setattr(features, "load", lambda name, kind: FULL)
     out = tmp_path / "features.npy"
     main(Options(model=tmp_path, out=out))
     stored = np.load(out)

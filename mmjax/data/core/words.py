@@ -29,7 +29,7 @@ class Words:
 
     @classmethod
     def of(cls, texts: Iterable[str], *, min_count: int = 1) -> "Words":
-        """The words that occur `min_count` times or more, the commonest first, equal ones by letter."""
+        """Words that occur `min_count` times or more, the commonest first, equal ones by letter."""
         counts = collections.Counter(word for text in texts for word in words_of(text))
         kept = sorted((-n, word) for word, n in counts.items() if n >= min_count)
         return cls(tuple(word for _, word in kept))

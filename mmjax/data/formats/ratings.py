@@ -60,22 +60,21 @@ def load_ratings_csv(
         FileNotFoundError: there is no such file.
         ValueError: no such split, or `min_rating` without `rating`.
     """
-    found = _clean(
-        path, user, item, rating, timestamp, delimiter, columns, min_rating, k_core, False
-    )
-    pairs = np.stack([found.user, found.item], axis=1).astype(np.int32)
-    train, valid, test = partition(pairs, split_labels(split, found.user, found.time, seed=seed))
+    table = _Table(path, user, item, rating, timestamp, delimiter, columns)
+    events = _clean(table, min_rating, k_core, repeats=False)
+    pairs = np.stack([events.user, events.item], axis=1).astype(np.int32)
+    train, valid, test = partition(pairs, split_labels(split, events.user, events.time, seed=seed))
     return validate(
         Interactions(
             name=name or Path(path).name.split(".")[0],
             split=split_name(split, seed),
-            n_users=len(found.user_ids),
-            n_items=len(found.item_ids),
+            n_users=len(events.user_ids),
+            n_items=len(events.item_ids),
             train=train,
             valid=valid,
             test=test,
-            user_ids=found.user_ids,
-            item_ids=found.item_ids,
+            user_ids=events.user_ids,
+            item_ids=events.item_ids,
             source=str(path),
         )
     )
@@ -111,23 +110,34 @@ def load_sequences_csv(
         FileNotFoundError: there is no such file.
         ValueError: `min_rating` without `rating`.
     """
-    found = _clean(
-        path, user, item, rating, timestamp, delimiter, columns, min_rating, k_core, repeats
-    )
-    assert found.time is not None
-    order = np.lexsort((found.time, found.user))
+    table = _Table(path, user, item, rating, timestamp, delimiter, columns)
+    events = _clean(table, min_rating, k_core, repeats=repeats)
+    assert events.time is not None
+    order = np.lexsort((events.time, events.user))
     return validate_sequences(
         Sequences(
             name=name or Path(path).name.split(".")[0],
-            n_users=len(found.user_ids),
-            n_items=len(found.item_ids),
-            items=found.item[order].astype(np.int32),
-            offsets=offsets_of(np.bincount(found.user)),
-            user_ids=found.user_ids,
-            item_ids=found.item_ids,
+            n_users=len(events.user_ids),
+            n_items=len(events.item_ids),
+            items=events.item[order].astype(np.int32),
+            offsets=offsets_of(np.bincount(events.user)),
+            user_ids=events.user_ids,
+            item_ids=events.item_ids,
             source=str(path),
         )
     )
+
+
+class _Table(NamedTuple):
+    """A file of ratings and the names of its columns."""
+
+    path: PathLike
+    user: str
+    item: str
+    rating: str | None
+    timestamp: str | None
+    delimiter: str
+    columns: Sequence[str] | None
 
 
 class _Events(NamedTuple):
@@ -140,27 +150,17 @@ class _Events(NamedTuple):
     item_ids: np.ndarray
 
 
-def _clean(
-    path: PathLike,
-    user: str,
-    item: str,
-    rating: str | None,
-    timestamp: str | None,
-    delimiter: str,
-    columns: Sequence[str] | None,
-    min_rating: float | None,
-    k_core: int,
-    repeats: bool,
-) -> _Events:
+def _clean(file: _Table, min_rating: float | None, k_core: int, *, repeats: bool) -> _Events:
+    rating, timestamp = file.rating, file.timestamp
     if min_rating is not None and rating is None:
         raise ValueError("min_rating needs the name of the rating column")
-    types = {user: "string", item: "string"}
+    types = {file.user: "string", file.item: "string"}
     types |= {column: "float64" for column in (rating, timestamp) if column is not None}
     table = read_table(
-        path,
+        file.path,
         types,
-        delimiter=delimiter,
-        names=columns,
+        delimiter=file.delimiter,
+        names=file.columns,
         nulls=True,
         remedy="name the columns by the arguments user, item, rating and timestamp, and the "
         "delimiter; give columns if there is no header line",
@@ -174,8 +174,8 @@ def _clean(
             keep &= ~np.isnan(numbers[column])
     if min_rating is not None and rating is not None:
         keep &= numbers[rating] >= min_rating
-    users, user_names = _encode(table[user])
-    items, item_names = _encode(table[item])
+    users, user_names = _encode(table[file.user])
+    items, item_names = _encode(table[file.item])
     keep &= (users >= 0) & (items >= 0)
     rows = np.flatnonzero(keep)
     times = numbers[timestamp][rows] if timestamp is not None else None
@@ -183,8 +183,8 @@ def _clean(
     rows = rows[k_core_mask(users[rows], items[rows], k_core)]
     if not len(rows):
         raise DataError(
-            f"{path}: none of {table.num_rows} rows is left after cleaning and the {k_core}-core; "
-            "choose a smaller k_core"
+            f"{file.path}: none of {table.num_rows} rows is left after cleaning and the "
+            f"{k_core}-core; choose a smaller k_core"
         )
     users, user_ids = _renumber(users[rows], user_names)
     items, item_ids = _renumber(items[rows], item_names)

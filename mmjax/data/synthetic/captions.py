@@ -70,9 +70,9 @@ def concept_images(
     n = len(split)
     concept = rng.integers(0, concepts, n)
     images = normalise(centres[concept] + noise[0] * drawn(n))
-    later = np.flatnonzero(split > 0)
-    image = np.repeat(np.concatenate([np.arange(n), later]), texts).astype(np.int32)
-    kind = np.repeat([CAPTION, PSEUDO], [n * texts, len(later) * texts]).astype(np.int32)
+    held_out = np.flatnonzero(split > 0)
+    image = np.repeat(np.concatenate([np.arange(n), held_out]), texts).astype(np.int32)
+    kind = np.repeat([CAPTION, PSEUDO], [n * texts, len(held_out) * texts]).astype(np.int32)
     captions = tuple(
         " ".join(
             f"w{word}" for word in rng.choice(concept_words[concept[row]], words[1], replace=False)

@@ -1,21 +1,21 @@
 """Images with captions: the shipped emoji, their TFDS form, and the files of Flickr and COCO."""
 
-import importlib
 import io
 import json
 import zipfile
 
 import numpy as np
 import pytest
+import tensorflow_datasets as tfds
 from PIL import Image
 
-from mmjax.data import DataError, load_captioned
+from mmjax.data import DataError, builder, load, load_caption_files
 from mmjax.data.core.captioned import CAPTION, PSEUDO, CaptionedImages
 
 
 @pytest.fixture(scope="module")
 def emoji():
-    return load_captioned("noto_emoji")
+    return load("noto_emoji")
 
 
 def test_the_shipped_emoji(emoji):
@@ -31,17 +31,16 @@ def test_the_shipped_emoji(emoji):
 
 
 def test_true_captions_of_the_test_are_never_trained_on(emoji):
-    trained, asked = emoji.trained(), emoji.captions_of("test")
-    assert not set(trained) & (set(asked) | set(emoji.captions_of("valid")))
-    assert set(emoji.image[asked]) == set(emoji.images_of("test"))
+    trained, queries = emoji.training_texts(), emoji.captions_of("test")
+    assert not set(trained) & (set(queries) | set(emoji.captions_of("valid")))
+    assert set(emoji.image[queries]) == set(emoji.images_of("test"))
     kinds = emoji.kind[trained]
     assert (emoji.split[emoji.image[trained[kinds == CAPTION]]] == 0).all()
     assert len(trained) == (emoji.kind == PSEUDO).sum() + 1304
 
 
 def test_emoji_as_tfds(emoji, tmp_path, capsys):
-    name = "mmjax.data.sets.noto_emoji.noto_emoji_dataset_builder"
-    instance = importlib.import_module(name).Builder(data_dir=tmp_path, file_format="array_record")
+    instance = builder("noto_emoji")(data_dir=tmp_path, file_format="array_record")
     instance.download_and_prepare()
     found = instance.as_data_source("test")
     rows = emoji.images_of("test")
@@ -86,14 +85,14 @@ def folder(tmp_path):
 def test_three_forms_of_captions_are_one(folder):
     found = []
     for file in ("dataset_flickr30k.json", "flickr30k_split_captions.json", None):
-        found.append(load_captioned("flickr30k", manual_dir=folder))
+        found.append(load("flickr30k", manual_dir=folder))
         if file:
             (folder / file).unlink()
     for data in found:
         assert data.image_ids == ("a.png", "b.png", "c.png")
         assert data.split.tolist() == [0, 1, 2] and data.kind.tolist() == [CAPTION] * 6 + [PSEUDO]
         assert data.text[:2] == ("one a.png", "two a.png")
-        assert [data.text[n] for n in data.trained()] == [*data.text[:2], "a grey card"]
+        assert [data.text[n] for n in data.training_texts()] == [*data.text[:2], "a grey card"]
     pixels = found[2].pixels(np.array([1, 2]), 8)
     assert pixels[:, 4, 4, 0].tolist() == [50, 100]
     assert (pixels[:, 0] == 255).all()  # what an image twice as wide as high leaves
@@ -102,29 +101,49 @@ def test_three_forms_of_captions_are_one(folder):
         for path in pictures:
             archive.write(path, f"any/{path.name}")
             path.unlink()
-    packed = load_captioned("flickr30k", manual_dir=folder)
+    packed = load("flickr30k", manual_dir=folder)
     assert packed.encoded(1) == _jpeg(50)
 
 
+def test_own_captions_under_any_name(folder):
+    (folder / "dataset_flickr30k.json").rename(folder / "dataset_mine.json")
+    data = load_caption_files(folder, "mine")
+    assert (data.name, len(data.image_ids)) == ("mine", 3)
+    assert data.source == "where they are published, split of dataset_mine.json"
+
+
+def test_captions_as_tfds(folder, tmp_path, capsys):
+    made = builder("flickr30k")(data_dir=tmp_path / "tfds", file_format="array_record")
+    assert "Put dataset_flickr30k.json or " in made.MANUAL_DOWNLOAD_INSTRUCTIONS
+    made.download_and_prepare(
+        download_config=tfds.download.DownloadConfig(manual_dir=folder, try_download_gcs=False)
+    )
+    assert [len(made.as_data_source(s)) for s in ("train", "valid", "test")] == [1, 1, 1]
+    record = made.as_data_source("test")[0]
+    assert record["captions"].decode() == "one c.png\ntwo c.png"
+    assert record["pseudo_queries"].decode() == "a grey card"
+    assert (record["id"].decode(), record["image"]) == ("c.png", _jpeg(100))
+
+
 def test_bad_files(folder, tmp_path):
-    with pytest.raises(ValueError, match="no images called 'imagenet'"):
-        load_captioned("imagenet")
+    with pytest.raises(ValueError, match="no data set 'imagenet'; choose .*load_caption_files"):
+        load("imagenet", kind="captioned")
     with pytest.raises(FileNotFoundError, match=r"no dataset_coco.json.*cocodataset"):
-        load_captioned("coco", manual_dir=tmp_path / "none")
+        load("coco", manual_dir=tmp_path / "none")
     (folder / "pseudo_query.json").write_text('[{"image_id": "z.png", "caption": ["x"]}]')
     with pytest.raises(DataError, match="z.png is no image"):
-        load_captioned("flickr30k", manual_dir=folder)
+        load("flickr30k", manual_dir=folder)
     (folder / "pseudo_query.json").unlink()
     (folder / "pictures" / "b.png").write_bytes(b"no image")
-    data = load_captioned("flickr30k", manual_dir=folder)
+    data = load("flickr30k", manual_dir=folder)
     with pytest.raises(DataError, match=r"b.png cannot be read"):
         data.pixels(np.array([1]), 8)
     (folder / "pictures" / "b.png").unlink()
     with pytest.raises(FileNotFoundError, match=r"lacks 1 of 3 images, such as b.png"):
-        load_captioned("flickr30k", manual_dir=folder)
+        load("flickr30k", manual_dir=folder)
     (folder / "dataset_flickr30k.json").write_text('{"images": [{"filename": "a"}]}')
     with pytest.raises(DataError, match="not as expected"):
-        load_captioned("flickr30k", manual_dir=folder)
+        load("flickr30k", manual_dir=folder)
 
 
 def test_bad_arrays_are_refused():

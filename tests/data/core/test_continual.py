@@ -25,7 +25,7 @@ def test_documents_are_in_the_order_of_their_arrival():
     corpus = in_sessions("x", "s", np.array([1, 0, 1, 0]), list("abcd"), asked, "")
     assert corpus.titles == ("b", "d", "a", "c")
     assert [corpus.rows(n) for n in range(2)] == [(0, 2), (2, 4)]
-    found = corpus.asking(1, "test")
+    found = corpus.queries_of(1, "test")
     assert [corpus.queries[n] for n in found] == ["test 0", "test 2"]
     assert_array_equal(corpus.document[found], [2, 3])
     # Every test query asks for the document that it was given with.
@@ -36,11 +36,11 @@ def test_documents_are_in_the_order_of_their_arrival():
 def test_synthetic_topics_share_words():
     corpus = topic_documents(1, **SMALL)
     assert [corpus.rows(n) for n in range(3)] == [(0, 6), (6, 12), (12, 18)]
-    assert len(corpus.asking(0, "train")) == 18 and len(corpus.asking(2, "test")) == 12
+    assert len(corpus.queries_of(0, "train")) == 18 and len(corpus.queries_of(2, "test")) == 12
     assert all(len(text.split()) == 8 for text in corpus.queries)
     assert corpus.digest == topic_documents(1, **SMALL).digest
     assert corpus.digest != topic_documents(2, **SMALL).digest
-    bags = [set(corpus.queries[n].split()) for n in corpus.asking(0, "train")]
+    bags = [set(corpus.queries[n].split()) for n in corpus.queries_of(0, "train")]
     same, other = (
         np.mean([len(bags[0] & bags[n]) for n in r]) for r in (range(1, 9), range(9, 18))
     )

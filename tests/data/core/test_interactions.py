@@ -112,14 +112,20 @@ def test_errors_call_a_field_by_the_file_it_came_from(tiny):
 
 
 def test_the_masks_of_the_two_protocols(tiny):
-    assert tiny.seen("valid") is tiny.train
-    assert tiny.seen("test", "mmrec") is tiny.train
-    assert tiny.seen("valid", "mig_gt").tolist() == tiny.train.tolist() + tiny.test.tolist()
-    assert tiny.seen("test", "mig_gt").tolist() == tiny.train.tolist() + tiny.valid.tolist()
+    assert tiny.excluded("valid") is tiny.train
+    assert tiny.excluded("test", "train") is tiny.train
+    assert (
+        tiny.excluded("valid", "train+held_out").tolist()
+        == tiny.train.tolist() + tiny.test.tolist()
+    )
+    assert (
+        tiny.excluded("test", "train+held_out").tolist()
+        == tiny.train.tolist() + tiny.valid.tolist()
+    )
     with pytest.raises(ValueError, match="choose valid or test"):
-        tiny.seen("train")
-    with pytest.raises(ValueError, match="none of mmrec, mig_gt"):
-        tiny.seen("test", "all")
+        tiny.excluded("train")
+    with pytest.raises(ValueError, match="none of train, train\\+held_out"):
+        tiny.excluded("test", "all")
     with pytest.raises(ValueError, match="none of train, valid, test"):
         tiny.pairs("dev")
 

@@ -58,8 +58,8 @@ def test_pairs_of_training_of_histories_and_of_targets(data):
     assert data.train_pairs().tolist() == [[0, 4], [0, 1], [0, 2], [1, 2], [2, 0], [3, 3]]
     assert data.held_out("valid").tolist() == [[0, 0], [1, 3]]
     assert data.held_out("test").tolist() == [[0, 3], [1, 1], [2, 4]]
-    assert data.seen("valid").tolist() == data.train_pairs().tolist()
-    first, *others = data.seen("test").tolist()[3:]
+    assert data.excluded("valid").tolist() == data.train_pairs().tolist()
+    first, *others = data.excluded("test").tolist()[3:]
     assert first == [0, 0] and others == [[1, 2], [1, 3], [2, 0], [3, 3]]
 
 
@@ -170,7 +170,7 @@ def test_what_cannot_be_asked_for(data):
         lambda: data.windows("test", 0),
         lambda: data.prefixes(0),
         lambda: data.held_out("train"),
-        lambda: data.seen("train"),
+        lambda: data.excluded("train"),
         lambda: data.latest(0),
         lambda: data.padded(data.windows("test"), 0),
     ):

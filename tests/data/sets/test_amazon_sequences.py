@@ -6,8 +6,9 @@ import pytest
 from mmjax.data.core.checks import DataError
 from mmjax.data.core.interactions import validate
 from mmjax.data.core.sequences import from_interactions, validate_sequences
-from mmjax.data.core.source import get_source, package_directory
-from mmjax.data.load import load, load_sequences
+from mmjax.data.loading import load
+from mmjax.data.registry import find
+from mmjax.data.sets.common.source import package_directory
 
 PUBLISHED = {"amazon_beauty": (22_363, 12_101, 198_502), "amazon_toys": (19_412, 11_924, 167_597)}
 """Users, items and interactions as published with S3-Rec, P5 and TIGER."""
@@ -15,8 +16,7 @@ PUBLISHED = {"amazon_beauty": (22_363, 12_101, 198_502), "amazon_toys": (19_412,
 
 def shipped(name):
     """A data set straight from its files, without the cache."""
-    source = get_source(name)
-    return source.read(package_directory(source))
+    return find(name).read(package_directory(name))
 
 
 @pytest.mark.parametrize("name", PUBLISHED)
@@ -33,8 +33,10 @@ def test_sizes_are_the_published_ones(name):
 
 
 def test_beauty_by_name(tmp_path):
-    data = load_sequences("amazon_beauty", data_dir=tmp_path)
-    assert load("amazon_beauty", data_dir=tmp_path).digest == shipped("amazon_beauty").digest
+    data = load("amazon_beauty", kind="sequences", data_dir=tmp_path)
+    pairs = load("amazon_beauty", kind="interactions", data_dir=tmp_path)
+    assert pairs.digest == shipped("amazon_beauty").digest
+    assert load("amazon_beauty", data_dir=tmp_path).digest == data.digest
     assert data.to_interactions().digest == shipped("amazon_beauty").digest
     assert data.of_user(0).tolist() == [10318, 6381, 2387, 4084, 1425]
     assert data.user_id(0) == "1" and data.item_id(7) == "7"
@@ -66,8 +68,8 @@ def test_toys():
 
 
 def test_data_without_an_order_are_refused():
-    with pytest.raises(ValueError, match="lastfm_2k has no order in time; choose amazon_beauty, "):
-        load_sequences("lastfm_2k")
+    with pytest.raises(ValueError, match="lastfm_2k does not load as sequences.*choose amazon_"):
+        load("lastfm_2k", kind="sequences")
 
 
 def test_the_files_are_made_from_the_source(tmp_path):

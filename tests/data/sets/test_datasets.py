@@ -8,10 +8,11 @@ import pytest
 
 from mmjax.data.core.checks import DataError
 from mmjax.data.core.interactions import validate
-from mmjax.data.core.source import NAMES, get_source, package_directory
 from mmjax.data.core.splits import partition, split_labels
-from mmjax.data.load import load
-from mmjax.data.sets.amazon import OTHER_DRAW
+from mmjax.data.loading import load
+from mmjax.data.registry import find, names
+from mmjax.data.sets.common.amazon import OTHER_DRAW
+from mmjax.data.sets.common.source import package_directory
 
 ML_SMALL = "3ab517ae61d3ca8a2dd42ff2eb55d3b4e9ffefe431f98287643ed58560b27fc1"
 
@@ -113,7 +114,7 @@ def test_ml_small_mm(root):
     for labels, classes in data.attributes.values():
         assert labels.dtype == np.int32 and set(labels) == set(range(len(classes)))
     again = load("ml_small_mm", data_dir=root)
-    direct = get_source("ml_small_mm").read(package_directory(get_source("ml_small_mm")))
+    direct = find("ml_small_mm").read(package_directory("ml_small_mm"))
     assert again.digest == data.digest == direct.digest == ML_SMALL
 
 
@@ -174,9 +175,9 @@ def test_poster_features_tell_colour_and_direction():
     assert np.isfinite(features(np.zeros((10, 10, 3)))).all()
 
 
-@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("name", names("interactions"))
 def test_builders_say_what_they_are(name, tmp_path, builder_of):
-    source, info = get_source(name), builder_of(name)(data_dir=tmp_path).info
+    source, info = find(name), builder_of(name)(data_dir=tmp_path).info
     assert info.full_name == f"{name}/interactions/{source.version}"
     assert info.homepage == source.homepage
     assert info.citation.startswith(("@inproceedings{", "@article{"))
@@ -321,7 +322,7 @@ def test_bad_index_arrays_are_named(baby, tmp_path, changes, says):
     save_index_arrays(tmp_path, baby)
     change_index_arrays(tmp_path / "interactions.npz", **changes)
     with pytest.raises(DataError, match=says) as caught:
-        get_source("amazon_baby").read(tmp_path)
+        find("amazon_baby").read(tmp_path)
     assert str(tmp_path / "interactions.npz") in str(caught.value)
 
 
@@ -334,7 +335,7 @@ def test_damaged_index_arrays_are_named(baby, tmp_path, damage):
         raw[len(raw) // 2] ^= 255
     path.write_bytes({"empty": b"", "cut": raw[:-60], "changed": raw, "text": b"a,b\n"}[damage])
     with pytest.raises(DataError, match="interactions.npz: (the file is empty|truncated|holds)"):
-        get_source("amazon_baby").read(tmp_path)
+        find("amazon_baby").read(tmp_path)
 
 
 def test_a_builder_reads_the_manual_folder(baby, tmp_path, save_folder, builder_of):

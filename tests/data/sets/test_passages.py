@@ -1,6 +1,5 @@
 """Shipped passages, their TFDS form, and corpora in IncDSI's files."""
 
-import importlib
 import json
 
 import numpy as np
@@ -8,14 +7,15 @@ import pytest
 
 from mmjax.data.core.checks import DataError
 from mmjax.data.formats.incdsi import FILES, load_incdsi
-from mmjax.data.sets.passages import PASSAGES, load_passages
+from mmjax.data.loading import load
+from mmjax.data.registry import builder, names
 
 SIZES = {"xquad": (240, 1190), "nq_qed": (1343, 1355), "squad_sentences": (13447, 22447)}
 
 
-@pytest.mark.parametrize("name", PASSAGES)
+@pytest.mark.parametrize("name", names("passages"))
 def test_shipped_passages(name):
-    data = load_passages(name)
+    data = load(name, kind="passages")
     assert (len(data.text), len(data.question)) == SIZES[name]
     assert set(data.document.tolist()) == set(range(len(data.text)))
     assert len(data.titles) == len(data.text) and all(data.question)
@@ -26,20 +26,21 @@ def test_shipped_passages(name):
 
 
 def test_a_set_as_tfds(tmp_path, capsys):
-    builder = importlib.import_module("mmjax.data.sets.xquad.xquad_dataset_builder").Builder
     for table, rows in (("passages", 240), ("questions", 1190)):
-        instance = builder(data_dir=tmp_path, config=table, file_format="array_record")
+        instance = builder("xquad")(data_dir=tmp_path, config=table, file_format="array_record")
         instance.download_and_prepare()
         found = instance.as_data_source(table)
         assert len(found) == rows
-    data = load_passages("xquad")
+    data = load("xquad")
     assert found[7]["text"].decode() == data.question[7]
     assert found[7]["document"] == data.document[7]
 
 
 def test_unknown_passages_are_refused():
-    with pytest.raises(ValueError, match="no passages called 'squad'"):
-        load_passages("squad")
+    with pytest.raises(
+        ValueError, match="no data set 'squad'; choose xquad, squad_sentences, nq_qed$"
+    ):
+        load("squad", kind="passages")
 
 
 def _write(folder, documents, generated=2):
@@ -58,7 +59,7 @@ def test_files_of_incdsi(tmp_path):
     corpus = load_incdsi(tmp_path, "nq320k", sessions=2, per_session=2, generated=1)
     assert corpus.titles == tuple("abcdefg")
     assert [corpus.rows(n) for n in range(3)] == [(0, 3), (3, 5), (5, 7)]
-    assert len(corpus.asking(1, "generated")) == 2
+    assert len(corpus.queries_of(1, "generated")) == 2
     for n, text in enumerate(corpus.queries):
         assert corpus.titles[corpus.document[n]] == text[-1]
     assert np.bincount(corpus.part).tolist() == [7, 7, 7, 7]

@@ -22,7 +22,7 @@ def test_counts_lengths_and_draws():
 
 def test_held_out_images_are_trained_on_by_pseudo_queries_alone():
     data = concept_images(**SMALL).data
-    trained = data.trained()
+    trained = data.training_texts()
     held = data.split[data.image[trained]] > 0
     assert (data.kind[trained][held] == PSEUDO).all()
     assert (data.kind[trained][~held] == CAPTION).all()

@@ -195,7 +195,7 @@ def _items(data: Interactions, source: InteractionSource) -> Iterator[tuple[int,
 
 
 def _kind(column: np.ndarray | Sequence[str] | None) -> str | None:
-    """Type as which a column is to be read back: "int", "str", or None for a column that is not there."""
+    """Type of a column to read back: "int", "str", or None for a column that is not there."""
     if column is None:
         return None
     return "int" if isinstance(column, np.ndarray) and column.dtype.kind in "iu" else "str"

@@ -96,7 +96,7 @@ def _decade(title: str) -> str:
 
 
 def frequent(values: Iterable[str | None], min_count: int = 10) -> list[str]:
-    """`values` with "other" for those that fewer than `min_count` items have, and for empty ones."""
+    """`values` with "other" for those of fewer than `min_count` items, and for empty ones."""
     values = list(values)
     count = Counter(values)
     return [v if v and count[v] >= min_count else "other" for v in values]
