@@ -239,7 +239,7 @@ def test_help_does_not_import_jax():
         ("mmjax.data.load", "from mmjax.models import freedom"),
         ("mmjax.data.load", "import jax.numpy as jnp"),
         ("mmjax.models.multimodal.freedom.config", "from flax import linen"),
-        ("mmjax.training.fit", "from mmjax.encoders.image.clip import CLIP"),
+        ("mmjax.training.fit", "from mmjax.encoders.image_text.clip import CLIP"),
         ("mmjax.viz.curves", "import experiments.mig_gt"),
         ("mmjax.objective", "from .blocks import losses"),
         ("mmjax.__init__", "from . import blocks"),

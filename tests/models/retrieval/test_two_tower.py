@@ -7,7 +7,7 @@ import pytest
 from numpy.testing import assert_allclose, assert_array_equal
 
 from mmjax.data.core.words import END, UNKNOWN, Words
-from mmjax.encoders.image.clip import ClipConfig, ClipTextConfig, ClipVisionConfig
+from mmjax.encoders.image_text.clip import ClipConfig, ClipTextConfig, ClipVisionConfig
 from mmjax.models.retrieval import two_tower
 from mmjax.viz.gallery import Picture, gallery
 
