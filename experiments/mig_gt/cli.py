@@ -14,8 +14,8 @@ from experiments.common.flags import (
     tables_command,
     train_command,
 )
-from experiments.common.hops import Hops
 from experiments.common.sweep import Sweep
+from experiments.mig_gt.analysis import HopSweep, draw_hops
 from experiments.mig_gt.presets import DATA, METHODS, preset
 
 PROGRAM = "python -m experiments.mig_gt"
@@ -65,10 +65,8 @@ def _sweep(arguments: Sequence[str]) -> int:
 
 
 def _hops(arguments: Sequence[str]) -> int:
-    flags = tyro.cli(Hops, args=arguments, prog=f"{PROGRAM} hops")
-    from experiments.common.hops import draw
-
-    print(f"picture: {draw(flags)}")
+    flags = tyro.cli(HopSweep, args=arguments, prog=f"{PROGRAM} hops")
+    print(f"picture: {draw_hops(flags)}")
     return 0
 
 

@@ -11,7 +11,7 @@ if TYPE_CHECKING:
 
 def bars(
     table: Table,
-    metric: str = "recall@20",
+    metric: str,
     *,
     order: bool = True,
     ax: "matplotlib.axes.Axes | None" = None,

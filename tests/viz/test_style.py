@@ -139,7 +139,7 @@ def test_panels_refuse_too_few_axes():
 @pytest.mark.process
 def test_matplotlib_and_jax_wait_for_the_first_picture():
     code = (
-        "import sys; from mmjax.viz import bars, curves, files, hops, neighbours, report, style, "
+        "import sys; from mmjax.viz import bars, curves, files, heatmap, neighbours, report, style, "
         "tables; print([m for m in ('matplotlib', 'jax', 'scipy.stats') if m in sys.modules])"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)

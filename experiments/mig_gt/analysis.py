@@ -1,4 +1,4 @@
-"""Hop counts per modality: the sweep behind the heat map of K."""
+"""Studies of MIG-GT: the sweep of hop counts per modality and its heat map."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -6,7 +6,7 @@ from typing import Any
 
 
 @dataclass(frozen=True)
-class Hops:
+class HopSweep:
     """Flags of the `hops` command."""
 
     workdir: Path
@@ -35,15 +35,15 @@ class Hops:
     """Where data sets that cannot be shipped were put by hand."""
 
 
-def draw(flags: Hops) -> Path:
+def draw_hops(flags: HopSweep) -> Path:
     """Run or resume the grid and draw it; returns the picture's path.
 
     Raises:
         ValueError: the preset of the data set does not have two modalities.
     """
     from experiments.common.sweep import Sweep, base_run, sweep
-    from mmjax.viz import hops
     from mmjax.viz.files import save
+    from mmjax.viz.heatmap import grid_rows, heat_map_panels, metric_grid
 
     pairs = ",".join(f"[{a},{b}]" for a in flags.first for b in flags.second)
     settings: dict[str, Any] = {
@@ -78,11 +78,21 @@ def draw(flags: Hops) -> Path:
         for row in rows
     ]
     names = {"row": first, "column": second, "metric": flags.metric, "panel": "id"}
-    grid = hops.hop_grid(records, **names)
+    grid = metric_grid(records, **names)
     noise = 2 * max(row["std"] for row in rows)
-    axes = hops.hop_panels(
-        grid, row_label=f"{first} hops", column_label=f"{second} hops", noise=noise
+    axes = heat_map_panels(
+        grid,
+        row_label=f"{first} hops",
+        column_label=f"{second} hops",
+        panel_label="id hops",
+        setting_name=hop_name,
+        noise=noise,
     )
     path = flags.out or flags.workdir / "hops.png"
-    save(axes[0], path, hops.grid_rows(grid, **names))
+    save(axes[0], path, grid_rows(grid, **names))
     return path
+
+
+def hop_name(hops: int) -> str:
+    """A hop count as it stands in the figure: -1 leaves the modality out."""
+    return "off" if hops < 0 else str(hops)
