@@ -262,7 +262,7 @@ def _mark_best(
     metric: str,
     ink: str,
 ) -> None:
-    rising = style.rises(metric)
+    rising = style.higher_is_better(metric)
     place = int(np.nanargmax(values) if rising else np.nanargmin(values))
     ax.plot(xs[place], values[place], "o", color=ink, markersize=5)
     # Losses may be large sums; papers print metrics, which are shares, without the leading zero.

@@ -41,7 +41,7 @@ class PretrainedEncoder:
 
     @property
     def shape(self) -> tuple[int, ...]:
-        """Of what `encode` gives for one input: m, or l and m with `layers`."""
+        """Shape of the result of `encode` for one input: m, or l and m with `layers`."""
         depth = self.params["encoder"].keys() if self.layers else ()
         layers = sum(name.startswith("layer_") for name in depth) + 1
         return (layers, self.width) if self.layers else (self.width,)

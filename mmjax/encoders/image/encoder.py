@@ -87,7 +87,7 @@ class ImageEncoder(PretrainedEncoder):
 
     @cached_property
     def digest(self) -> str:
-        """Of the weights and of all else that an image's vector depends on."""
+        """Hash of the weights and of all else that an image's vector depends on."""
         settings = {
             "pooling": self.pooling,
             "normalise": self.normalise,
@@ -202,7 +202,7 @@ def load_image_encoder(
     devices: Sequence[Any] | None = None,
     layers: bool = False,
 ) -> ImageEncoder:
-    """The encoder of a folder; needs the extra ``images``.
+    """Load the encoder of a folder; needs the extra ``images``.
 
     Args:
         folder: a local copy of what the publisher offers, or a repository of the hub.

@@ -148,7 +148,7 @@ ImageLike = Any
 
 
 def open_image(image: ImageLike, n: int) -> Any:
-    """The RGB image of Pillow that entry `n` stands for, turned as its camera value.
+    """The RGB image of Pillow that entry `n` stands for, turned as its camera says.
 
     Raises:
         ValueError: it is no image, or a file that is missing or damaged; `n` is named.

@@ -1,4 +1,4 @@
-"""BERT and what has its shape: MiniLM, E5, BGE; RoBERTa and XLM-R.
+"""BERT and models of its shape: MiniLM, E5, BGE; RoBERTa and XLM-R.
 
 J. Devlin et al., NAACL 2019, arXiv 1810.04805; Y. Liu et al., arXiv 1907.11692.
 

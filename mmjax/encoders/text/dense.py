@@ -78,7 +78,7 @@ def without_dense(params: Mapping[str, Any]) -> dict[str, Any]:
 def apply_dense(
     activations: Sequence[str], params: Sequence[dict[str, Array]], x: Float[Array, "b m"]
 ) -> Float[Array, "b n"]:
-    """One layer after the other."""
+    """Apply one layer after the other."""
     for activation, layer in zip(activations, params, strict=True):
         x = x @ layer["kernel"]
         if "bias" in layer:

@@ -92,7 +92,7 @@ class TextEncoder(PretrainedEncoder):
 
     @cached_property
     def digest(self) -> str:
-        """Of the weights and of all else that a text's vector depends on."""
+        """Hash of the weights and of all else that a text's vector depends on."""
         settings = {
             "pooling": self.pooling,
             "normalise": self.normalise,
@@ -209,7 +209,7 @@ def load_text_encoder(
     devices: Sequence[Any] | None = None,
     layers: bool = False,
 ) -> TextEncoder:
-    """The encoder of a folder; needs the extra ``text``.
+    """Load the encoder of a folder; needs the extra ``text``.
 
     Args:
         folder: a local copy of what the publisher offers, or a repository of the hub.

@@ -1,4 +1,4 @@
-"""MPNet, as all-mpnet-base-v2 is, from published weights.
+"""MPNet, such as all-mpnet-base-v2, from published weights.
 
 K. Song et al., NeurIPS 2020, arXiv 2004.09297; the model is `mmjax.encoders.text.bert.Bert`, with
 RoBERTa's positions, without token types, and with T5's relative position bias in all layers.

@@ -61,12 +61,12 @@ class T5EncoderConfig:
 
     @property
     def pooler(self) -> bool:
-        """T5 defines no vector of a whole text."""
+        """False: T5 defines no vector of a whole text."""
         return False
 
 
 class T5Encoder(nn.Module):
-    """Token embeddings, then pre-norm RMS layers with relative positions; parameters as there."""
+    """Token embeddings, then pre-norm RMS layers with relative positions; parameters as in T5."""
 
     config: T5EncoderConfig
 
