@@ -12,7 +12,7 @@ import numpy as np
 from experiments.avg.config import AVGRun
 from mmjax.data import CaptionedImages, load
 from mmjax.data.synthetic.captions import concept_images
-from mmjax.encoders.image.clip import ClipConfig
+from mmjax.encoders.image_text.clip import ClipConfig
 from mmjax.models.retrieval import two_tower
 from mmjax.objective import Variables
 

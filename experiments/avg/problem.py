@@ -15,7 +15,7 @@ from mmjax.blocks.ranking.topk import top_k
 from mmjax.data import CaptionedImages
 from mmjax.data.core.captioned import Split
 from mmjax.data.core.words import END, PAD, Words
-from mmjax.encoders.image.clip import ClipConfig, ClipTextConfig, ClipVisionConfig
+from mmjax.encoders.image_text.clip import ClipConfig, ClipTextConfig, ClipVisionConfig
 
 
 @dataclass(frozen=True)

@@ -15,7 +15,7 @@ from mmjax.data.core.captioned import CAPTION
 from mmjax.data.io.files import atomic_write_text
 from mmjax.models.retrieval import avg
 from mmjax.models.retrieval.avg.network import AVG
-from mmjax.viz.gallery import Picture, gallery
+from mmjax.viz.gallery import GalleryImage, gallery
 
 
 def search(
@@ -54,7 +54,7 @@ def search(
         ("Two towers", "cosine", by_vector, cosines[by_vector]),
     ):
         pictures = [
-            Picture(problem.data.encoded(int(n)), _title(problem, int(n)), f"{note:.2f}")
+            GalleryImage(problem.data.encoded(int(n)), _title(problem, int(n)), f"{note:.2f}")
             for n, note in zip(images, notes, strict=True)
         ]
         rows.append((method, remark, pictures))

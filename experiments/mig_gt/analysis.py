@@ -10,10 +10,10 @@ from experiments.common.sweep import Sweep, base_run, sweep
 from experiments.mig_gt.config import Hops, preset
 from mmjax.errors import UserError
 from mmjax.training.records import Record
-from mmjax.viz import hops as figures
 from mmjax.viz import tables
 from mmjax.viz.bars import bars
 from mmjax.viz.files import save
+from mmjax.viz.heatmap import grid_rows, heat_map_panels, metric_grid
 
 FOLDER = Path(__file__).resolve().parent
 RESULTS = FOLDER / "results"
@@ -98,11 +98,21 @@ def hops(flags: Hops) -> Path:
         for row in rows
     ]
     names = {"row": first, "column": second, "metric": flags.metric, "panel": "id"}
-    grid = figures.hop_grid(records, **names)
+    grid = metric_grid(records, **names)
     noise = 2 * max(row["std"] for row in rows)
-    axes = figures.hop_panels(
-        grid, row_label=f"{first} hops", column_label=f"{second} hops", noise=noise
+    axes = heat_map_panels(
+        grid,
+        row_label=f"{first} hops",
+        column_label=f"{second} hops",
+        panel_label="id hops",
+        setting_name=hop_name,
+        noise=noise,
     )
     path = flags.out or flags.workdir / "hops.png"
-    save(axes[0], path, figures.grid_rows(grid, **names))
+    save(axes[0], path, grid_rows(grid, **names))
     return path
+
+
+def hop_name(count: int) -> str:
+    """A hop count as it stands in the figure: -1 leaves the modality out."""
+    return "off" if count < 0 else str(count)

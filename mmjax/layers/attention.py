@@ -32,7 +32,7 @@ def with_prefix(
     A prefix is never masked and has no bias, also where one column of either stands for all keys.
     """
     length, keys = prefix.key.shape[1], seen.key.shape[1]
-    joined = KeysValues(
+    extended = KeysValues(
         *(jnp.concatenate([p.astype(x.dtype), x], 1) for p, x in zip(prefix, seen, strict=True))
     )
     before = ((0, 0), (0, 0), (0, 0), (length, 0))
@@ -41,7 +41,7 @@ def with_prefix(
     if where is not None:
         whole = jnp.broadcast_to(where, (*where.shape[:-1], keys))
         where = jnp.pad(whole, before, constant_values=True)
-    return joined, bias, where
+    return extended, bias, where
 
 
 class Attention(nn.Module):
@@ -165,11 +165,11 @@ class Attention(nn.Module):
             position: in [0, t); counted from 0, the same for all beams.
             bias: added to the logits, broadcasts to ``[b, w, h, 1, t]``.
         """
-        joined = KeysValues(
+        extended = KeysValues(
             *(
                 lax.dynamic_update_slice_in_dim(old, new[:, :, None], position, 2)
                 for old, new in zip(cache, self.project(x), strict=True)
             )
         )
-        past = (jnp.arange(joined.key.shape[2]) <= position).reshape(1, 1, 1, 1, -1)
-        return self.read(x[:, :, None], joined, bias=bias, where=past)[:, :, 0], joined
+        past = (jnp.arange(extended.key.shape[2]) <= position).reshape(1, 1, 1, 1, -1)
+        return self.read(x[:, :, None], extended, bias=bias, where=past)[:, :, 0], extended

@@ -1,27 +1,15 @@
 """The position-wise network of a Transformer layer.  Axes: *n any, m width, f hidden width."""
 
 from functools import partial
-from typing import Any, Literal
+from typing import Any
 
-import jax
 import jax.numpy as jnp
 from flax import linen as nn
 from jax import Array
 from jaxtyping import Float
 
-from mmjax.layers.drop import drop
-
-Activation = Literal["relu", "gelu", "gelu_new", "gelu_pytorch_tanh", "quick_gelu", "silu"]
-
-ACTIVATIONS = {
-    "relu": jax.nn.relu,
-    "gelu": partial(jax.nn.gelu, approximate=False),
-    "gelu_new": partial(jax.nn.gelu, approximate=True),
-    "gelu_pytorch_tanh": partial(jax.nn.gelu, approximate=True),
-    "quick_gelu": lambda x: x * jax.nn.sigmoid(1.702 * x),
-    "silu": jax.nn.silu,
-}
-"""By the names of published configurations; ``gelu`` is the exact one, by the error function."""
+from mmjax.layers.activations import ACTIVATIONS, Activation
+from mmjax.layers.dropout import module_dropout
 
 
 class FeedForward(nn.Module):
@@ -54,4 +42,4 @@ class FeedForward(nn.Module):
         act = ACTIVATIONS[self.activation]
         hidden = dense(self.hidden, name="in")(x)
         hidden = act(dense(self.hidden, name="gate")(x)) * hidden if self.gated else act(hidden)
-        return dense(x.shape[-1], name="out")(drop(self, hidden, self.rate, train))
+        return dense(x.shape[-1], name="out")(module_dropout(self, hidden, self.rate, train))

@@ -1,20 +1,11 @@
 """A plain multi-layer perceptron.  Axes: *n any, d inputs, w outputs."""
 
-import jax
 from flax import linen as nn
 from jax import Array
 from jaxtyping import Float
 
+from mmjax.layers.activations import ACTIVATIONS, Activation
 from mmjax.layers.linear import Linear
-
-ACTIVATIONS = {
-    "relu": jax.nn.relu,
-    "leaky_relu": jax.nn.leaky_relu,
-    "gelu": jax.nn.gelu,
-    "silu": jax.nn.silu,
-    "sigmoid": jax.nn.sigmoid,
-    "tanh": jax.numpy.tanh,
-}
 
 
 class MLP(nn.Module):
@@ -26,7 +17,7 @@ class MLP(nn.Module):
     """
 
     widths: tuple[int, ...]
-    activation: str = "relu"
+    activation: Activation = "relu"
 
     @nn.compact
     def __call__(self, x: Float[Array, "*n d"]) -> Float[Array, "*n w"]:

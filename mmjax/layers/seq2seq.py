@@ -14,9 +14,9 @@ from flax import linen as nn
 from jax import Array
 from jaxtyping import Float, Int, Shaped
 
-from mmjax.layers.drop import drop
-from mmjax.layers.feed_forward import Activation
-from mmjax.layers.stack import Cache, Fixed, Stack, StackConfig
+from mmjax.layers.activations import Activation
+from mmjax.layers.dropout import module_dropout
+from mmjax.layers.stack import CrossMemory, DecodeCache, Stack, StackConfig
 from mmjax.layers.transformer import BlockConfig
 
 
@@ -137,9 +137,9 @@ class Seq2Seq(nn.Module):
             mask: 1 or True at tokens, 0 at padding; None is no padding.
             train: draw dropout from the stream "dropout".
         """
-        x = drop(self, self._embed(inputs), self.config.dropout, train)
+        x = module_dropout(self, self._embed(inputs), self.config.dropout, train)
         out = self.encoder(x, mask, train=train).output
-        return drop(self, out, self.config.dropout, train)
+        return module_dropout(self, out, self.config.dropout, train)
 
     def decode(
         self,
@@ -161,9 +161,9 @@ class Seq2Seq(nn.Module):
         """
         if jnp.issubdtype(targets.dtype, jnp.integer):
             targets = shift_right(targets, self.config.start_id)
-        x = drop(self, self._embed(targets), self.config.dropout, train)
+        x = module_dropout(self, self._embed(targets), self.config.dropout, train)
         out = self.decoder(x, memory=memory, memory_mask=mask, train=train).output
-        return self._logits(drop(self, out, self.config.dropout, train))
+        return self._logits(module_dropout(self, out, self.config.dropout, train))
 
     def start(
         self,
@@ -172,8 +172,8 @@ class Seq2Seq(nn.Module):
         *,
         beams: int,
         length: int,
-    ) -> tuple[Fixed, Cache]:
-        """Before the first `step`.
+    ) -> tuple[CrossMemory, DecodeCache]:
+        """State of generation before the first `step`.
 
         Args:
             memory: from `encode`.
@@ -182,7 +182,7 @@ class Seq2Seq(nn.Module):
             length: tokens that will be decoded at most.
 
         Returns:
-            What stays the same in all steps, the memory's keys and values ``[b, s, h, d]`` of
+            The memory as all steps read it, keys and values ``[b, s, h, d]`` of
             every layer, once for all beams; and an empty cache, whose leaves ``[b, w, ...]`` a
             search reorders when it goes on from other beams.
         """
@@ -190,22 +190,22 @@ class Seq2Seq(nn.Module):
 
     def step(
         self,
-        cache: Cache,
-        fixed: Fixed,
+        cache: DecodeCache,
+        memory: CrossMemory,
         tokens: Int[Array, "b w"],
         position: int | Int[Array, ""],
-    ) -> tuple[Float[Array, "b w v"], Cache]:
+    ) -> tuple[Float[Array, "b w v"], DecodeCache]:
         """Logits of the token at `position` of every beam, and the cache with one position more.
 
         Args:
-            cache, fixed: from `start`, or the cache of the step before.
+            cache, memory: from `start`, or the cache of the step before.
             tokens: each beam's token before `position`; `Seq2SeqConfig.start_id` at first.
             position: counted from 0, the same for all beams.
 
         Raises:
             ValueError: the cache has no such position.
         """
-        x, cache = self.decoder.step(cache, fixed, self.embedding(tokens), position)
+        x, cache = self.decoder.step(cache, memory, self.embedding(tokens), position)
         return self._logits(x), cache
 
     def _embed(self, x: Array) -> Array:

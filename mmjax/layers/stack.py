@@ -18,23 +18,23 @@ from mmjax.layers.norms import norm
 from mmjax.layers.relative_bias import RelativeBias
 from mmjax.layers.transformer import Block, BlockConfig
 
-Cache = tuple[KeysValues, ...]
-"""Keys and values of earlier positions, a layer: leaves ``[b, w, t, h, d]``.
+DecodeCache = tuple[KeysValues, ...]
+"""Keys and values of earlier positions, by layer: leaves ``[b, w, t, h, d]``.
 
 A beam search that goes on from other beams takes every leaf along axis 1 by the parents.
 """
 
 
-class Fixed(NamedTuple):
-    """What all steps read and none changes."""
+class CrossMemory(NamedTuple):
+    """The memory as all decoding steps read it; none changes it."""
 
-    memory: tuple[KeysValues, ...]
-    """Keys and values of the memory, a layer, ``[b, s, h, d]``: one copy for all beams."""
+    keys_values: tuple[KeysValues, ...]
+    """By layer, ``[b, s, h, d]``: one copy for all beams."""
     where: Bool[Array, "b 1 1 s"] | None
-    """Which of the memory are no padding; None is all."""
+    """Positions that are no padding; None is all."""
 
 
-class States(NamedTuple):
+class StackOutput(NamedTuple):
     """Outputs of a stack."""
 
     output: Float[Array, "b q m"]
@@ -50,7 +50,7 @@ class StackConfig:
     block: BlockConfig
     """The layer."""
     layers: int
-    """How many of it."""
+    """Number of layers."""
     causal: bool = False
     """Positions see themselves and earlier ones only."""
     final_norm: bool = False
@@ -89,7 +89,7 @@ class Stack(nn.Module):
         prefixes: Mapping[int, KeysValues] | None = None,
         layers: tuple[int, int | None] = (0, None),
         train: bool = False,
-    ) -> States:
+    ) -> StackOutput:
         """Apply all layers, or some that follow each other, to all positions.
 
         Args:
@@ -104,7 +104,7 @@ class Stack(nn.Module):
             train: draw dropout from the stream "dropout".
 
         Returns:
-            The outputs; `States.output` is behind the last norm if the last layer was applied.
+            The outputs; `StackOutput.output` is behind the last norm if the last layer was applied.
 
         Raises:
             ValueError: a memory is missing, or given to layers that do not attend to one; or a
@@ -136,7 +136,7 @@ class Stack(nn.Module):
                 train=train,
             )
             hidden.append(x)
-        return States(self._finish(x) if stop == self.config.layers else x, tuple(hidden))
+        return StackOutput(self._finish(x) if stop == self.config.layers else x, tuple(hidden))
 
     def _finish(self, x: Array) -> Array:
         return self.final_norm(x) if self.config.final_norm else x
@@ -148,8 +148,8 @@ class Stack(nn.Module):
         *,
         beams: int,
         length: int,
-    ) -> tuple[Fixed, Cache]:
-        """Before the first `step`: the memory's keys and values, and an empty cache.
+    ) -> tuple[CrossMemory, DecodeCache]:
+        """Keys and values of the memory, and an empty cache, for the first `step`.
 
         Args:
             memory: what the layers attend to.
@@ -157,24 +157,22 @@ class Stack(nn.Module):
             beams: beams w of each row.
             length: positions t that the cache holds, the most that will be decoded.
         """
-        fixed = Fixed(
-            tuple(block.remember(memory) for block in self.layer),
-            None if mask is None else visible(mask),
-        )
-        return fixed, tuple(block.empty(len(memory), beams, length) for block in self.layer)
+        keys_values = tuple(block.remember(memory) for block in self.layer)
+        cross = CrossMemory(keys_values, None if mask is None else visible(mask))
+        return cross, tuple(block.empty(len(memory), beams, length) for block in self.layer)
 
     def step(
         self,
-        cache: Cache,
-        fixed: Fixed,
+        cache: DecodeCache,
+        memory: CrossMemory,
         x: Float[Array, "b w m"],
         position: int | Int[Array, ""],
-    ) -> tuple[Float[Array, "b w m"], Cache]:
+    ) -> tuple[Float[Array, "b w m"], DecodeCache]:
         """All layers at one position of each beam; equals that position of the whole.
 
         Args:
             cache: earlier positions.
-            fixed: from `start`.
+            memory: from `start`.
             x: the position's input, one a beam.
             position: in [0, t), the same for all beams.
 
@@ -187,10 +185,10 @@ class Stack(nn.Module):
         if isinstance(position, int) and not 0 <= position < length:
             raise ValueError(f"position {position} is outside a cache of {length}: start a longer")
         bias = self.relative_bias.at(position, length) if self.config.buckets else None
-        joined = []
-        for block, old, memory in zip(self.layer, cache, fixed.memory, strict=True):
+        extended = []
+        for block, old, keys_values in zip(self.layer, cache, memory.keys_values, strict=True):
             x, new = block.step(
-                x, old, position, bias=bias, memory=memory, memory_where=fixed.where
+                x, old, position, bias=bias, memory=keys_values, memory_where=memory.where
             )
-            joined.append(new)
-        return self._finish(x), tuple(joined)
+            extended.append(new)
+        return self._finish(x), tuple(extended)

@@ -13,9 +13,10 @@ from flax import linen as nn
 from jax import Array
 from jaxtyping import Bool, Float, Int
 
+from mmjax.layers.activations import Activation
 from mmjax.layers.attention import Attention, KeysValues
-from mmjax.layers.drop import drop
-from mmjax.layers.feed_forward import Activation, FeedForward
+from mmjax.layers.dropout import module_dropout
+from mmjax.layers.feed_forward import FeedForward
 from mmjax.layers.norms import Norm, norm
 
 
@@ -38,9 +39,9 @@ class BlockConfig:
     eps: float = 1e-5
     """Added to the variance or mean square."""
     affine_norm: bool = True
-    """Whether the norms have parameters."""
+    """Give the norms parameters."""
     bias: bool = True
-    """Whether the linear maps have biases."""
+    """Give the linear maps biases."""
     activation: Activation = "gelu"
     """Of the feed-forward network."""
     gated: bool = False
@@ -166,8 +167,8 @@ class Block(nn.Module):
     ) -> Array:
         """The residual connection around `f`, with the norm on its side of it."""
         if self.config.pre_norm:
-            return x + drop(self, f(norm(x)), self.config.dropout, train)
-        return norm(x + drop(self, f(x), self.config.dropout, train))
+            return x + module_dropout(self, f(norm(x)), self.config.dropout, train)
+        return norm(x + module_dropout(self, f(x), self.config.dropout, train))
 
     def remember(self, memory: Float[Array, "b s m"]) -> KeysValues:
         """Keys and values of a memory for `step`; the same for every position and beam."""
@@ -198,15 +199,15 @@ class Block(nn.Module):
                 queries' axis.
             memory_where: which of it the beams may see, broadcasts to ``[b, h, w, s]``.
         """
-        joined = cache
+        extended = cache
 
         def attention(y: Array) -> Array:
-            nonlocal joined
-            mixed, joined = self.attention.step(y, cache, position, bias=bias)
+            nonlocal extended
+            mixed, extended = self.attention.step(y, cache, position, bias=bias)
             return mixed
 
         x = self._around(attention, self.attention_norm, x, False)
         if memory is not None:
             read = partial(self.cross.read, seen=memory, where=memory_where)
             x = self._around(read, self.cross_norm, x, False)
-        return self._around(self.feed_forward, self.feed_forward_norm, x, False), joined
+        return self._around(self.feed_forward, self.feed_forward_norm, x, False), extended

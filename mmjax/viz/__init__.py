@@ -6,7 +6,7 @@ reader can restyle it; next to each plot stands the function that computes what 
 axes of `style.canvas()`, which no window and no notebook shows by itself.
 
 - `curves`: learning curves of one run, means with bands over seeds of several.
-- `hops`: heat maps of a metric over the hop counts of the modalities.
+- `heatmap`: heat maps of a metric over two settings, or three.
 - `tables`: leaderboards with spread, significance and published numbers; `bars` draws one.
 - `codes`: how evenly semantic ids use their codes.
 - `neighbours`: the nearest items by name.

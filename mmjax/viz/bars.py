@@ -11,7 +11,7 @@ if TYPE_CHECKING:
 
 def bars(
     table: Table,
-    metric: str = "recall@20",
+    metric: str,
     *,
     order: bool = True,
     ax: "matplotlib.axes.Axes | None" = None,
@@ -29,7 +29,7 @@ def bars(
     if not lines:
         raise ValueError(f"no row has {metric!r}; the table has {', '.join(table.metrics)}")
     if order:
-        sign = -1.0 if style.rises(metric) else 1.0
+        sign = -1.0 if style.higher_is_better(metric) else 1.0
         lines.sort(key=lambda line: sign * _height(line, metric))
     ax = style.axes_or_new(ax, (5.0, 0.9 + 0.36 * len(lines)))
     won = any(line.cells[metric].best for line in lines if metric in line.cells)

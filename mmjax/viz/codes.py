@@ -1,4 +1,4 @@
-"""How evenly semantic ids use their codes, level by level.
+"""Evenness of the use of codes by semantic ids, level by level.
 
 Axes: n items, l levels.
 """
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     import matplotlib.axes
 
 
-class Usage(NamedTuple):
+class CodeUsage(NamedTuple):
     """One level's codes, most used first."""
 
     items: Int[np.ndarray, "k"]
@@ -24,8 +24,8 @@ class Usage(NamedTuple):
     """As many equally used codes would have this entropy."""
 
 
-def usage(codes: Integer[np.ndarray, "n l"], sizes: Sequence[int]) -> list[Usage]:
-    """The use of every level.
+def code_usage(codes: Integer[np.ndarray, "n l"], sizes: Sequence[int]) -> list[CodeUsage]:
+    """Use of the codes of every level.
 
     Raises:
         ValueError: the sizes are not one a level, or a code is outside them.
@@ -33,15 +33,15 @@ def usage(codes: Integer[np.ndarray, "n l"], sizes: Sequence[int]) -> list[Usage
     codes = np.asarray(codes)
     if codes.shape[1] != len(sizes) or (codes >= np.array([sizes])).any() or (codes < 0).any():
         raise ValueError(f"codes of {codes.shape[1]} levels do not fit the sizes {tuple(sizes)}")
-    found = []
+    levels = []
     for column, size in zip(codes.T, sizes, strict=True):
         count = np.sort(np.bincount(column, minlength=size))[::-1]
         p = count[count > 0] / len(codes)
-        found.append(Usage(count, float(np.exp(-(p * np.log(p)).sum()))))
-    return found
+        levels.append(CodeUsage(count, float(np.exp(-(p * np.log(p)).sum()))))
+    return levels
 
 
-def draw(
+def draw_code_usage(
     codes: Integer[np.ndarray, "n l"],
     sizes: Sequence[int],
     *,
@@ -50,16 +50,16 @@ def draw(
     """Items of each code by its rank within the level, against even use; unused codes lie at zero.
 
     Raises:
-        ValueError: see `usage`.
+        ValueError: see `code_usage`.
     """
     ax = style.axes_or_new(ax, (5.0, 3.2))
-    for level, (size, found) in enumerate(zip(sizes, usage(codes, sizes), strict=True)):
-        used = int((found.items > 0).sum())
+    for level, (size, use) in enumerate(zip(sizes, code_usage(codes, sizes), strict=True)):
+        used = int((use.items > 0).sum())
         rank = (np.arange(size) + 0.5) / size
-        label = f"level {level + 1}: {used} of {size}, perplexity {found.perplexity:.0f}"
+        label = f"level {level + 1}: {used} of {size}, perplexity {use.perplexity:.0f}"
         even = len(codes) / size
         look = {"color": style.colour(level), "linestyle": style.dashes(level)}
-        ax.plot(rank, found.items / even, label=label, **look)
+        ax.plot(rank, use.items / even, label=label, **look)
     ax.axhline(1.0, color=style.MUTED, linewidth=0.8)
     ax.set(xlabel="share of the level's codes, most used first", ylabel="items, over even use")
     ax.set_ylim(bottom=0)

@@ -27,7 +27,7 @@ class Band(NamedTuple):
     std: Float[np.ndarray, "t"]
     """Sample standard deviation (n - 1); 0 where one run is left."""
     runs: Int[np.ndarray, "t"]
-    """How many runs the mean is over: runs that stopped early are not carried on."""
+    """Runs that the mean is over: runs that stopped early are not carried on."""
 
 
 def read_metrics(path: str | os.PathLike[str]) -> list[dict[str, Any]]:
@@ -119,7 +119,7 @@ def mean_band(histories: Sequence[History], metric: str, *, x: str = "epoch") ->
 
 def curves(
     history: History,
-    metrics: str | Sequence[str] = "recall@20",
+    metrics: str | Sequence[str],
     *,
     x: str = "epoch",
     best: bool = True,
@@ -158,7 +158,7 @@ def curves(
 
 def panels(
     history: History,
-    metrics: Sequence[str] = ("loss", "recall@20"),
+    metrics: Sequence[str],
     *,
     x: str = "epoch",
     axes: Sequence["matplotlib.axes.Axes"] | None = None,
@@ -170,7 +170,7 @@ def panels(
 
 def compare(
     runs: Mapping[str, History | Sequence[History]],
-    metric: str = "recall@20",
+    metric: str,
     *,
     x: str = "epoch",
     ax: "matplotlib.axes.Axes | None" = None,
@@ -221,7 +221,7 @@ def compare(
 def curve_rows(
     runs: Mapping[str, History | Sequence[History]], metrics: Sequence[str], *, x: str = "epoch"
 ) -> list[dict[str, Any]]:
-    """What `curves` and `compare` draw, as rows run, metric, x, mean, std, runs for a CSV."""
+    """Rows run, metric, x, mean, std, runs for a CSV: the numbers of `curves` and `compare`."""
     rows = []
     for name, run in runs.items():
         for metric in metrics:
@@ -262,7 +262,7 @@ def _mark_best(
     metric: str,
     ink: str,
 ) -> None:
-    rising = style.rises(metric)
+    rising = style.higher_is_better(metric)
     place = int(np.nanargmax(values) if rising else np.nanargmin(values))
     ax.plot(xs[place], values[place], "o", color=ink, markersize=5)
     # Losses may be large sums; papers print metrics, which are shares, without the leading zero.

@@ -33,7 +33,7 @@ def save(
 ) -> tuple[Path, Path]:
     """Write the whole figure to `path` (a .png) and `rows` to the .csv beside it, atomically.
 
-    Every plot has a function that gives its rows: `curves.curve_rows`, `hops.grid_rows`,
+    Every plot has a function that gives its rows: `curves.curve_rows`, `heatmap.grid_rows`,
     `tables.table_rows`. Equal pictures give equal files.
 
     Returns:

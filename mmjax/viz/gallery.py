@@ -1,4 +1,4 @@
-"""Found pictures as one self-contained page."""
+"""Retrieved images as one self-contained page."""
 
 import base64
 import html
@@ -16,8 +16,8 @@ _STYLE = (
 _KINDS = {b"\x89PNG": "png", b"\xff\xd8\xff": "jpeg", b"RIFF": "webp", b"GIF8": "gif"}
 
 
-class Picture(NamedTuple):
-    """A picture that was found."""
+class GalleryImage(NamedTuple):
+    """An image of the page."""
 
     content: bytes
     """Its file: PNG, JPEG, WebP or GIF."""
@@ -25,7 +25,7 @@ class Picture(NamedTuple):
     note: str = ""
 
 
-def gallery(title: str, rows: Sequence[tuple[str, str, Sequence[Picture]]]) -> str:
+def gallery(title: str, rows: Sequence[tuple[str, str, Sequence[GalleryImage]]]) -> str:
     """A page of rows, each a heading, a remark and pictures in their order.
 
     Raises:
@@ -44,7 +44,7 @@ def gallery(title: str, rows: Sequence[tuple[str, str, Sequence[Picture]]]) -> s
     return "\n".join([*parts, "</html>\n"])
 
 
-def _item(place: int, picture: Picture) -> str:
+def _item(place: int, picture: GalleryImage) -> str:
     data = base64.b64encode(picture.content).decode()
     name = html.escape(picture.title, quote=True)
     return (

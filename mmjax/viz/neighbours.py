@@ -16,7 +16,7 @@ class Neighbour(NamedTuple):
     score: float
 
 
-def find(titles: Sequence[str] | np.ndarray, name: str) -> int:
+def find_title(titles: Sequence[str] | np.ndarray, name: str) -> int:
     """Index of the item called `name`, in any case of letters; the first if several are.
 
     Raises:
@@ -26,9 +26,10 @@ def find(titles: Sequence[str] | np.ndarray, name: str) -> int:
     folded = [str(title).casefold().strip() for title in titles]
     if wanted in folded:
         return folded.index(wanted)
-    alike = difflib.get_close_matches(wanted, folded, n=5, cutoff=0.5)
-    alike += [title for title in folded if wanted and wanted in title and title not in alike][:5]
-    hint = ", ".join(repr(str(titles[folded.index(title)])) for title in alike[:5])
+    similar = difflib.get_close_matches(wanted, folded, n=5, cutoff=0.5)
+    inside = [title for title in folded if wanted and wanted in title and title not in similar]
+    similar += inside[:5]
+    hint = ", ".join(repr(str(titles[folded.index(title)])) for title in similar[:5])
     raise KeyError(f"no item is called {name!r}; close: {hint or 'none'}")
 
 
@@ -44,7 +45,7 @@ def nearest(
 
     Args:
         embeddings: one row an item.
-        queries: item indices, or titles (see `find`).
+        queries: item indices, or titles (see `find_title`).
         titles: names of the items; by default their indices.
         k: how many; fewer where there are fewer other items.
         metric: "cosine" (a zero row has similarity 0 to all) or inner product.
@@ -61,7 +62,7 @@ def nearest(
     if not np.isfinite(embeddings).all():
         row = int(np.argwhere(~np.isfinite(embeddings))[0, 0])
         raise ValueError(f"embedding row {row} ({names[row]}) is not finite")
-    rows = [find(names, row) if isinstance(row, str) else int(row) for row in queries]
+    rows = [find_title(names, row) if isinstance(row, str) else int(row) for row in queries]
     wrong = [row for row in rows if not 0 <= row < count]
     if wrong:
         raise IndexError(f"item {wrong[0]} is not among the {count} items")

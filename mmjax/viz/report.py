@@ -53,11 +53,11 @@ class Pick(NamedTuple):
     title: str
     score: float
     hit: bool = False
-    """Whether it is among the user's held-out items."""
+    """True if it is among the user's held-out items."""
 
 
 class Sample(NamedTuple):
-    """What one user is shown."""
+    """The recommendations of one user."""
 
     user: str
     known: Sequence[str]
@@ -131,7 +131,7 @@ def summary(
     numbers: Mapping[str, SupportsFloat | str] | None = None,
     **more: object,
 ) -> Section:
-    """What was run, on what and how; `numbers` stand large on top, `more` follows as it is."""
+    """Facts of a run; `numbers` stand large on top, `more` follows as it is."""
     facts: dict[str, object] = {
         "Model": model,
         "Data": data,

@@ -1,4 +1,4 @@
-"""Whether two methods differ by more than their noise: t-tests that know constant differences."""
+"""Tests of a difference between two methods: t-tests that know constant differences."""
 
 from collections.abc import Sequence
 from typing import NamedTuple
@@ -54,7 +54,7 @@ def welch_t(ours: Values, theirs: Values) -> TTest:
 
 
 def _constant(values: np.ndarray) -> bool:
-    """Whether `values` differ by rounding only, where a t statistic would be noise."""
+    """True if `values` differ by rounding only, where a t statistic would be noise."""
     return bool(np.ptp(values) <= 1e-12 * max(1.0, float(np.abs(values).max())))
 
 

@@ -17,7 +17,7 @@ DASHES = ("-", (0, (5, 1.5)), (0, (6, 1.5, 1.2, 1.5)), (0, (1.6, 1.4)))
 """A second mark of a series, for print without colours."""
 INK, MUTED, GRID = "#1f2430", "#6a7180", "#d9dde4"
 MISSING = "\u2013"
-"""What stands where there is no number."""
+"""Stands where there is no number."""
 
 _UPPER = {"ndcg", "map", "hr", "mrr", "auc", "bpr", "tur"}
 _FALLING = ("loss", "error", "perplexity", "seconds")
@@ -52,7 +52,7 @@ def plain(text: str) -> str:
 
 
 def metric_label(metric: str) -> str:
-    """How a metric is called in a picture: "valid/ndcg@20" gives "NDCG@20 (valid)"."""
+    """Name of a metric in a picture: "valid/ndcg@20" gives "NDCG@20 (valid)"."""
     *scope, name = metric.split("/")
     head, at, cut = name.partition("@")
     words = [word.upper() if word in _UPPER else word for word in head.split("_")]
@@ -61,8 +61,8 @@ def metric_label(metric: str) -> str:
     return f"{title} ({' '.join(scope)})" if scope else title
 
 
-def rises(metric: str) -> bool:
-    """Whether more is better, judged by the name: losses, errors and seconds should fall."""
+def higher_is_better(metric: str) -> bool:
+    """True unless the name speaks of losses, errors or seconds, which should fall."""
     return not any(word in metric.lower() for word in _FALLING)
 
 

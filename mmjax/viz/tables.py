@@ -61,7 +61,7 @@ class Line(NamedTuple):
 
 
 class Table(NamedTuple):
-    """What the three renderings print."""
+    """A leaderboard, as all renderings print it."""
 
     metrics: tuple[str, ...]
     lines: tuple[Line, ...]
@@ -132,7 +132,7 @@ def to_text(table: Table) -> str:
 def to_markdown(table: Table) -> str:
     """`table` for a README; a winner is bold."""
 
-    def show(shown: Shown) -> str:
+    def show(shown: CellText) -> str:
         text = _escape(shown.text + shown.spread + shown.arrow)
         return f"**{text}**" if shown.best else text
 
@@ -146,7 +146,7 @@ def to_markdown(table: Table) -> str:
 def to_html(table: Table, caption: str = "") -> str:
     """`table` as an HTML element with its legend below; everything in it is escaped."""
 
-    def show(shown: Shown, tag: str) -> str:
+    def show(shown: CellText, tag: str) -> str:
         text = html.escape(shown.text)
         text = f"<strong>{text}</strong>" if shown.best else text
         if shown.spread.strip():
@@ -194,8 +194,8 @@ def table_rows(table: Table) -> list[dict[str, Any]]:
     ]
 
 
-class Shown(NamedTuple):
-    """A cell in words."""
+class CellText(NamedTuple):
+    """The text of a cell."""
 
     text: str
     spread: str = ""
@@ -205,42 +205,49 @@ class Shown(NamedTuple):
     hint: str = ""
 
 
-def _columns(table: Table) -> list[list[Shown]]:
+def _columns(table: Table) -> list[list[CellText]]:
     """The columns of `table`, header first; those that would be empty are left out."""
     counts = [max((cell.runs for cell in line.cells.values()), default=0) for line in table.lines]
-    columns = [[Shown("method", left=True)] + [Shown(line.name, left=True) for line in table.lines]]
+    columns = [
+        [CellText("method", left=True)] + [CellText(line.name, left=True) for line in table.lines]
+    ]
     for metric in table.metrics:
         cells = [line.cells.get(metric) for line in table.lines]
         if any(cells):
             shown = [_shown(cell, table) for cell in cells]
-            columns.append([Shown(style.metric_label(metric)), *shown])
+            columns.append([CellText(style.metric_label(metric)), *shown])
         papers = [line.paper.get(metric) for line in table.lines]
         if any(value is not None for value in papers):
             title = "paper" if any(cells) else f"{style.metric_label(metric)}, paper"
             columns.append(
-                [Shown(title), *(Shown(style.number(value, table.digits)) for value in papers)]
+                [
+                    CellText(title),
+                    *(CellText(style.number(value, table.digits)) for value in papers),
+                ]
             )
     if max(counts) > 1:
-        columns.append([Shown("seeds"), *(Shown(str(n) if n else style.MISSING) for n in counts)])
+        columns.append(
+            [CellText("seeds"), *(CellText(str(n) if n else style.MISSING) for n in counts)]
+        )
     if any(line.note for line in table.lines):
-        notes = [Shown(line.note, left=True) for line in table.lines]
-        columns.append([Shown("note", left=True), *notes])
+        notes = [CellText(line.note, left=True) for line in table.lines]
+        columns.append([CellText("note", left=True), *notes])
     return columns
 
 
-def _shown(cell: Cell | None, table: Table) -> Shown:
+def _shown(cell: Cell | None, table: Table) -> CellText:
     if cell is None:
-        return Shown(style.MISSING)
+        return CellText(style.MISSING)
     spread = f" \u00b1 {style.number(cell.std, table.digits)}" if cell.runs > 1 else ""
     arrow = hint = ""
     if cell.versus is not None:
         hint = f"p = {style.number(cell.versus.p, 3)} against {table.reference}"
         if cell.versus.p < table.alpha:
             arrow = " \u2191" if cell.versus.difference > 0 else " \u2193"
-    return Shown(style.number(cell.mean, table.digits), spread, arrow, cell.best, hint=hint)
+    return CellText(style.number(cell.mean, table.digits), spread, arrow, cell.best, hint=hint)
 
 
-def _aligned(column: Sequence[Shown]) -> list[str]:
+def _aligned(column: Sequence[CellText]) -> list[str]:
     """The cells of a column in even width: the means stand below each other."""
     tails = [cell.spread + cell.arrow + " *" * cell.best for cell in column[1:]]
     tail = max(map(_width, tails), default=0)
@@ -309,7 +316,7 @@ def _winner(rows: Sequence[Row], metric: str, alpha: float, noise: float) -> str
     run = [row for row in rows if len(row.values.get(metric, ()))]
     if len(run) < 2:
         return None
-    sign = 1.0 if style.rises(metric) else -1.0
+    sign = 1.0 if style.higher_is_better(metric) else -1.0
     ranked = sorted(run, key=lambda row: -sign * float(np.mean(row.values[metric])))
     first, others = ranked[0], ranked[1:]
     clear = all(_apart(first, other, metric, alpha, noise) for other in others)
@@ -333,7 +340,9 @@ def _test(row: Row, other: Row | None, metric: str) -> TTest | None:
         return None
     test = paired_t if row.seeds and row.seeds == other.seeds else welch_t
     result = test(a, b)
-    return result if style.rises(metric) else result._replace(difference=-result.difference)
+    return (
+        result if style.higher_is_better(metric) else result._replace(difference=-result.difference)
+    )
 
 
 def _width(text: str) -> int:

@@ -46,7 +46,7 @@ def test_steps_equal_teacher_forcing(config, weights, call):
     memory = call(config, "encode")(variables, INPUTS, MASK)
     fixed, cache = call(config, "start", beams=2, length=4)(variables, memory, MASK)
     chex.assert_tree_shape_prefix(cache, (2, 2, 4, 3, 4))
-    chex.assert_tree_shape_prefix(fixed.memory, (2, 6, 3, 4))
+    chex.assert_tree_shape_prefix(fixed.keys_values, (2, 6, 3, 4))
 
     step, before = call(config, "step"), shift_right(TARGETS, config.start_id)
     for t in range(4):

@@ -10,8 +10,9 @@ import pytest
 from numpy.testing import assert_allclose, assert_array_equal
 
 from mmjax.blocks.attention.attention import causal, visible
+from mmjax.layers.activations import ACTIVATIONS
 from mmjax.layers.attention import Attention
-from mmjax.layers.feed_forward import ACTIVATIONS, FeedForward
+from mmjax.layers.feed_forward import FeedForward
 from mmjax.layers.norms import norm
 from mmjax.layers.stack import Stack, StackConfig
 from mmjax.layers.transformer import Block, BlockConfig
@@ -176,7 +177,7 @@ def test_step_by_step_equals_the_whole(masked, drawn):
     start = jax.jit(partial(stack.apply, beams=3, length=4, method="start"))
     fixed, cache = start(variables, memory, mask)
     chex.assert_tree_shape_prefix(cache, (2, 3, 4))
-    chex.assert_shape([fixed.memory[0].key, fixed.memory[1].value], (2, 3, 3, 2))
+    chex.assert_shape([fixed.keys_values[0].key, fixed.keys_values[1].value], (2, 3, 3, 2))
 
     step = jax.jit(lambda *args: stack.apply(variables, args[0], fixed, *args[1:], method="step"))
     for t in range(4):
@@ -226,13 +227,17 @@ def test_activations_by_hand():
     one = jnp.float32(1.0)
     want = {
         "relu": 1.0,
+        "leaky_relu": 1.0,
         "gelu": 0.841345,
         "gelu_new": 0.841192,
         "gelu_pytorch_tanh": 0.841192,
         "quick_gelu": 0.845796,
         "silu": 0.731059,
+        "sigmoid": 0.731059,
+        "tanh": 0.761594,
     }
     assert {name: pytest.approx(float(f(one)), abs=2e-6) for name, f in ACTIVATIONS.items()} == want
+    assert float(ACTIVATIONS["leaky_relu"](-one)) == pytest.approx(-0.01)
     x = jnp.array([[1.0, -2.0]])
     gated = FeedForward(2, "relu", gated=True, bias=False)
     eye = jnp.eye(2)

@@ -9,7 +9,7 @@ CODES = np.array([[0, 1], [0, 0], [2, 1], [0, 1], [2, 0], [1, 1], [1, 1], [2, 1]
 
 
 def test_usage_counts_and_weighs():
-    first, second = codes.usage(CODES, (4, 2))
+    first, second = codes.code_usage(CODES, (4, 2))
     np.testing.assert_array_equal(first.items, [5, 3, 2, 0])
     assert first.perplexity == pytest.approx(2.8001, abs=1e-4)
     np.testing.assert_array_equal(second.items, [8, 2])
@@ -17,7 +17,7 @@ def test_usage_counts_and_weighs():
 
 def test_the_picture_has_a_line_a_level():
     _, (ax,) = style.canvas()
-    codes.draw(CODES, (4, 2), ax=ax)
+    codes.draw_code_usage(CODES, (4, 2), ax=ax)
     first, second = ax.get_lines()[:2]
     np.testing.assert_allclose(first.get_ydata(), np.array([5, 3, 2, 0]) / 2.5)
     np.testing.assert_allclose(second.get_xdata(), [0.25, 0.75])
@@ -26,4 +26,4 @@ def test_the_picture_has_a_line_a_level():
 
 def test_codes_outside_the_sizes_are_refused():
     with pytest.raises(ValueError, match="do not fit"):
-        codes.draw(CODES, (2, 2))
+        codes.draw_code_usage(CODES, (2, 2))

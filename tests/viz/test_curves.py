@@ -138,7 +138,9 @@ def test_compare_draws_means_bands_and_names(ax, tmp_path):
     ]
     flat = [row for rows in seeds for row in rows]
     files = [jsonl(tmp_path / f"{i}.jsonl", rows) for i, rows in enumerate(seeds)]
-    curves.compare({"lists": seeds, "one list": flat, "files": files, "file": files[0]}, ax=ax)
+    curves.compare(
+        {"lists": seeds, "one list": flat, "files": files, "file": files[0]}, "recall@20", ax=ax
+    )
     for line in ax.lines[:3]:
         np.testing.assert_allclose(line.get_xydata(), [[1, 0.11], [2, 0.21], [3, 0.31]])
     assert [text.get_text() for text in ax.texts] == ["lists", "one list", "files", "file"]
@@ -170,6 +172,6 @@ def test_rows_for_the_csv():
 def test_without_axes_a_pyplot_figure_opens():
     made = curves.curves(HISTORY, "loss")
     assert made.figure in [plt.figure(n) for n in plt.get_fignums()]
-    many = curves.panels(HISTORY)
+    many = curves.panels(HISTORY, ("loss", "recall@20"))
     assert len(many) == 2 and many[0].figure is many[1].figure
     plt.close("all")

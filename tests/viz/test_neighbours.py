@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from mmjax.viz.neighbours import find, nearest, neighbour_table
+from mmjax.viz.neighbours import find_title, nearest, neighbour_table
 
 X = np.array([[1.0, 0.0], [3.0, 0.0], [1.0, 1.0], [0.0, 2.0], [0.0, 0.0]])
 TITLES = ["Radiohead", "Muse", "Sigur R\u00f3s", "Kylie", "Silence"]
@@ -31,17 +31,17 @@ def test_indices_may_come_as_an_array():
 
 
 def test_names_are_found_in_any_case():
-    assert find(TITLES, " sigur r\u00d3s ") == 2
-    assert find(["a", "A"], "A") == 0
+    assert find_title(TITLES, " sigur r\u00d3s ") == 2
+    assert find_title(["a", "A"], "A") == 0
 
 
 def test_unknown_names_get_a_hint():
     with pytest.raises(KeyError, match="no item is called 'Radiohed'; close: 'Radiohead'"):
         nearest(X, ["Radiohed"], TITLES)
     with pytest.raises(KeyError, match="close: 'Sigur R\u00f3s'"):
-        find(TITLES, "sigur")
+        find_title(TITLES, "sigur")
     with pytest.raises(KeyError, match="close: none"):
-        find(TITLES, "")
+        find_title(TITLES, "")
 
 
 def test_bad_input_is_named():

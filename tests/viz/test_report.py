@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from matplotlib.figure import Figure
 
-from mmjax.viz import curves, files, hops, report, style, svg
+from mmjax.viz import curves, files, heatmap, report, style, svg
 from mmjax.viz.tables import Row, leaderboard
 
 NASTY = 'Simon & Garfunkel <script>alert("1")</script> it\'s'
@@ -69,7 +69,7 @@ def learning_curve():
 
 def heat_map():
     _, (ax,) = style.canvas()
-    return hops.heat_map(np.array([[0.1, 0.2]]), (0,), (0, 1), title=NASTY, ax=ax)
+    return heatmap.heat_map(np.array([[0.1, 0.2]]), (0,), (0, 1), title=NASTY, ax=ax)
 
 
 def sections():

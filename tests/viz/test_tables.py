@@ -231,7 +231,7 @@ def test_numpy_values_are_welcome():
 
 def test_bars_show_means_spreads_and_published_numbers():
     _, (ax,) = style.canvas()
-    assert bars.bars(leaderboard(ROWS), ax=ax) is ax
+    assert bars.bars(leaderboard(ROWS), "recall@20", ax=ax) is ax
     assert [tick.get_text() for tick in ax.get_yticklabels()] == [
         "LightGCN",
         "FREEDOM",

@@ -1,15 +1,15 @@
-"""What the doors of texts and of images have in common.  Axes: l layers, m width."""
+"""The base of encoders of texts and of images.  Axes: l layers, m width."""
 
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from mmjax.encoders.encode.outputs import Pooling
 from mmjax.encoders.encode.rows import Runner
 from mmjax.encoders.loading.weights import WeightsError, read_config
-from mmjax.encoders.text.tokens import Pooling
 
 
-class Door:
+class PretrainedEncoder:
     """A pretrained model that makes vectors of inputs; the base of `TextEncoder` and its like."""
 
     model: Any
@@ -41,14 +41,19 @@ class Door:
 
     @property
     def shape(self) -> tuple[int, ...]:
-        """Of what `encode` gives for one input: m, or l and m with `layers`."""
+        """Shape of the result of `encode` for one input: m, or l and m with `layers`."""
         depth = self.params["encoder"].keys() if self.layers else ()
         layers = sum(name.startswith("layer_") for name in depth) + 1
         return (layers, self.width) if self.layers else (self.width,)
 
 
-def loader_of(folder: Path, loaders: Mapping[str, Any], what: str) -> tuple[str, Any]:
+def find_loader(folder: Path, loaders: Mapping[str, Any], kind: str) -> tuple[str, Any]:
     """The family that a folder names, and its loader.
+
+    Args:
+        folder: with a ``config.json``.
+        loaders: by family.
+        kind: of encoders, for the message.
 
     Raises:
         WeightsError: none of `loaders` is for it.
@@ -56,16 +61,16 @@ def loader_of(folder: Path, loaders: Mapping[str, Any], what: str) -> tuple[str,
     family: Any = read_config(folder).get("model_type")
     if family not in loaders:
         raise WeightsError(
-            f"{folder}: model_type {family!r} is not among the {what} {', '.join(loaders)}"
+            f"{folder}: model_type {family!r} is not among the {kind} {', '.join(loaders)}"
         )
     return family, loaders[family]
 
 
 def check_pooling(pooling: Pooling | None, config: Any, folder: Path) -> None:
-    """Whether the model defines a vector of its own where that is asked for.
+    """Refuse the pooling ``own`` of a model that defines no vector.
 
     Raises:
-        ValueError: it does not.
+        ValueError: `pooling` is ``own``, and there is no pooler.
     """
     if pooling == "own" and not getattr(config, "pooler", True):
         raise ValueError(f"pooling 'own': the model in {folder} has no pooler")

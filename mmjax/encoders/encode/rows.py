@@ -1,4 +1,4 @@
-"""Running an encoder over many inputs: rows split over devices, a bar, vectors kept on disk.
+"""An encoder over many inputs: rows split over devices, a bar, vectors kept on disk.
 
 Axes: n inputs, b rows of a batch, *m the shape of a row of results.
 """
@@ -14,9 +14,9 @@ from jax.sharding import AxisType, Mesh, NamedSharding, PartitionSpec
 from jaxtyping import Float, Float32
 from tqdm.auto import tqdm
 
-from mmjax.encoders.encode.features import Features
+from mmjax.encoders.encode.cache import VectorCache
 
-Batches = Iterable[tuple[np.ndarray, tuple[np.ndarray, ...]]]
+RowBatches = Iterable[tuple[np.ndarray, tuple[np.ndarray, ...]]]
 """The places of some inputs among all, and the arrays of rows that hold them and padding."""
 
 
@@ -62,7 +62,7 @@ class Runner:
 
 def encode_rows(
     runner: Callable[..., Array],
-    batches: Callable[[np.ndarray], Batches],
+    batches: Callable[[np.ndarray], RowBatches],
     *,
     count: int,
     shape: tuple[int, ...],
@@ -111,11 +111,11 @@ def encode_rows(
         compute(np.arange(count), lambda places: None)
         return out
     names = keys()
-    with Features(cache, digest(), shape) as store:
-        found, vectors = store.find(names)
-        out[found] = vectors
+    with VectorCache(cache, digest(), shape) as store:
+        known_rows, vectors = store.find(names)
+        out[known_rows] = vectors
         known = np.zeros(count, bool)
-        known[found] = True
+        known[known_rows] = True
         first: dict[bytes, int] = {}
         for n in np.flatnonzero(~known).tolist():
             first.setdefault(names[n], n)

@@ -1,1 +1,1 @@
-"""Encoders of images, and CLIP's two towers."""
+"""Encoders of images."""

@@ -22,15 +22,23 @@ from jax import Array
 from jaxtyping import Float, Float32, UInt8
 
 from mmjax.blocks.common.projection import l2_normalise
-from mmjax.encoders.encode.features import key, model_digest
-from mmjax.encoders.encode.pretrained import Door, check_pooling, loader_of
+from mmjax.encoders.encode.cache import content_key, model_digest
+from mmjax.encoders.encode.outputs import Pooling
+from mmjax.encoders.encode.pretrained import PretrainedEncoder, check_pooling, find_loader
 from mmjax.encoders.encode.rows import Runner, encode_rows
-from mmjax.encoders.image import clip_files, vit
-from mmjax.encoders.image.clip import ClipVision
-from mmjax.encoders.image.pixels import FILE, ImageLike, Preprocess, check, content, open_image
+from mmjax.encoders.image import vit
+from mmjax.encoders.image.pixels import (
+    CONFIG_FILE,
+    ImageLike,
+    Preprocess,
+    check_images,
+    image_bytes,
+    open_image,
+)
+from mmjax.encoders.image_text import clip_files
+from mmjax.encoders.image_text.clip import ClipVision
 from mmjax.encoders.loading.hub import local_folder
 from mmjax.encoders.loading.weights import WeightsError, read_json
-from mmjax.encoders.text.tokens import Pooling
 
 _THREADS = 8
 _LOADERS: dict[str, Any] = {
@@ -40,11 +48,11 @@ _LOADERS: dict[str, Any] = {
 
 
 @dataclass(frozen=True, eq=False, repr=False)
-class ImageEncoder(Door):
+class ImageEncoder(PretrainedEncoder):
     """An image encoder with its weights and its preprocessing; made by `load_image_encoder`.
 
     Attributes:
-        model: Flax module from normalised pixels to `Encoded`, with the states of all layers.
+        model: Flax module from normalised pixels to `EncoderOutput`, with the states of all layers.
         params: its parameters; on every device, once the encoder is made.
         preprocess: resizes, crops and normalises.
         pooling: the first token of the last layer (``cls``), ``mean`` over its patches, or the
@@ -79,7 +87,7 @@ class ImageEncoder(Door):
 
     @cached_property
     def digest(self) -> str:
-        """Of the weights and of all else that an image's vector depends on."""
+        """Hash of the weights and of all else that an image's vector depends on."""
         settings = {
             "pooling": self.pooling,
             "normalise": self.normalise,
@@ -94,7 +102,7 @@ class ImageEncoder(Door):
         Raises:
             ValueError: an entry is no image, or a file that is missing or damaged.
         """
-        check(images)
+        check_images(images)
         with ThreadPoolExecutor(_THREADS) as pool:
             rows = list(pool.map(self._read, images, range(len(images))))
         return np.stack(rows) if rows else np.zeros((0, *self.preprocess.size, 3), np.uint8)
@@ -130,7 +138,7 @@ class ImageEncoder(Door):
         """
         if batch_size < 1:
             raise ValueError(f"encode wants a positive batch size, got {batch_size}")
-        check(images)
+        check_images(images)
 
         def rows(todo: np.ndarray) -> Iterator[tuple[np.ndarray, tuple[np.ndarray, ...]]]:
             starts = range(0, len(todo), batch_size)
@@ -160,7 +168,7 @@ class ImageEncoder(Door):
 
 
 def _key(image: ImageLike, n: int) -> bytes:
-    return key(*content(image, n))
+    return content_key(*image_bytes(image, n))
 
 
 def _vectors(
@@ -194,7 +202,7 @@ def load_image_encoder(
     devices: Sequence[Any] | None = None,
     layers: bool = False,
 ) -> ImageEncoder:
-    """The encoder of a folder; needs the extra ``images``.
+    """Load the encoder of a folder; needs the extra ``images``.
 
     Args:
         folder: a local copy of what the publisher offers, or a repository of the hub.
@@ -211,14 +219,15 @@ def load_image_encoder(
         ImportError: the extra is not installed.
     """
     folder = local_folder(folder)
-    family, load = loader_of(folder, _LOADERS, "image encoders")
-    preprocess = Preprocess.from_json(read_json(folder / FILE, dict), family.partition("_")[0])
+    family, load = find_loader(folder, _LOADERS, "image encoders")
+    settings = read_json(folder / CONFIG_FILE, dict)
+    preprocess = Preprocess.from_json(settings, family.partition("_")[0])
     model, params = load(folder, dtype=dtype)
     config = model.config
     if (*preprocess.size, 3) != (*config.image, config.channels):
         raise WeightsError(
-            f"{folder / FILE}: images of {preprocess.size} pixels, 3 channels, for a model of "
-            f"{config.image}, {config.channels}; the folder mixes two models"
+            f"{folder / CONFIG_FILE}: images of {preprocess.size} pixels, 3 channels, for a model "
+            f"of {config.image}, {config.channels}; the folder mixes two models"
         )
     if pooling is None:
         pooling = "own" if isinstance(model, ClipVision) else "cls"

@@ -1,4 +1,4 @@
-"""Images as an image model wants them, by the `preprocessor_config.json` of its publisher.
+"""Images prepared for a model, by the `preprocessor_config.json` of its publisher.
 
 Axes: b images, y rows and x columns of pixels.
 """
@@ -14,10 +14,9 @@ import numpy as np
 from jax import Array
 from jaxtyping import Float, UInt8
 
-from mmjax.encoders.image.vit import both
-from mmjax.encoders.loading.weights import WeightsError
+from mmjax.encoders.loading.weights import WeightsError, as_pair
 
-FILE = "preprocessor_config.json"
+CONFIG_FILE = "preprocessor_config.json"
 _HALF = (0.5, 0.5, 0.5)
 _CLIP = {
     "resize": 224,
@@ -46,7 +45,7 @@ class Preprocess:
     crop: tuple[int, int] | None = (224, 224)
     """Rows and columns of the centre that is kept; None: all is."""
     resample: int = 3
-    """How Pillow interpolates, by its number: 2 is linear, 3 cubic."""
+    """Interpolation, by Pillow's number: 2 is linear, 3 cubic."""
     factor: float = 1 / 255
     """On the numbers 0 to 255."""
     mean: tuple[float, ...] = _CLIP["mean"]
@@ -71,21 +70,23 @@ class Preprocess:
             kind = kind.removesuffix(ending)
         kind = kind.removesuffix("featureextractor") or family
         if kind not in _KINDS:
-            raise WeightsError(f"{FILE}: {named or family} is none of {', '.join(_KINDS)}")
+            raise WeightsError(f"{CONFIG_FILE}: {named or family} is none of {', '.join(_KINDS)}")
         usual = _KINDS[kind]
         for name in ("do_resize", "do_convert_rgb"):
             if content.get(name, True) is False:
-                raise WeightsError(f"{FILE}: {name} false is not supported")
+                raise WeightsError(f"{CONFIG_FILE}: {name} false is not supported")
         resize = _resize(content["size"], kind in _SQUARE) if "size" in content else usual["resize"]
         crop = None
         if content.get("do_center_crop", usual["crop"] is not None):
-            said = content.get("crop_size", usual["crop"] or (224, 224))
-            crop = _pair(said, "crop_size")
+            value = content.get("crop_size", usual["crop"] or (224, 224))
+            crop = _pair(value, "crop_size")
         smallest = (resize, resize) if isinstance(resize, int) else resize
         if crop is None and isinstance(resize, int):
-            raise WeightsError(f"{FILE}: without a crop, images would be of different sizes")
+            raise WeightsError(f"{CONFIG_FILE}: without a crop, images would be of different sizes")
         if crop is not None and (crop[0] > smallest[0] or crop[1] > smallest[1]):
-            raise WeightsError(f"{FILE}: crop {crop} is more than is left by size {smallest}")
+            raise WeightsError(
+                f"{CONFIG_FILE}: crop {crop} is more than is left by size {smallest}"
+            )
         found = {
             "resize": resize,
             "crop": crop,
@@ -122,24 +123,24 @@ class Preprocess:
         return np.asarray(image)
 
     def normalise(self, pixels: UInt8[Array, "b y x 3"]) -> Float[Array, "b y x 3"]:
-        """What the model reads: ``(factor * pixels - mean) / std``, float32."""
+        """Input of the model: ``(factor * pixels - mean) / std``, float32."""
         scaled = pixels.astype(jnp.float32) * self.factor
         mean, std = (jnp.array(x, jnp.float32).reshape(1, 1, 1, 3) for x in (self.mean, self.std))
         return (scaled - mean) / std
 
 
-def _resize(said: Any, square: bool) -> int | tuple[int, int]:
-    if isinstance(said, Mapping) and set(said) == {"shortest_edge"}:
-        return int(said["shortest_edge"])
-    return said if isinstance(said, int) and not square else _pair(said, "size")
+def _resize(value: Any, square: bool) -> int | tuple[int, int]:
+    if isinstance(value, Mapping) and set(value) == {"shortest_edge"}:
+        return int(value["shortest_edge"])
+    return value if isinstance(value, int) and not square else _pair(value, "size")
 
 
-def _pair(said: Any, name: str) -> tuple[int, int]:
-    if isinstance(said, Mapping):
-        if set(said) != {"height", "width"}:
-            raise WeightsError(f"{FILE}: {name} {dict(said)} is not supported")
-        said = (said["height"], said["width"])
-    return both(said)
+def _pair(value: Any, name: str) -> tuple[int, int]:
+    if isinstance(value, Mapping):
+        if set(value) != {"height", "width"}:
+            raise WeightsError(f"{CONFIG_FILE}: {name} {dict(value)} is not supported")
+        value = (value["height"], value["width"])
+    return as_pair(value)
 
 
 ImageLike = Any
@@ -147,7 +148,7 @@ ImageLike = Any
 
 
 def open_image(image: ImageLike, n: int) -> Any:
-    """The RGB image of Pillow that entry `n` stands for, turned as its camera said.
+    """The RGB image of Pillow that entry `n` stands for, turned as its camera says.
 
     Raises:
         ValueError: it is no image, or a file that is missing or damaged; `n` is named.
@@ -175,8 +176,8 @@ def open_image(image: ImageLike, n: int) -> Any:
         raise ValueError(f"{where}: {error}") from error
 
 
-def content(image: ImageLike, n: int) -> tuple[bytes, ...]:
-    """The bytes of an entry, for its key: those of the file, or the size and the pixels.
+def image_bytes(image: ImageLike, n: int) -> tuple[bytes, ...]:
+    """Bytes that tell an image from others: those of the file, or the size and the pixels.
 
     Raises:
         ValueError: as `open_image`.
@@ -190,7 +191,7 @@ def content(image: ImageLike, n: int) -> tuple[bytes, ...]:
     return (b"rgb", repr(rgb.size).encode(), rgb.tobytes())
 
 
-def check(images: Sequence[ImageLike] | np.ndarray) -> None:
+def check_images(images: Sequence[ImageLike] | np.ndarray) -> None:
     """Refuse one image where several are expected.
 
     Raises:

@@ -15,19 +15,21 @@ from flax import linen as nn
 from jax import Array
 from jaxtyping import Float
 
-from mmjax.encoders.encode.outputs import Encoded
+from mmjax.encoders.encode.outputs import EncoderOutput
 from mmjax.encoders.loading.hub import local_folder
 from mmjax.encoders.loading.weights import (
-    Tensor,
+    TensorSource,
     WeightsError,
+    as_pair,
     linear,
     load_module,
     norm,
     read_config,
     tensor_names,
 )
-from mmjax.layers.drop import drop
-from mmjax.layers.feed_forward import ACTIVATIONS, Activation
+from mmjax.layers.activations import ACTIVATIONS, Activation
+from mmjax.layers.dropout import module_dropout
+from mmjax.layers.patches import Patches
 from mmjax.layers.stack import Stack, StackConfig
 from mmjax.layers.transformer import BlockConfig
 
@@ -97,8 +99,8 @@ class ViTConfig:
             if not right:
                 raise WeightsError(f"config.json: {name} {found!r} is not supported")
         found = {
-            "image": both(content.get("image_size", 224)),
-            "patch": both(content.get("patch_size", 16)),
+            "image": as_pair(content.get("image_size", 224)),
+            "patch": as_pair(content.get("patch_size", 16)),
             "channels": content.get("num_channels", 3),
             "width": width,
             "layers": content.get("num_hidden_layers", 12),
@@ -113,84 +115,13 @@ class ViTConfig:
         return cls(**{**found, **changes})
 
 
-def both(size: Any) -> tuple[int, int]:
-    """Rows and columns from what a config.json says: one number for both, or the two.
-
-    Raises:
-        WeightsError: it is neither.
-    """
-    pair = tuple(size) if isinstance(size, list | tuple) else (size, size)
-    if [type(n) for n in pair] != [int, int]:
-        raise WeightsError(f"config.json: a size {size!r} is neither a number nor two")
-    return (pair[0], pair[1])
-
-
-class Patches(nn.Module):
-    """One vector a patch: a convolution whose stride is its size, row by row.
-
-    Attributes:
-        image: rows and columns of an image.
-        patch: rows and columns of a patch.
-        channels: channels of an image.
-        width: width m of a vector.
-        bias: whether there is one.
-        dtype: of the computation.
-    """
-
-    image: tuple[int, int]
-    patch: tuple[int, int]
-    channels: int
-    width: int
-    bias: bool = True
-    dtype: Any = jnp.float32
-
-    @property
-    def count(self) -> int:
-        """Patches of an image; pixels that fill none are left out."""
-        return (self.image[0] // self.patch[0]) * (self.image[1] // self.patch[1])
-
-    @nn.compact
-    def __call__(self, pixels: Float[Array, "b y x c"]) -> Float[Array, "b s m"]:
-        """Cut and map.
-
-        Raises:
-            ValueError: images of another size than the model's.
-        """
-        wanted = (*self.image, self.channels)
-        if pixels.shape[1:] != wanted:
-            raise ValueError(f"images of shape {pixels.shape[1:]}, the model reads {wanted}")
-        cut = nn.Conv(
-            self.width,
-            self.patch,
-            self.patch,
-            padding="VALID",
-            use_bias=self.bias,
-            dtype=self.dtype,
-            conv_general_dilated=_by_product,
-            name="conv",
-        )(pixels)
-        return cut.reshape(len(pixels), -1, self.width)
-
-
-def _by_product(x: Array, kernel: Array, strides: tuple[int, int], *_: Any, **how: Any) -> Array:
-    """The convolution of patches that do not overlap, as one matrix product.
-
-    On CPU, within a loop, XLA takes 70 times as long for the gradient of the convolution.
-    """
-    (p, q), (b, y, z, c) = strides, x.shape
-    rows, columns = y // p, z // q
-    cut = x[:, : rows * p, : columns * q].reshape(b, rows, p, columns, q, c)
-    flat = cut.transpose(0, 1, 3, 2, 4, 5).reshape(b, rows, columns, p * q * c)
-    return jnp.dot(flat, kernel.reshape(p * q * c, -1), precision=how.get("precision"))
-
-
 class ViT(nn.Module):
     """Patches behind a learned token, positions added, then pre-norm Transformer layers."""
 
     config: ViTConfig
 
     @nn.compact
-    def __call__(self, pixels: Float[Array, "b y x c"], *, train: bool = False) -> Encoded:
+    def __call__(self, pixels: Float[Array, "b y x c"], *, train: bool = False) -> EncoderOutput:
         """Encode images.
 
         Args:
@@ -208,7 +139,7 @@ class ViT(nn.Module):
         rows = [jnp.broadcast_to(x, (len(pixels), 1, c.width)).astype(c.dtype) for x in front]
         x = jnp.concatenate([*rows, patches(pixels)], axis=1)
         places = self.param("positions", start, (1, patches.count + len(front), c.width))
-        x = drop(self, x + places.astype(c.dtype), c.dropout, train)
+        x = module_dropout(self, x + places.astype(c.dtype), c.dropout, train)
         block = BlockConfig(
             width=c.width,
             heads=c.heads,
@@ -223,22 +154,22 @@ class ViT(nn.Module):
         stack = StackConfig(block, c.layers, final_norm=True)
         states = Stack(stack, name="encoder")(x, train=train)
         if not c.pooler:
-            return Encoded(states.hidden, states.output, None)
+            return EncoderOutput(states.hidden, states.output, None)
         pooler = nn.Dense(c.width, kernel_init=start, dtype=c.dtype, name="pooler")
-        return Encoded(states.hidden, states.output, jnp.tanh(pooler(states.output[:, 0])))
+        return EncoderOutput(states.hidden, states.output, jnp.tanh(pooler(states.output[:, 0])))
 
 
-def sources(config: ViTConfig) -> dict[str, Tensor]:
+def vit_sources(config: ViTConfig) -> dict[str, TensorSource]:
     """The published name of each parameter."""
     patches = "embeddings.patch_embeddings.projection"
     found = {
-        "class_token": Tensor("embeddings.cls_token"),
-        "positions": Tensor("embeddings.position_embeddings"),
-        "patches/conv/kernel": Tensor(f"{patches}.weight", "conv"),
-        "patches/conv/bias": Tensor(f"{patches}.bias"),
+        "class_token": TensorSource("embeddings.cls_token"),
+        "positions": TensorSource("embeddings.position_embeddings"),
+        "patches/conv/kernel": TensorSource(f"{patches}.weight", "conv"),
+        "patches/conv/bias": TensorSource(f"{patches}.bias"),
     }
     if config.distilled:
-        found["distillation_token"] = Tensor("embeddings.distillation_token")
+        found["distillation_token"] = TensorSource("embeddings.distillation_token")
     for n in range(config.layers):
         ours, theirs = f"encoder/layer_{n}", f"encoder.layer.{n}"
         found |= norm(f"{ours}/attention_norm", f"{theirs}.layernorm_before")
@@ -272,5 +203,6 @@ def load_vit(
     config = ViTConfig.from_json(read_config(folder), pooler=pooler, dtype=dtype)
     model = ViT(config)
     blank = jnp.zeros((1, *config.image, config.channels))
-    params = load_module(folder, model, [blank], sources(config), prefixes=_PREFIXES, unused=_HEADS)
+    sources = vit_sources(config)
+    params = load_module(folder, model, [blank], sources, prefixes=_PREFIXES, unused=_HEADS)
     return model, params

@@ -6,9 +6,9 @@ from pathlib import Path
 
 from mmjax.encoders.loading.weights import WeightsError
 
-WANTED = ("*.safetensors", "*.json", "*.txt")
+FETCHED_FILES = ("*.safetensors", "*.json", "*.txt")
 """Files that are fetched: weights, settings and vocabularies, nothing pickled."""
-_UNWANTED = ("onnx/*", "openvino/*")
+_SKIPPED_FILES = ("onnx/*", "openvino/*")
 _NAME = re.compile(r"[\w.-]+/[\w.-]+")
 
 
@@ -22,7 +22,7 @@ def local_folder(name: str | os.PathLike[str], *, revision: str | None = None) -
         revision: branch, tag or commit of a repository; None is its main branch.
 
     Raises:
-        WeightsError: there is no such folder, and no repository that could be had.
+        WeightsError: there is no such folder, and no repository that the hub gives.
         ImportError: `name` looks like a repository, and huggingface_hub is not installed.
     """
     folder = Path(name)
@@ -37,15 +37,15 @@ def local_folder(name: str | os.PathLike[str], *, revision: str | None = None) -
             f'{name} is no folder; to fetch it from the hub: pip install "mmjax[hub]"'
         ) from error
     try:
-        found = snapshot_download(
+        downloaded = snapshot_download(
             name,
             revision=revision,
-            allow_patterns=list(WANTED),
-            ignore_patterns=list(_UNWANTED),
+            allow_patterns=list(FETCHED_FILES),
+            ignore_patterns=list(_SKIPPED_FILES),
         )
     except (OSError, ValueError, RuntimeError) as error:  # all of its errors are one of these
         raise WeightsError(
             f"{name} is no folder, and the hub does not give it ({type(error).__name__}: {error}); "
             "check the name and the network, or name a local folder"
         ) from error
-    return Path(found)
+    return Path(downloaded)

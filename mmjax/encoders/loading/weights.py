@@ -14,12 +14,13 @@ from typing import Any, Literal, NamedTuple, TypeVar
 import jax
 import jax.numpy as jnp
 import numpy as np
+from einops import rearrange
 from flax import linen as nn
 from flax.traverse_util import flatten_dict, unflatten_dict
 
 from mmjax.errors import UserError
 
-SINGLE, INDEX = "model.safetensors", "model.safetensors.index.json"
+WEIGHTS_FILE, INDEX_FILE = "model.safetensors", "model.safetensors.index.json"
 # Buffers that old versions stored beside the weights; they follow from the configuration.
 _BUFFERS = (
     r"(^|\.)position_ids$",
@@ -35,8 +36,8 @@ class WeightsError(UserError):
     """A folder of weights that cannot be used; the message says which file and what to do."""
 
 
-class Tensor(NamedTuple):
-    """Where a parameter comes from."""
+class TensorSource(NamedTuple):
+    """The stored tensor that a parameter is read from, and its layout."""
 
     name: str
     """Of the tensor, without the prefixes that some files have."""
@@ -50,7 +51,7 @@ class Tensor(NamedTuple):
         An axis of heads may be one axis with that of their width in the file.
         """
         if self.layout == "conv" and stored.ndim == 4:
-            stored = stored.transpose(2, 3, 1, 0)
+            stored = rearrange(stored, "outputs inputs y x -> y x inputs outputs")
         if self.layout == "linear" and stored.ndim == 2:
             stored = stored.T
         if stored.shape == shape or (self.layout != "conv" and _splits(stored.shape, shape)):
@@ -59,27 +60,27 @@ class Tensor(NamedTuple):
 
 
 def _splits(stored: tuple[int, ...], shape: tuple[int, ...]) -> bool:
-    """Whether one axis of `stored` is two neighbouring ones of `shape`, all else the same."""
+    """True if one axis of `stored` is two neighbouring ones of `shape`, all else the same."""
     return any(
         stored == (*shape[:n], shape[n] * shape[n + 1], *shape[n + 2 :])
         for n in range(len(shape) - 1)
     )
 
 
-Sources = Mapping[str, Tensor]
-"""Where each parameter of a model comes from, by its path with slashes."""
+TensorSources = Mapping[str, TensorSource]
+"""The stored tensor of each parameter of a model, by its path with slashes."""
 
 
-def linear(path: str, name: str, *, bias: bool = True) -> dict[str, Tensor]:
+def linear(path: str, name: str, *, bias: bool = True) -> dict[str, TensorSource]:
     """Sources of a dense layer: ``kernel`` and ``bias`` below `path`."""
-    found = {f"{path}/kernel": Tensor(f"{name}.weight", "linear")}
-    return {**found, f"{path}/bias": Tensor(f"{name}.bias")} if bias else found
+    found = {f"{path}/kernel": TensorSource(f"{name}.weight", "linear")}
+    return {**found, f"{path}/bias": TensorSource(f"{name}.bias")} if bias else found
 
 
-def norm(path: str, name: str, *, bias: bool = True) -> dict[str, Tensor]:
+def norm(path: str, name: str, *, bias: bool = True) -> dict[str, TensorSource]:
     """Sources of a normalisation: ``scale`` and, unless it is RMS, ``bias`` below `path`."""
-    found = {f"{path}/scale": Tensor(f"{name}.weight")}
-    return {**found, f"{path}/bias": Tensor(f"{name}.bias")} if bias else found
+    found = {f"{path}/scale": TensorSource(f"{name}.weight")}
+    return {**found, f"{path}/bias": TensorSource(f"{name}.bias")} if bias else found
 
 
 JsonT = TypeVar("JsonT", dict, list)
@@ -106,6 +107,18 @@ def read_json(path: str | os.PathLike[str], kind: type[JsonT]) -> JsonT:
 def read_config(folder: str | os.PathLike[str]) -> dict[str, Any]:
     """The `config.json` of a folder of weights; errors as `read_json`."""
     return read_json(Path(folder) / "config.json", dict)
+
+
+def as_pair(size: Any) -> tuple[int, int]:
+    """Rows and columns from what a config.json says: one number for both, or the two.
+
+    Raises:
+        WeightsError: it is neither.
+    """
+    pair = tuple(size) if isinstance(size, list | tuple) else (size, size)
+    if [type(n) for n in pair] != [int, int]:
+        raise WeightsError(f"config.json: a size {size!r} is neither a number nor two")
+    return (pair[0], pair[1])
 
 
 def tensor_names(
@@ -140,7 +153,7 @@ def tensor_names(
 def load_params(
     folder: str | os.PathLike[str],
     shapes: Mapping[str, Any],
-    sources: Sources,
+    sources: TensorSources,
     *,
     prefixes: Iterable[str] = (),
     unused: Iterable[str] = (),
@@ -152,7 +165,7 @@ def load_params(
     Args:
         folder: with `model.safetensors`, or with several files and their index.
         shapes: the parameters as `jax.eval_shape` of the module's `init` gives them.
-        sources: where each of them comes from.
+        sources: the tensor of each of them.
         prefixes: of names, which some files have and others not, such as ``bert.``.
         unused: beginnings of names of tensors that the model has no place for, such as the heads
             of other tasks.
@@ -198,7 +211,7 @@ def load_module(
     folder: str | os.PathLike[str],
     model: nn.Module,
     inputs: Sequence[Any],
-    sources: Sources,
+    sources: TensorSources,
     *,
     prefixes: Iterable[str] = (),
     unused: Iterable[str] = (),
@@ -217,24 +230,24 @@ def _some(what: str, names: list[str]) -> str:
 
 def _files(folder: Path) -> dict[str, Path]:
     """The file of every tensor by its stored name."""
-    if (folder / SINGLE).exists() or not (folder / INDEX).exists():
+    if (folder / WEIGHTS_FILE).exists() or not (folder / INDEX_FILE).exists():
         with _Reader() as reader:
-            return dict.fromkeys(reader.names(folder / SINGLE), folder / SINGLE)
-    placed = read_json(folder / INDEX, dict).get("weight_map")
+            return dict.fromkeys(reader.names(folder / WEIGHTS_FILE), folder / WEIGHTS_FILE)
+    placed = read_json(folder / INDEX_FILE, dict).get("weight_map")
     if not isinstance(placed, dict) or not all(
         isinstance(name, str) and name == Path(name).name for name in placed.values()
     ):
         raise WeightsError(
-            f"{folder / INDEX}: 'weight_map' must give the name of a file in the same folder for "
-            "every tensor"
+            f"{folder / INDEX_FILE}: 'weight_map' must give the name of a file in the same folder "
+            "for every tensor"
         )
     with _Reader() as reader:
         held = {file: set(reader.names(folder / file)) for file in set(placed.values())}
     lost = sorted(name for name, file in placed.items() if name not in held[file])
     if lost:
         raise WeightsError(
-            f"{folder / placed[lost[0]]} lacks {lost[0]!r}, which {INDEX} says it holds; copy the "
-            "folder again"
+            f"{folder / placed[lost[0]]} lacks {lost[0]!r}, which {INDEX_FILE} says it holds; copy "
+            "the folder again"
         )
     return {name: folder / file for name, file in placed.items()}
 

@@ -1,4 +1,4 @@
-"""BERT and what has its shape: MiniLM, E5, BGE; RoBERTa and XLM-R.
+"""BERT and models of its shape: MiniLM, E5, BGE; RoBERTa and XLM-R.
 
 J. Devlin et al., NAACL 2019, arXiv 1810.04805; Y. Liu et al., arXiv 1907.11692.
 
@@ -8,16 +8,17 @@ Axes: b texts, s positions, m width.
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, NamedTuple
+from typing import Any
 
 import jax.numpy as jnp
 from flax import linen as nn
 from jax import Array
 from jaxtyping import Float, Int, Shaped
 
+from mmjax.encoders.encode.outputs import EncoderOutput
 from mmjax.encoders.loading.hub import local_folder
 from mmjax.encoders.loading.weights import (
-    Tensor,
+    TensorSource,
     WeightsError,
     linear,
     load_module,
@@ -26,9 +27,9 @@ from mmjax.encoders.loading.weights import (
     tensor_names,
 )
 from mmjax.layers import norms
+from mmjax.layers.activations import ACTIVATIONS, Activation
 from mmjax.layers.attention import KeysValues
-from mmjax.layers.drop import drop
-from mmjax.layers.feed_forward import ACTIVATIONS, Activation
+from mmjax.layers.dropout import module_dropout
 from mmjax.layers.stack import Stack, StackConfig
 from mmjax.layers.transformer import BlockConfig
 
@@ -118,20 +119,6 @@ class BertConfig:
         return cls(**{**found, **changes})
 
 
-class Encoded(NamedTuple):
-    """Outputs of a text encoder."""
-
-    hidden: tuple[Float[Array, "b s m"], ...]
-    """Normalised embeddings, then the output of each layer."""
-    pooled: Float[Array, "b m"] | None
-    """Of the pooler, where there is one."""
-
-    @property
-    def last(self) -> Float[Array, "b s m"]:
-        """Output of the last layer."""
-        return self.hidden[-1]
-
-
 class Bert(nn.Module):
     """Token, position and type embeddings, normalised, then post-norm Transformer layers.
 
@@ -174,7 +161,7 @@ class Bert(nn.Module):
         types: Int[Array, "b s"] | None = None,
         *,
         train: bool = False,
-    ) -> Encoded:
+    ) -> EncoderOutput:
         """Encode texts.
 
         Args:
@@ -191,8 +178,8 @@ class Bert(nn.Module):
         mask = ids != self.config.pad_id if mask is None else mask
         hidden = self.run(self.embed(ids, types, train=train), mask, train=train)
         if not self.config.pooler:
-            return Encoded(hidden, None)
-        return Encoded(hidden, jnp.tanh(self.pooler(hidden[-1][:, 0])))
+            return EncoderOutput(hidden, hidden[-1])
+        return EncoderOutput(hidden, hidden[-1], jnp.tanh(self.pooler(hidden[-1][:, 0])))
 
     def embed(
         self,
@@ -216,7 +203,7 @@ class Bert(nn.Module):
         x = self.tokens(ids) + self.positions(places)
         if c.types:
             x = x + self.types(jnp.zeros_like(ids) if types is None else types)
-        return drop(self, self.embedding_norm(x), c.dropout, train)
+        return module_dropout(self, self.embedding_norm(x), c.dropout, train)
 
     def run(
         self,
@@ -245,10 +232,10 @@ def pad_positions(ids: Int[Array, "b s"], pad_id: int) -> Int[Array, "b s"]:
     return jnp.cumsum(tokens, axis=1) * tokens + pad_id
 
 
-def sources(config: BertConfig) -> dict[str, Tensor]:
+def bert_sources(config: BertConfig) -> dict[str, TensorSource]:
     """The published name of each parameter."""
     found = {
-        f"{path}/embedding": Tensor(f"embeddings.{name}_embeddings.weight")
+        f"{path}/embedding": TensorSource(f"embeddings.{name}_embeddings.weight")
         for path, name in (("tokens", "word"), ("positions", "position"), ("types", "token_type"))
     }
     found |= norm("embedding_norm", "embeddings.LayerNorm")
@@ -287,5 +274,6 @@ def load_bert(
     pooler = "pooler.dense.weight" in names
     config = BertConfig.from_json(read_config(folder), pooler=pooler, dtype=dtype)
     model, ids = Bert(config), jnp.zeros((1, 1), jnp.int32)
-    params = load_module(folder, model, [ids], sources(config), prefixes=_PREFIXES, unused=_HEADS)
+    sources = bert_sources(config)
+    params = load_module(folder, model, [ids], sources, prefixes=_PREFIXES, unused=_HEADS)
     return model, params

@@ -41,23 +41,23 @@ def load_dense(
     """
     activations, params = [], []
     for folder in folders:
-        activation, own = _layer(folder, width)
-        width = own["kernel"].shape[1]
+        activation, layer = _layer(folder, width)
+        width = layer["kernel"].shape[1]
         activations.append(activation)
-        params.append(own)
+        params.append(layer)
     return tuple(activations), params
 
 
 def _layer(folder: Path, width: int) -> tuple[str, dict[str, Array]]:
     path = folder / "config.json"
-    said = read_json(path, dict)
-    name = str(said.get("activation_function", "torch.nn.modules.activation.Tanh"))
-    activation, bias = name.rpartition(".")[2], bool(said.get("bias", True))
+    settings = read_json(path, dict)
+    name = str(settings.get("activation_function", "torch.nn.modules.activation.Tanh"))
+    activation, bias = name.rpartition(".")[2], bool(settings.get("bias", True))
     if activation not in _ACTIVATIONS:
         raise WeightsError(
             f"{path}: activation_function {name!r} is not supported, only {', '.join(_ACTIVATIONS)}"
         )
-    sizes = said.get("in_features"), said.get("out_features")
+    sizes = settings.get("in_features"), settings.get("out_features")
     if sizes[0] != width or not isinstance(sizes[1], int):
         raise WeightsError(
             f"{path}: from in_features {sizes[0]} to out_features {sizes[1]}, but the vectors "
@@ -71,17 +71,17 @@ def _layer(folder: Path, width: int) -> tuple[str, dict[str, Array]]:
 
 
 def without_dense(params: Mapping[str, Any]) -> dict[str, Any]:
-    """The parameters of the encoder alone, which dense layers stand behind."""
+    """The parameters of the encoder alone, without the dense layers behind it."""
     return {name: x for name, x in params.items() if name != "dense"}
 
 
 def apply_dense(
     activations: Sequence[str], params: Sequence[dict[str, Array]], x: Float[Array, "b m"]
 ) -> Float[Array, "b n"]:
-    """One layer after the other."""
-    for activation, own in zip(activations, params, strict=True):
-        x = x @ own["kernel"]
-        if "bias" in own:
-            x = x + own["bias"][None]
+    """Apply one layer after the other."""
+    for activation, layer in zip(activations, params, strict=True):
+        x = x @ layer["kernel"]
+        if "bias" in layer:
+            x = x + layer["bias"][None]
         x = _ACTIVATIONS[activation](x)
     return x

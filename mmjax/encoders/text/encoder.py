@@ -23,17 +23,18 @@ from jaxtyping import Bool, Float, Float32, Int
 
 from mmjax.blocks.attention.pooling import masked_mean
 from mmjax.blocks.common.projection import l2_normalise
-from mmjax.encoders.encode.features import key, model_digest
-from mmjax.encoders.encode.pretrained import Door, check_pooling, loader_of
+from mmjax.encoders.encode.cache import content_key, model_digest
+from mmjax.encoders.encode.outputs import Pooling
+from mmjax.encoders.encode.pretrained import PretrainedEncoder, check_pooling, find_loader
 from mmjax.encoders.encode.rows import Runner, encode_rows
-from mmjax.encoders.image import clip_files
-from mmjax.encoders.image.clip import ClipText
+from mmjax.encoders.image_text import clip_files
+from mmjax.encoders.image_text.clip import ClipText
 from mmjax.encoders.loading.hub import local_folder
 from mmjax.encoders.loading.weights import WeightsError
 from mmjax.encoders.text import bert, mpnet, t5
-from mmjax.encoders.text.batches import batches
 from mmjax.encoders.text.dense import apply_dense, load_dense, without_dense
-from mmjax.encoders.text.tokens import Pooling, read_tokenizer, sentence_transformers
+from mmjax.encoders.text.token_batches import token_batches
+from mmjax.encoders.text.tokens import read_sentence_config, read_tokenizer
 
 _TOKENISED = 8192
 _LOADERS: dict[str, Any] = {
@@ -45,11 +46,11 @@ _LOADERS: dict[str, Any] = {
 
 
 @dataclass(frozen=True, eq=False, repr=False)
-class TextEncoder(Door):
+class TextEncoder(PretrainedEncoder):
     """A text encoder with its weights and its tokenizer; made by `load_text_encoder`.
 
     Attributes:
-        model: Flax module from ids and mask to `Encoded`, with the states of all layers.
+        model: Flax module from ids and mask to `EncoderOutput`, with the states of all layers.
         params: its parameters; on every device, once the encoder is made.
         tokenizer: of the `tokenizers` package, without padding; cuts texts at `max_length`.
         max_length: tokens of a text, the special ones included, that are read.
@@ -91,7 +92,7 @@ class TextEncoder(Door):
 
     @cached_property
     def digest(self) -> str:
-        """Of the weights and of all else that a text's vector depends on."""
+        """Hash of the weights and of all else that a text's vector depends on."""
         settings = {
             "pooling": self.pooling,
             "normalise": self.normalise,
@@ -110,11 +111,11 @@ class TextEncoder(Door):
             ValueError: an entry is no string.
         """
         _check(texts)
-        found: list[list[int]] = []
+        tokens: list[list[int]] = []
         for first in range(0, len(texts), _TOKENISED):
             part = list(texts[first : first + _TOKENISED])
-            found += [encoded.ids for encoded in self.tokenizer.encode_batch(part)]
-        return found
+            tokens += [encoded.ids for encoded in self.tokenizer.encode_batch(part)]
+        return tokens
 
     def encode(
         self,
@@ -148,7 +149,9 @@ class TextEncoder(Door):
 
         def rows(todo: np.ndarray) -> Iterator[tuple[np.ndarray, tuple[np.ndarray, ...]]]:
             tokens = self.tokenize([str(texts[n]) for n in todo])
-            for batch in batches(tokens, batch_size, self.model.config.pad_id, self.max_length):
+            for batch in token_batches(
+                tokens, batch_size, self.model.config.pad_id, self.max_length
+            ):
                 yield todo[batch.texts], (batch.ids, batch.mask)
 
         return encode_rows(
@@ -159,7 +162,7 @@ class TextEncoder(Door):
             unit="text",
             progress=progress,
             cache=cache,
-            keys=lambda: [key(text.encode("utf-8", "surrogatepass")) for text in texts],
+            keys=lambda: [content_key(text.encode("utf-8", "surrogatepass")) for text in texts],
             digest=lambda: self.digest,
         )
 
@@ -206,7 +209,7 @@ def load_text_encoder(
     devices: Sequence[Any] | None = None,
     layers: bool = False,
 ) -> TextEncoder:
-    """The encoder of a folder; needs the extra ``text``.
+    """Load the encoder of a folder; needs the extra ``text``.
 
     Args:
         folder: a local copy of what the publisher offers, or a repository of the hub.
@@ -225,32 +228,32 @@ def load_text_encoder(
         ImportError: the extra is not installed.
     """
     folder = local_folder(folder)
-    _, load = loader_of(folder, _LOADERS, "text encoders")
+    _, load = find_loader(folder, _LOADERS, "text encoders")
     model, params = load(folder, dtype=dtype)
     if pooling is None and isinstance(model, ClipText):
         pooling = "own"
     check_pooling(pooling, model.config, folder)
-    said = sentence_transformers(folder, pooling)
+    settings = read_sentence_config(folder, pooling)
     limit = model.config.longest
     if max_length is not None and not 0 < max_length <= limit:
         raise ValueError(f"max_length {max_length}: the model reads 1 to {limit} tokens")
-    longest = max_length or min(said.max_length or limit, limit)
+    longest = max_length or min(settings.max_length or limit, limit)
     tokenizer = read_tokenizer(folder, longest)
     if tokenizer.get_vocab_size() > model.config.vocabulary:
         raise WeightsError(
             f"{folder}: the tokenizer knows {tokenizer.get_vocab_size()} tokens, the model "
             f"{model.config.vocabulary}; the folder mixes two models"
         )
-    dense, behind = load_dense(said.dense, model.config.width)
+    dense, dense_params = load_dense(settings.dense, model.config.width)
     if dense:
-        params = {**params, "dense": behind}
+        params = {**params, "dense": dense_params}
     return TextEncoder(
         model,
         params,
         tokenizer,
         longest,
-        said.pooling,
-        said.normalise if normalise is None else normalise,
+        settings.pooling,
+        settings.normalise if normalise is None else normalise,
         devices,
         layers,
         dense,

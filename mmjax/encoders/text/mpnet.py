@@ -1,4 +1,4 @@
-"""MPNet, as all-mpnet-base-v2 is, from published weights.
+"""MPNet, such as all-mpnet-base-v2, from published weights.
 
 K. Song et al., NeurIPS 2020, arXiv 2004.09297; the model is `mmjax.encoders.text.bert.Bert`, with
 RoBERTa's positions, without token types, and with T5's relative position bias in all layers.
@@ -12,7 +12,7 @@ import jax.numpy as jnp
 
 from mmjax.encoders.loading.hub import local_folder
 from mmjax.encoders.loading.weights import (
-    Tensor,
+    TensorSource,
     WeightsError,
     linear,
     load_module,
@@ -21,7 +21,7 @@ from mmjax.encoders.loading.weights import (
     tensor_names,
 )
 from mmjax.encoders.text.bert import Bert, BertConfig
-from mmjax.layers.feed_forward import ACTIVATIONS
+from mmjax.layers.activations import ACTIVATIONS
 
 FAMILIES = ("mpnet",)
 """Values of ``model_type`` in a config.json that `load_mpnet` reads."""
@@ -30,7 +30,7 @@ _HEADS = ("lm_head.", "classifier.", "qa_outputs.")
 _BUCKETS = 32
 
 
-def config_from_json(content: Mapping[str, Any], **changes: Any) -> BertConfig:
+def mpnet_config(content: Mapping[str, Any], **changes: Any) -> BertConfig:
     """The settings of a published ``config.json``; what it leaves out is MPNet's default.
 
     Raises:
@@ -67,12 +67,12 @@ def config_from_json(content: Mapping[str, Any], **changes: Any) -> BertConfig:
     return BertConfig(**{**found, **changes})
 
 
-def sources(config: BertConfig) -> dict[str, Tensor]:
+def mpnet_sources(config: BertConfig) -> dict[str, TensorSource]:
     """The published name of each parameter."""
     found = {
-        "tokens/embedding": Tensor("embeddings.word_embeddings.weight"),
-        "positions/embedding": Tensor("embeddings.position_embeddings.weight"),
-        "encoder/relative_bias/table": Tensor("encoder.relative_attention_bias.weight"),
+        "tokens/embedding": TensorSource("embeddings.word_embeddings.weight"),
+        "positions/embedding": TensorSource("embeddings.position_embeddings.weight"),
+        "encoder/relative_bias/table": TensorSource("encoder.relative_attention_bias.weight"),
     }
     found |= norm("embedding_norm", "embeddings.LayerNorm")
     for n in range(config.layers):
@@ -102,7 +102,8 @@ def load_mpnet(
     """
     folder = local_folder(folder)
     pooler = "pooler.dense.weight" in tensor_names(folder, prefixes=_PREFIXES)
-    config = config_from_json(read_config(folder), pooler=pooler, dtype=dtype)
+    config = mpnet_config(read_config(folder), pooler=pooler, dtype=dtype)
     model, ids = Bert(config), jnp.zeros((1, 1), jnp.int32)
-    params = load_module(folder, model, [ids], sources(config), prefixes=_PREFIXES, unused=_HEADS)
+    sources = mpnet_sources(config)
+    params = load_module(folder, model, [ids], sources, prefixes=_PREFIXES, unused=_HEADS)
     return model, params

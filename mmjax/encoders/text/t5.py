@@ -16,10 +16,10 @@ from flax import linen as nn
 from jax import Array
 from jaxtyping import Int, Shaped
 
-from mmjax.encoders.encode.outputs import Encoded
+from mmjax.encoders.encode.outputs import EncoderOutput
 from mmjax.encoders.loading.hub import local_folder
 from mmjax.encoders.loading.weights import (
-    Tensor,
+    TensorSource,
     WeightsError,
     linear,
     load_module,
@@ -27,8 +27,8 @@ from mmjax.encoders.loading.weights import (
     read_config,
     tensor_names,
 )
-from mmjax.layers.drop import drop
-from mmjax.layers.feed_forward import ACTIVATIONS
+from mmjax.layers.activations import ACTIVATIONS
+from mmjax.layers.dropout import module_dropout
 from mmjax.layers.seq2seq import Seq2Seq, Seq2SeqConfig
 from mmjax.layers.stack import Stack
 
@@ -61,12 +61,12 @@ class T5EncoderConfig:
 
     @property
     def pooler(self) -> bool:
-        """T5 defines no vector of a whole text."""
+        """False: T5 defines no vector of a whole text."""
         return False
 
 
 class T5Encoder(nn.Module):
-    """Token embeddings, then pre-norm RMS layers with relative positions; parameters as there."""
+    """Token embeddings, then pre-norm RMS layers with relative positions; parameters as in T5."""
 
     config: T5EncoderConfig
 
@@ -77,7 +77,7 @@ class T5Encoder(nn.Module):
         mask: Shaped[Array, "b s"] | None = None,
         *,
         train: bool = False,
-    ) -> Encoded:
+    ) -> EncoderOutput:
         """Encode texts.
 
         Args:
@@ -92,12 +92,13 @@ class T5Encoder(nn.Module):
         tokens = nn.Embed(
             c.vocabulary, c.width, embedding_init=start, dtype=c.dtype, name="embedding"
         )
-        x = drop(self, tokens(ids), c.dropout, train)
+        x = module_dropout(self, tokens(ids), c.dropout, train)
         states = Stack(c.stack(decoder=False), name="encoder")(x, mask, train=train)
-        return Encoded(states.hidden, drop(self, states.output, c.dropout, train), None)
+        last = module_dropout(self, states.output, c.dropout, train)
+        return EncoderOutput(states.hidden, last)
 
 
-def config_from_json(content: Mapping[str, Any], **changes: Any) -> Seq2SeqConfig:
+def t5_config(content: Mapping[str, Any], **changes: Any) -> Seq2SeqConfig:
     """The settings of a published ``config.json``; what it leaves out is T5's default.
 
     Raises:
@@ -133,12 +134,12 @@ def config_from_json(content: Mapping[str, Any], **changes: Any) -> Seq2SeqConfi
     return Seq2SeqConfig(**{**found, **changes})
 
 
-def sources(config: Seq2SeqConfig) -> dict[str, Tensor]:
+def t5_sources(config: Seq2SeqConfig) -> dict[str, TensorSource]:
     """The published name of each parameter."""
-    found = {"embedding/embedding": Tensor("shared.weight")}
+    found = {"embedding/embedding": TensorSource("shared.weight")}
     for side, layers in (("encoder", config.layers), ("decoder", config.decoder_layers)):
         first = f"{side}.block.0.layer.0.SelfAttention.relative_attention_bias.weight"
-        found[f"{side}/relative_bias/table"] = Tensor(first)
+        found[f"{side}/relative_bias/table"] = TensorSource(first)
         found |= norm(f"{side}/final_norm", f"{side}.final_layer_norm", bias=False)
         parts = [("attention", "SelfAttention"), ("feed_forward", "DenseReluDense")]
         if side == "decoder":
@@ -151,7 +152,7 @@ def sources(config: Seq2SeqConfig) -> dict[str, Tensor]:
                     found |= linear(
                         f"{ours}/{part}/{leaf}", f"{theirs}.{name}.{letter}", bias=False
                     )
-    return found if config.tied else {**found, "head": Tensor("lm_head.weight", "linear")}
+    return found if config.tied else {**found, "head": TensorSource("lm_head.weight", "linear")}
 
 
 def _maps(part: str, gated: bool) -> dict[str, str]:
@@ -184,9 +185,9 @@ def load_t5(
             f"{'no' if tied else 'a'} head of its own (lm_head.weight); that is neither T5 v1.0 "
             "nor v1.1"
         )
-    config = config_from_json(content, tied=tied, dtype=dtype)
+    config = t5_config(content, tied=tied, dtype=dtype)
     model, ids = Seq2Seq(config), jnp.zeros((1, 1), jnp.int32)
-    return model, load_module(folder, model, [ids, ids], sources(config), unused=_COPIES)
+    return model, load_module(folder, model, [ids, ids], t5_sources(config), unused=_COPIES)
 
 
 def load_t5_encoder(
@@ -204,14 +205,14 @@ def load_t5_encoder(
     folder = local_folder(folder)
     content = read_config(folder)
     config = T5EncoderConfig(
-        config_from_json(content, dtype=dtype),
+        t5_config(content, dtype=dtype),
         content.get("n_positions", 512),
         content.get("pad_token_id", 0),
     )
     model, ids = T5Encoder(config), jnp.zeros((1, 1), jnp.int32)
     wanted = {
         path: tensor
-        for path, tensor in sources(config.whole).items()
+        for path, tensor in t5_sources(config.whole).items()
         if path.startswith(("embedding/", "encoder/"))
     }
     return model, load_module(folder, model, [ids], wanted, unused=(*_COPIES, *_DECODER))

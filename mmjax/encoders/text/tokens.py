@@ -1,30 +1,33 @@
-"""What a folder says beside a text model: its tokenizer, and what sentence-transformers adds."""
+"""Files beside a text model: its tokenizer, and the settings that sentence-transformers adds."""
 
 from pathlib import Path
-from typing import Any, Literal, NamedTuple
+from typing import Any, NamedTuple
 
+from mmjax.encoders.encode.outputs import Pooling
 from mmjax.encoders.loading.weights import WeightsError, read_json
-
-Pooling = Literal["mean", "cls", "own"]
-"""One vector out of a model's: mean over tokens or patches, the first token's, or the one that the
-model itself defines: projected where it has a projection, pooled otherwise."""
 
 _POOLING, _MODULES, _LENGTH = "1_Pooling/config.json", "modules.json", "sentence_bert_config.json"
 _ORDER = ("Transformer", "Pooling", "Dense", "Normalize")
 
 
-class Said(NamedTuple):
-    """What a folder tells beside the model."""
+class SentenceConfig(NamedTuple):
+    """Settings of sentence-transformers in a folder, or their defaults."""
 
     pooling: Pooling
     normalise: bool
+    """Scale every vector to length one."""
     max_length: int | None
+    """Tokens of a text that are read, where the folder says so."""
     dense: tuple[Path, ...] = ()
     """Folders of the dense layers behind the pooling."""
 
 
-def sentence_transformers(folder: Path, chosen: Pooling | None) -> Said:
-    """Pooling, normalisation, length and dense layers, as sentence-transformers' files say.
+def read_sentence_config(folder: Path, chosen: Pooling | None) -> SentenceConfig:
+    """Pooling, normalisation, length and dense layers, by the files of sentence-transformers.
+
+    Args:
+        folder: of the model.
+        chosen: a pooling that takes the place of the folder's; None is the folder's, or ``mean``.
 
     Raises:
         WeightsError: there are such files, and they ask for what is not built here.
@@ -33,7 +36,7 @@ def sentence_transformers(folder: Path, chosen: Pooling | None) -> Said:
     if (folder / _LENGTH).exists():
         length = read_json(folder / _LENGTH, dict).get("max_seq_length")
     if not (folder / _MODULES).exists():
-        return Said(chosen or "mean", True, length)
+        return SentenceConfig(chosen or "mean", True, length)
     modules = [m if isinstance(m, dict) else {} for m in read_json(folder / _MODULES, list)]
     kinds = [str(m.get("type", "")).rpartition(".")[2] for m in modules]
     unknown = sorted(set(kinds) - set(_ORDER))
@@ -60,7 +63,7 @@ def sentence_transformers(folder: Path, chosen: Pooling | None) -> Said:
                 "choose pooling= yourself"
             )
         pooling = known[on[0]]
-    return Said(pooling, "Normalize" in kinds, length, dense)
+    return SentenceConfig(pooling, "Normalize" in kinds, length, dense)
 
 
 def read_tokenizer(folder: Path, max_length: int) -> Any:
@@ -74,23 +77,23 @@ def read_tokenizer(folder: Path, max_length: int) -> Any:
     whole, words = folder / "tokenizer.json", folder / "vocab.txt"
     if whole.exists():
         try:
-            found = tokenizers.Tokenizer.from_file(str(whole))
+            tokenizer = tokenizers.Tokenizer.from_file(str(whole))
         except Exception as error:  # the package raises plain exceptions
             raise WeightsError(f"{whole} is no tokenizer ({error}); copy it again") from None
     elif words.exists():
         options = folder / "tokenizer_config.json"
-        said = read_json(options, dict) if options.exists() else {}
+        settings = read_json(options, dict) if options.exists() else {}
         try:
-            found = tokenizers.BertWordPieceTokenizer(
+            tokenizer = tokenizers.BertWordPieceTokenizer(
                 str(words),
-                lowercase=said.get("do_lower_case", True),
-                strip_accents=said.get("strip_accents"),
-                handle_chinese_chars=said.get("tokenize_chinese_chars", True),
+                lowercase=settings.get("do_lower_case", True),
+                strip_accents=settings.get("strip_accents"),
+                handle_chinese_chars=settings.get("tokenize_chinese_chars", True),
             )
         except TypeError as error:  # a special token of BERT is not among the words
             raise WeightsError(f"{words} is not of BERT ({error}): copy {whole.name}") from None
     else:
         raise WeightsError(f"{folder} has neither {whole.name} nor {words.name}; copy one into it")
-    found.enable_truncation(max_length)
-    found.no_padding()
-    return found
+    tokenizer.enable_truncation(max_length)
+    tokenizer.no_padding()
+    return tokenizer

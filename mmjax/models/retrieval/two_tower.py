@@ -20,7 +20,7 @@ from jaxtyping import Float, Int, Integer, Key, UInt8
 from mmjax.blocks.common.batching import map_batched
 from mmjax.blocks.common.projection import l2_normalise
 from mmjax.blocks.losses.contrast import in_batch
-from mmjax.encoders.image.clip import Clip, ClipConfig
+from mmjax.encoders.image_text.clip import Clip, ClipConfig
 from mmjax.objective import Aux, Objective, Params
 
 _ROWS = 256

@@ -5,8 +5,9 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from mmjax.encoders.image.clip import Clip, ClipText, ClipVision
-from mmjax.encoders.image.clip_files import (
+from mmjax.encoders.image.vit import ViT, ViTConfig, load_vit
+from mmjax.encoders.image_text.clip import Clip, ClipText, ClipVision
+from mmjax.encoders.image_text.clip_files import (
     clip_config,
     load_clip,
     load_clip_text,
@@ -14,8 +15,8 @@ from mmjax.encoders.image.clip_files import (
     text_config,
     vision_config,
 )
-from mmjax.encoders.image.vit import Patches, ViT, ViTConfig, load_vit
 from mmjax.encoders.loading.weights import WeightsError
+from mmjax.layers.patches import Patches
 from tests.parity.common.records import stored, with_prefix
 from tests.parity.encoders.case import CASES, publish
 

@@ -3,7 +3,7 @@
 import huggingface_hub
 import pytest
 
-from mmjax.encoders.loading.hub import WANTED, local_folder
+from mmjax.encoders.loading.hub import FETCHED_FILES, local_folder
 from mmjax.encoders.loading.weights import WeightsError
 
 
@@ -32,7 +32,7 @@ def test_a_repository_is_fetched_without_pickles(asked, tmp_path):
     assert local_folder("owner/name", revision="abc") == tmp_path / "copy"
     name, options = asked[0]
     assert (name, options["revision"]) == ("owner/name", "abc")
-    assert options["allow_patterns"] == list(WANTED) == ["*.safetensors", "*.json", "*.txt"]
+    assert options["allow_patterns"] == list(FETCHED_FILES) == ["*.safetensors", "*.json", "*.txt"]
 
 
 def test_what_is_neither(asked, tmp_path):

@@ -10,7 +10,7 @@ import pytest
 from safetensors.numpy import save_file
 
 from mmjax.encoders.loading.weights import (
-    Tensor,
+    TensorSource,
     WeightsError,
     linear,
     load_params,
@@ -34,7 +34,7 @@ SOURCES = {
     **linear("dense", "body.fc"),
     **linear("split", "body.q", bias=False),
     **linear("merge", "body.o", bias=False),
-    "conv": Tensor("body.conv.weight", "conv"),
+    "conv": TensorSource("body.conv.weight", "conv"),
     **norm("norm", "body.ln", bias=False),
 }
 

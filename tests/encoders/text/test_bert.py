@@ -9,7 +9,7 @@ import pytest
 from numpy.testing import assert_allclose, assert_array_equal
 
 from mmjax.encoders.loading.weights import WeightsError
-from mmjax.encoders.text.bert import Bert, BertConfig, load_bert, pad_positions, sources
+from mmjax.encoders.text.bert import Bert, BertConfig, bert_sources, load_bert, pad_positions
 from tests.parity.encoders.case import CASES, publish
 from tests.parity.encoders.ours import by_published_name
 
@@ -132,7 +132,7 @@ def test_dropout_in_training_only(params, getkey):
 
 
 def test_a_folder_without_pooler_and_with_a_head(tmp_path, params):
-    tensors = by_published_name(params, sources(SMALL))
+    tensors = by_published_name(params, bert_sources(SMALL))
     pooled = load_bert(publish(tmp_path / "a", CASES["bert"], tensors))[0]
     assert pooled.config.pooler
     kept = {f"bert.{k}": v for k, v in tensors.items() if not k.startswith("pooler")}
@@ -160,7 +160,7 @@ def test_what_is_not_built_is_refused(change, said):
 
 
 def test_another_size_than_the_file(tmp_path, params):
-    tensors = by_published_name(params, sources(SMALL))
+    tensors = by_published_name(params, bert_sources(SMALL))
     folder = publish(tmp_path, {**CASES["bert"], "num_hidden_layers": 3}, tensors)
     with pytest.raises(WeightsError, match=r"missing: encoder\.layer\.2\..* and 11 more"):
         load_bert(folder)

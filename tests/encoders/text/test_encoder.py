@@ -13,9 +13,9 @@ from hypothesis import strategies as st
 from numpy.testing import assert_allclose, assert_array_equal
 
 from mmjax.encoders.loading.weights import WeightsError
-from mmjax.encoders.text.batches import batches
-from mmjax.encoders.text.bert import Bert, BertConfig, sources
+from mmjax.encoders.text.bert import Bert, BertConfig, bert_sources
 from mmjax.encoders.text.encoder import load_text_encoder
+from mmjax.encoders.text.token_batches import token_batches
 from tests.encoders.sentences import SENTENCES
 from tests.parity.common.records import stored
 from tests.parity.encoders.case import publish
@@ -42,7 +42,7 @@ def folder(tmp_path_factory):
     config = BertConfig.from_json(CONFIG)
     params = Bert(config).init(jax.random.key(0), jnp.zeros((1, 1), jnp.int32))["params"]
     params = jax.tree.map(lambda x: x * 20 if x.ndim > 1 else x, params)
-    publish(path, CONFIG, by_published_name(params, sources(config)))
+    publish(path, CONFIG, by_published_name(params, bert_sources(config)))
     (path / "vocab.txt").write_text("\n".join(WORDS))
     return path
 
@@ -103,7 +103,7 @@ def test_no_texts(encoder):
 @given(st.lists(st.integers(1, 40), max_size=60), st.integers(1, 17))
 def test_batches_hold_every_text_once_in_few_shapes(lengths, size):
     tokens = [[7] * n for n in lengths]
-    found = list(batches(tokens, size, 0, 40))
+    found = list(token_batches(tokens, size, 0, 40))
     assert sorted(n for b in found for n in b.texts) == list(range(len(lengths)))
     for b in found[:-1]:
         assert len(b.ids) == len(b.texts) == size

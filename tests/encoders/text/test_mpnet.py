@@ -8,7 +8,7 @@ from numpy.testing import assert_allclose
 from mmjax.encoders.loading.weights import WeightsError
 from mmjax.encoders.text.bert import Bert
 from mmjax.encoders.text.encoder import load_text_encoder
-from mmjax.encoders.text.mpnet import config_from_json
+from mmjax.encoders.text.mpnet import mpnet_config
 from tests.encoders.sentences import word_tokenizer
 from tests.parity.common.records import stored, with_prefix
 from tests.parity.encoders.case import CASES, publish
@@ -18,7 +18,7 @@ WORDS = ("<s>", "<pad>", "</s>", "[UNK]", "a", "red", "dress")
 
 
 def test_published_size():
-    model = Bert(config_from_json(PUBLISHED))
+    model = Bert(mpnet_config(PUBLISHED))
     shapes = jax.eval_shape(model.init, jax.random.key(0), jnp.zeros((1, 2), jnp.int32))
     assert sum(x.size for x in jax.tree.leaves(shapes)) == 109_486_464
     assert model.config.longest == 512
@@ -34,7 +34,7 @@ def test_published_size():
 )
 def test_what_is_not_built_is_refused(change, said):
     with pytest.raises(WeightsError, match=said):
-        config_from_json({**PUBLISHED, **change})
+        mpnet_config({**PUBLISHED, **change})
 
 
 def test_texts(tmp_path):

@@ -9,21 +9,22 @@ import jax.numpy as jnp
 import numpy as np
 from flax.traverse_util import flatten_dict
 
-from mmjax.encoders.image import clip_files, vit
-from mmjax.encoders.loading.weights import Sources
+from mmjax.encoders.image import vit
+from mmjax.encoders.image_text import clip_files
+from mmjax.encoders.loading.weights import TensorSources
 from mmjax.encoders.text import bert, mpnet, t5
 from tests.parity.common.records import Record, with_prefix
 
 LOADERS: dict[str, tuple[Any, Any]] = {
     "clip": (clip_files.load_clip, clip_files.clip_sources),
-    "deit": (vit.load_vit, vit.sources),
-    "vit": (vit.load_vit, vit.sources),
-    "t5": (t5.load_t5, t5.sources),
-    "mpnet": (mpnet.load_mpnet, mpnet.sources),
+    "deit": (vit.load_vit, vit.vit_sources),
+    "vit": (vit.load_vit, vit.vit_sources),
+    "t5": (t5.load_t5, t5.t5_sources),
+    "mpnet": (mpnet.load_mpnet, mpnet.mpnet_sources),
 }
 
 
-def by_published_name(params: Mapping[str, Any], sources: Sources) -> dict[str, np.ndarray]:
+def by_published_name(params: Mapping[str, Any], sources: TensorSources) -> dict[str, np.ndarray]:
     """The tensors that a tree of parameters would be published as."""
     found = {}
     for path, value in flatten_dict(params, sep="/").items():
@@ -40,9 +41,9 @@ def by_published_name(params: Mapping[str, Any], sources: Sources) -> dict[str, 
     return found
 
 
-def load(folder: Path, family: str) -> tuple[Any, dict[str, Any], Sources]:
+def load(folder: Path, family: str) -> tuple[Any, dict[str, Any], TensorSources]:
     """Model, parameters and where these come from."""
-    read, sources = LOADERS.get(family, (bert.load_bert, bert.sources))
+    read, sources = LOADERS.get(family, (bert.load_bert, bert.bert_sources))
     model, params = read(folder)
     return model, params, sources(model.config)
 

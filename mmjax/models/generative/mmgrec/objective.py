@@ -25,8 +25,8 @@ from mmjax.blocks.attention.relational import Gate, Gates, Relation, Terms, gate
 from mmjax.blocks.common.collectives import global_sum
 from mmjax.blocks.decoding.vocabulary import Vocabulary
 from mmjax.blocks.quantisation.codes import lookup
-from mmjax.layers.drop import drop
-from mmjax.layers.stack import Cache, Fixed, Stack, StackConfig
+from mmjax.layers.dropout import module_dropout
+from mmjax.layers.stack import CrossMemory, DecodeCache, Stack, StackConfig
 from mmjax.layers.transformer import Block, BlockConfig
 from mmjax.models.generative.mmgrec.config import GeneratorConfig
 from mmjax.objective import Aux, Objective
@@ -122,7 +122,7 @@ class Generator(nn.Module):
         tokens = self.vocabulary.inputs(codes)
         b, k, t = tokens.shape
         x = self._embed(tokens) + self._positions(t)[None, None]
-        x = drop(self, x.reshape(b, k * t, -1), self.config.dropout, train)
+        x = module_dropout(self, x.reshape(b, k * t, -1), self.config.dropout, train)
         own = jnp.arange(k * t) // t
         alone = causal(k * t) & (own[:, None] == own[None])[None, None]
         for block in self.decoder.layer:
@@ -149,7 +149,7 @@ class Generator(nn.Module):
         first = (jnp.arange(items.shape[1]) == 0)[None] & empty[:, None]
         x = jnp.where(first[..., None], self.nothing, items)
         where = where | first
-        x = drop(self, x, self.config.dropout, train)
+        x = module_dropout(self, x, self.config.dropout, train)
         for n, block in enumerate(self.encoder):
             extra: dict[str, Any] = {}
             if self.config.relation:
@@ -158,15 +158,15 @@ class Generator(nn.Module):
             x = block(x, where=visible(where), train=train, **extra)
         return Source(x, where)
 
-    def start(self, source: Source) -> tuple[Fixed, Cache]:
+    def start(self, source: Source) -> tuple[CrossMemory, DecodeCache]:
         """Before the first `step`: what all steps and beams share, and an empty cache of one
         beam a row, which a search follows to more."""
         length = self.vocabulary.steps
         return self.decoder.start(source.memory, source.where, beams=1, length=length)
 
     def step(
-        self, cache: Cache, fixed: Fixed, codes: Int[Array, "b w"] | None, level: int
-    ) -> tuple[Float[Array, "b w v"], Cache]:
+        self, cache: DecodeCache, fixed: CrossMemory, codes: Int[Array, "b w"] | None, level: int
+    ) -> tuple[Float[Array, "b w v"], DecodeCache]:
         """Logits of the token of `level`, given the token before it, None at level 0.
 
         The tokens of a level are numbered as `Vocabulary.trie_codes` does.

@@ -22,7 +22,7 @@ from jax.tree_util import Partial
 from jaxtyping import Float, Int
 
 from mmjax.blocks.graphs.sparse import Operator
-from mmjax.layers.drop import drop
+from mmjax.layers.dropout import module_dropout
 from mmjax.layers.linear import Linear
 from mmjax.layers.sage import SAGEConv
 from mmjax.models.collaborative.light_gcn import bpr_with_norms
@@ -58,8 +58,10 @@ class GraphEncoder(nn.Module):
         users = self.param("user_embedding", init, (self.n_users, c.width))
         items = Linear(c.width, bias=False, name="project")(features)
         x = SAGEConv(c.width, name="sage_0")(graph, jnp.concatenate([users, items]))
-        x = drop(self, nn.leaky_relu(x, SLOPE), c.hidden_dropout, train)
-        return drop(self, SAGEConv(c.out_width, name="sage_1")(graph, x), c.output_dropout, train)
+        x = module_dropout(self, nn.leaky_relu(x, SLOPE), c.hidden_dropout, train)
+        return module_dropout(
+            self, SAGEConv(c.out_width, name="sage_1")(graph, x), c.output_dropout, train
+        )
 
 
 def _loss(

@@ -25,7 +25,7 @@ from mmjax.blocks.common.collectives import over_devices
 from mmjax.blocks.decoding.beams import beam_items, beam_search, score_codes
 from mmjax.blocks.decoding.trie_subsets import block
 from mmjax.blocks.decoding.tries import Trie, build_trie
-from mmjax.layers.decode_step import search_of
+from mmjax.layers.decoding import decode_step
 from mmjax.layers.seq2seq import Seq2Seq, Seq2SeqConfig
 from mmjax.models.common.sequence_task import SequenceTask
 from mmjax.models.generative.tiger.config import TIGERConfig
@@ -214,7 +214,7 @@ def recommend(
         blocked: items that are not to be found, such as all that the user has met; -1 is none.
     """
     c = model.config
-    step, cache = search_of(model, params, codes, history, user)
+    step, cache = decode_step(model, params, codes, history, user)
     subset = None if blocked is None else block(trie, blocked)
     beams = beam_search(step, cache, trie, batch=len(user), width=c.beams, subset=subset)
     return Found(*beam_items(beams, trie, k=c.found, subset=subset))
@@ -229,7 +229,7 @@ def score_items(
     items: Int[Array, "b k"],
 ) -> Float[Array, "b k"]:
     """Log-probability of the ids of given candidates, such as those of another recommender."""
-    step, cache = search_of(model, params, codes, history, user)
+    step, cache = decode_step(model, params, codes, history, user)
     return score_codes(step, cache, codes[items])
 
 

@@ -26,7 +26,7 @@ from mmjax.blocks.common.collectives import global_mean
 from mmjax.blocks.decoding.beams import Beams, beam_items, beam_search, score_codes
 from mmjax.blocks.decoding.listwise import gold_first
 from mmjax.blocks.decoding.tries import Trie, build_trie
-from mmjax.layers.decode_step import search_of
+from mmjax.layers.decoding import decode_step
 from mmjax.models.retrieval.avg.config import AVGConfig
 from mmjax.models.retrieval.avg.network import AVG, check_codebooks, with_codebooks
 from mmjax.objective import Aux, Objective, Params
@@ -73,7 +73,7 @@ def pool_trie(
 def search(model: AVG, params: Params, trie: Trie, captions: Int[Array, "b s"]) -> Found:
     """The likeliest images of a trie from `pool_trie`, by beam search over their codes."""
     c = model.config
-    step, cache = search_of(model, params, captions)
+    step, cache = decode_step(model, params, captions)
     beams = beam_search(step, cache, trie, batch=len(captions), width=c.beams)
     return Found(*beam_items(beams, trie, k=c.found), beams)
 
@@ -87,7 +87,7 @@ def score_images(
     model: AVG, params: Params, captions: Int[Array, "b s"], codes: Integer[Array, "b c l"]
 ) -> Float[Array, "b c"]:
     """Log-probabilities of given codes, such as those of another retriever's candidates."""
-    step, cache = search_of(model, params, captions)
+    step, cache = decode_step(model, params, captions)
     ended = jnp.pad(codes.astype(jnp.int32), ((0, 0), (0, 0), (0, 1)))
     return score_codes(step, cache, ended)
 
@@ -96,7 +96,7 @@ def negatives(
     model: AVG, params: Params, trie: Trie, captions: Int[Array, "b s"], own: Int[Array, "b l"]
 ) -> tuple[Int[Array, "b w l"], Bool[Array, "b w"]]:
     """Codes that a search finds instead of the captions' own, and which of them count."""
-    step, cache = search_of(model, lax.stop_gradient(params), captions)
+    step, cache = decode_step(model, lax.stop_gradient(params), captions)
     width = model.config.rank_beams
     beams = beam_search(step, cache, trie, batch=len(captions), width=width)
     codes = beams.tokens[..., :-1]

@@ -15,7 +15,7 @@ from mmjax.blocks.common.collectives import global_mean
 from mmjax.blocks.losses.contrast import in_batch
 from mmjax.blocks.quantisation.quantize import Quantised, codebook_loss, commitment_loss, quantise
 from mmjax.layers.batch_norm import BatchNorm
-from mmjax.layers.drop import drop
+from mmjax.layers.dropout import module_dropout
 from mmjax.models.generative.rq_vae.network import codebook_names, uniform
 from mmjax.models.retrieval.avg.config import AVGTokenizerConfig
 
@@ -37,7 +37,7 @@ class Tower(nn.Module):
     ) -> Float[Array, "b o"]:
         """Map rows; in training, statistics are those of the rows that count on all devices."""
         for n, width in enumerate(self.widths, 1):
-            x = drop(self, x, self.rate, train)
+            x = module_dropout(self, x, self.rate, train)
             x = nn.Dense(width, kernel_init=nn.initializers.xavier_normal(), name=f"layer_{n}")(x)
             x = BatchNorm(name=f"norm_{n}")(x, train=train, where=where, axis=axis)
             x = x if n == len(self.widths) else nn.relu(x)

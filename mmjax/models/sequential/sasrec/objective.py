@@ -24,7 +24,7 @@ from mmjax.blocks.common.collectives import global_mean
 from mmjax.blocks.losses.pairwise import info_nce
 from mmjax.blocks.losses.pointwise import weighted_bce
 from mmjax.blocks.sequences.packing import Packed, Tokens, own_past, tokens
-from mmjax.layers.drop import drop
+from mmjax.layers.dropout import module_dropout
 from mmjax.layers.norms import norm
 from mmjax.layers.transformer import Block, BlockConfig
 from mmjax.models.common.sequence_task import SequenceTask
@@ -67,7 +67,7 @@ class SASRec(nn.Module):
         """
         c = self.config
         x = self.item_embedding[rows.item] * c.width**0.5 + self.age_embedding[rows.age]
-        x = drop(self, x, c.dropout, train)
+        x = module_dropout(self, x, c.dropout, train)
         where = own_past(rows.window)
         for block in self.layer:
             x = block(x, where=where, train=train)

@@ -1,11 +1,11 @@
-"""Heat maps over hop counts."""
+"""Heat maps over settings."""
 
 import math
 
 import numpy as np
 import pytest
 
-from mmjax.viz import hops, style
+from mmjax.viz import heatmap, style
 
 RECORDS = [
     {"id": 4, "text": 2, "audio": 1, "recall@20": 0.30, "seed": 0},
@@ -16,7 +16,11 @@ RECORDS = [
 
 
 def grid():
-    return hops.hop_grid(RECORDS, row="text", column="audio", panel="id")
+    return heatmap.metric_grid(RECORDS, row="text", column="audio", metric="recall@20", panel="id")
+
+
+def hop_name(hops):
+    return "off" if hops < 0 else str(hops)
 
 
 def texts(ax):
@@ -39,31 +43,31 @@ def test_grid_by_hand():
 
 
 def test_grid_without_panels_averages_over_the_rest():
-    made = hops.hop_grid(RECORDS, row="text", column="audio")
-    assert made.panels == (0,) and made.mean.shape == (1, 3, 2)
+    made = heatmap.metric_grid(RECORDS, row="text", column="audio", metric="recall@20")
+    assert made.panels == (None,) and made.mean.shape == (1, 3, 2)
 
 
 def test_grid_names_what_a_record_lacks():
     with pytest.raises(ValueError, match="record 0 lacks visual"):
-        hops.hop_grid(RECORDS, row="text", column="visual")
+        heatmap.metric_grid(RECORDS, row="text", column="visual", metric="recall@20")
     with pytest.raises(ValueError, match="no records"):
-        hops.hop_grid([], row="text", column="visual")
+        heatmap.metric_grid([], row="text", column="visual", metric="recall@20")
 
 
 def test_best_cell_and_its_equals():
     values = np.array([[0.1, 0.3], [math.nan, 0.29]])
-    best, near = hops.best_cells(values, noise=0.015)
+    best, near = heatmap.best_cells(values, noise=0.015)
     assert best == (0, 1) and near.tolist() == [[False, True], [False, True]]
-    best, near = hops.best_cells(values, rising=False)
+    best, near = heatmap.best_cells(values, higher_is_better=False)
     assert best == (0, 0) and near.tolist() == [[True, False], [False, False]]
-    best, near = hops.best_cells(np.full((2, 2), math.nan))
+    best, near = heatmap.best_cells(np.full((2, 2), math.nan))
     assert best is None and not near.any()
 
 
 def test_heat_map_shows_the_numbers_and_frames_the_best():
     _, (ax,) = style.canvas()
     values = np.array([[0.3529, 0.3516, math.nan], [0.3, 0.352, 0.31]])
-    made = hops.heat_map(values, (-1, 2), (0, 1, 3), noise=0.001, ax=ax)
+    made = heatmap.heat_map(values, (-1, 2), (0, 1, 3), setting_name=hop_name, noise=0.001, ax=ax)
     assert made is ax
     assert texts(ax) == [".3529", ".3516", style.MISSING, ".3000", ".3520", ".3100"]
     np.testing.assert_array_equal(ax.collections[0].get_array().filled(-1).ravel()[2], -1)
@@ -76,14 +80,14 @@ def test_heat_map_shows_the_numbers_and_frames_the_best():
 
 def test_heat_map_draws_rows_upwards():
     _, (ax,) = style.canvas()
-    hops.heat_map(np.array([[0.1], [0.2]]), (0, 1), (0,), ax=ax)
+    heatmap.heat_map(np.array([[0.1], [0.2]]), (0, 1), (0,), ax=ax)
     low, high = (text.get_position()[1] for text in ax.texts)
     assert low < high and not ax.yaxis_inverted()
 
 
 def test_number_colour_has_contrast():
     _, (ax,) = style.canvas()
-    hops.heat_map(np.array([[0.0, 1.0]]), (0,), (0, 1), ax=ax)
+    heatmap.heat_map(np.array([[0.0, 1.0]]), (0,), (0, 1), ax=ax)
     dark, light = (text.get_color() for text in ax.texts)
     assert dark == "#fdfdfd" and light == "#0b0d12"
 
@@ -91,20 +95,22 @@ def test_number_colour_has_contrast():
 @pytest.mark.parametrize("value", [0.5, math.nan])
 def test_heat_map_of_one_value_or_none(value):
     _, (ax,) = style.canvas()
-    hops.heat_map(np.array([[value]]), (1,), (1,), ax=ax)
+    heatmap.heat_map(np.array([[value]]), (1,), (1,), ax=ax)
     ax.figure.canvas.draw()
     assert len(frames(ax, "best")) == (0 if math.isnan(value) else 2)
 
 
 def test_heat_map_refuses_other_shapes():
-    with pytest.raises(ValueError, match=r"shape \(1, 2\), but there are 2 row and 1 column"):
-        hops.heat_map(np.zeros((1, 2)), (0, 1), (0,))
+    with pytest.raises(
+        ValueError, match=r"shape \(1, 2\), but there are 2 row and 1 column settings"
+    ):
+        heatmap.heat_map(np.zeros((1, 2)), (0, 1), (0,))
 
 
 def test_panels_share_colours_and_have_one_best():
     made = grid()
     _, axes = style.canvas(1, 2)
-    two, four = hops.hop_panels(made, noise=0.02, axes=axes)
+    two, four = heatmap.heat_map_panels(made, panel_label="id hops", noise=0.02, axes=axes)
     assert (two.get_title(loc="left"), four.get_title(loc="left")) == ("id hops: 2", "id hops: 4")
     assert two.collections[0].get_clim() == four.collections[0].get_clim() == (0.25, 0.32)
     assert frames(two, "best") == [] and set(frames(four, "best")) == {(1, 2)}
@@ -112,6 +118,6 @@ def test_panels_share_colours_and_have_one_best():
 
 
 def test_rows_for_the_csv():
-    rows = hops.grid_rows(grid(), row="text", column="audio", metric="recall@20", panel="id")
+    rows = heatmap.grid_rows(grid(), row="text", column="audio", metric="recall@20", panel="id")
     assert len(rows) == 3
     assert rows[0] == {"id": 2, "text": 0, "audio": 1, "recall@20": 0.31, "std": 0.0, "runs": 1}

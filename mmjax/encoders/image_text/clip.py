@@ -15,10 +15,10 @@ from jax import Array
 from jaxtyping import Float, Int, Shaped
 
 from mmjax.blocks.common.projection import l2_normalise
-from mmjax.encoders.encode.outputs import Encoded
-from mmjax.encoders.image.vit import Patches
+from mmjax.encoders.encode.outputs import EncoderOutput
 from mmjax.layers import norms
-from mmjax.layers.feed_forward import Activation
+from mmjax.layers.activations import Activation
+from mmjax.layers.patches import Patches
 from mmjax.layers.stack import Stack, StackConfig
 from mmjax.layers.transformer import BlockConfig
 
@@ -51,7 +51,7 @@ class ClipTextConfig:
     """Token whose first place a text's vector is read at; None: the token of the highest id, as
     files say by the wrong number 2."""
     pad_id: int = 0
-    """What padding is filled with; nothing depends on it."""
+    """Token of padding; nothing depends on it."""
     projection: int = 512
     """Width p of the shared space; 0: there is no projection."""
     dtype: Any = jnp.float32
@@ -136,7 +136,7 @@ class ClipText(nn.Module):
         mask: Shaped[Array, "b s"] | None = None,
         *,
         train: bool = False,
-    ) -> Encoded:
+    ) -> EncoderOutput:
         """Encode texts.
 
         Args:
@@ -159,7 +159,7 @@ class ClipText(nn.Module):
         states = _stack(c, causal=True, final_norm=True)(x, mask, train=train)
         end = jnp.argmax(ids if c.end_id is None else ids == c.end_id, axis=1)
         pooled = jnp.take_along_axis(states.output, end[:, None, None], axis=1)[:, 0]
-        return Encoded(states.hidden, states.output, pooled, _project(c, pooled))
+        return EncoderOutput(states.hidden, states.output, pooled, _project(c, pooled))
 
 
 class ClipVision(nn.Module):
@@ -168,7 +168,7 @@ class ClipVision(nn.Module):
     config: ClipVisionConfig
 
     @nn.compact
-    def __call__(self, pixels: Float[Array, "b y x c"], *, train: bool = False) -> Encoded:
+    def __call__(self, pixels: Float[Array, "b y x c"], *, train: bool = False) -> EncoderOutput:
         """Encode images.
 
         Args:
@@ -191,14 +191,14 @@ class ClipVision(nn.Module):
         states = _stack(c)(x, train=train)
         final = norms.norm("layer", c.eps, dtype=c.dtype, name="pooled_norm")
         pooled = final(states.output[:, 0])
-        return Encoded(states.hidden, states.output, pooled, _project(c, pooled))
+        return EncoderOutput(states.hidden, states.output, pooled, _project(c, pooled))
 
 
 class ClipOutput(NamedTuple):
     """Outputs of both towers."""
 
-    text: Encoded
-    image: Encoded
+    text: EncoderOutput
+    image: EncoderOutput
     logits: Float[Array, "i t"]
     """Cosines of all images with all texts, times the learned factor."""
 

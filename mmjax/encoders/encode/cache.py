@@ -1,4 +1,4 @@
-"""Vectors on disk, by a hash of what they were computed from.
+"""Cache of vectors on disk, by a hash of the inputs that they were computed from.
 
 A folder holds one folder for each model, named by a digest of its weights and settings; in it
 stand parts, each some rows of keys and vectors, named by a hash of its content. A part is whole
@@ -29,17 +29,17 @@ _KEY, _NAME = 16, 32
 _FORMAT = "mmjax features 1"
 
 
-def key(*content: bytes) -> bytes:
-    """The key of an input: a hash of its bytes."""
+def content_key(*parts: bytes) -> bytes:
+    """Hash of the bytes of an input, its key in a `VectorCache`."""
     digest = hashlib.blake2b(digest_size=_KEY)
-    for part in content:
+    for part in parts:
         digest.update(len(part).to_bytes(8, "little"))
         digest.update(part)
     return digest.digest()
 
 
 def model_digest(config: Any, settings: Mapping[str, Any], params: Any) -> str:
-    """What the vectors of a model depend on beside its inputs, as hexadecimal digits.
+    """Hash of all that the vectors of a model depend on beside its inputs, as hexadecimal digits.
 
     Args:
         config: dataclass of the model, its dtype included.
@@ -47,8 +47,8 @@ def model_digest(config: Any, settings: Mapping[str, Any], params: Any) -> str:
         params: parameters, every byte of which counts.
     """
     digest = hashlib.sha256(_FORMAT.encode())
-    said = [type(config).__name__, asdict(config), dict(settings)]
-    text = json.dumps(said, sort_keys=True, default=lambda x: np.dtype(x).name)
+    parts = [type(config).__name__, asdict(config), dict(settings)]
+    text = json.dumps(parts, sort_keys=True, default=lambda x: np.dtype(x).name)
     digest.update(text.encode())
     for path, leaf in jax.tree_util.tree_leaves_with_path(params):
         value = np.ascontiguousarray(leaf)
@@ -57,7 +57,7 @@ def model_digest(config: Any, settings: Mapping[str, Any], params: Any) -> str:
     return digest.hexdigest()
 
 
-class Features:
+class VectorCache:
     """The vectors of one model in a folder; as a context it writes what is left at its end.
 
     The end may be an error or an interruption: what was computed is kept.
@@ -70,14 +70,14 @@ class Features:
         self._vectors: list[np.ndarray] = []
         self._since = time.monotonic()
 
-    def __enter__(self) -> "Features":
+    def __enter__(self) -> "VectorCache":
         return self
 
     def __exit__(self, *error: object) -> None:
         self.flush()
 
     def find(self, keys: Sequence[bytes]) -> tuple[np.ndarray, np.ndarray]:
-        """Which of the inputs have a vector, int [found], and these, float32 [found, *m].
+        """Places of the inputs that have a vector, int [v], and these vectors, float32 [v, *m].
 
         Raises:
             DataError: a part is damaged.

@@ -11,7 +11,7 @@ from typing import Any, Literal
 import jax
 import jax.numpy as jnp
 
-from mmjax.encoders.image.clip import (
+from mmjax.encoders.image_text.clip import (
     Clip,
     ClipConfig,
     ClipText,
@@ -19,18 +19,18 @@ from mmjax.encoders.image.clip import (
     ClipVision,
     ClipVisionConfig,
 )
-from mmjax.encoders.image.vit import both
 from mmjax.encoders.loading.hub import local_folder
 from mmjax.encoders.loading.weights import (
-    Tensor,
+    TensorSource,
     WeightsError,
+    as_pair,
     linear,
     load_module,
     norm,
     read_config,
     tensor_names,
 )
-from mmjax.layers.feed_forward import ACTIVATIONS
+from mmjax.layers.activations import ACTIVATIONS
 
 Side = Literal["text", "vision"]
 
@@ -64,8 +64,8 @@ def vision_config(content: Mapping[str, Any], **changes: Any) -> ClipVisionConfi
     """The tower of images; otherwise as `text_config`."""
     part, found = _shared(content, "vision", 768, 3072, 12)
     found |= {
-        "image": both(part.get("image_size", 224)),
-        "patch": both(part.get("patch_size", 32)),
+        "image": as_pair(part.get("image_size", 224)),
+        "patch": as_pair(part.get("patch_size", 32)),
         "channels": part.get("num_channels", 3),
     }
     return ClipVisionConfig(**{**found, **changes})
@@ -105,39 +105,39 @@ def _shared(
     }
 
 
-def text_sources(config: ClipTextConfig) -> dict[str, Tensor]:
+def text_sources(config: ClipTextConfig) -> dict[str, TensorSource]:
     """The published name of each parameter of the tower of texts, without prefix."""
     found = {
-        "tokens/embedding": Tensor("embeddings.token_embedding.weight"),
-        "positions": Tensor("embeddings.position_embedding.weight"),
+        "tokens/embedding": TensorSource("embeddings.token_embedding.weight"),
+        "positions": TensorSource("embeddings.position_embedding.weight"),
     }
     found |= _layers(config) | norm("encoder/final_norm", "final_layer_norm")
     return found | _projection(config, "text")
 
 
-def vision_sources(config: ClipVisionConfig) -> dict[str, Tensor]:
+def vision_sources(config: ClipVisionConfig) -> dict[str, TensorSource]:
     """The published name of each parameter of the tower of images, without prefix."""
     found = {
-        "class_token": Tensor("embeddings.class_embedding"),
-        "positions": Tensor("embeddings.position_embedding.weight"),
-        "patches/conv/kernel": Tensor("embeddings.patch_embedding.weight", "conv"),
+        "class_token": TensorSource("embeddings.class_embedding"),
+        "positions": TensorSource("embeddings.position_embedding.weight"),
+        "patches/conv/kernel": TensorSource("embeddings.patch_embedding.weight", "conv"),
     }
     found |= norm("embedding_norm", "pre_layrnorm") | _layers(config)
     return found | norm("pooled_norm", "post_layernorm") | _projection(config, "vision")
 
 
-def clip_sources(config: ClipConfig) -> dict[str, Tensor]:
+def clip_sources(config: ClipConfig) -> dict[str, TensorSource]:
     """The published name of each parameter of both towers."""
-    found = {"logit_scale": Tensor("logit_scale")}
+    found = {"logit_scale": TensorSource("logit_scale")}
     parts = {"text": text_sources(config.text), "vision": vision_sources(config.vision)}
     for side, tensors in parts.items():
         for path, (name, layout) in tensors.items():
             whole = name if name == _PROJECTION[side] else f"{side}_model.{name}"
-            found[f"{side}/{path}"] = Tensor(whole, layout)
+            found[f"{side}/{path}"] = TensorSource(whole, layout)
     return found
 
 
-def _layers(config: ClipTextConfig | ClipVisionConfig) -> dict[str, Tensor]:
+def _layers(config: ClipTextConfig | ClipVisionConfig) -> dict[str, TensorSource]:
     found = {}
     for n in range(config.layers):
         ours, theirs = f"encoder/layer_{n}", f"encoder.layers.{n}"
@@ -150,8 +150,8 @@ def _layers(config: ClipTextConfig | ClipVisionConfig) -> dict[str, Tensor]:
     return found
 
 
-def _projection(config: ClipTextConfig | ClipVisionConfig, side: Side) -> dict[str, Tensor]:
-    return {"out/kernel": Tensor(_PROJECTION[side], "linear")} if config.projection else {}
+def _projection(config: ClipTextConfig | ClipVisionConfig, side: Side) -> dict[str, TensorSource]:
+    return {"out/kernel": TensorSource(_PROJECTION[side], "linear")} if config.projection else {}
 
 
 def load_clip(

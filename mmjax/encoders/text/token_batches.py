@@ -1,4 +1,4 @@
-"""Rows of similar length for an encoder of texts.
+"""Batches of texts of similar length, padded.
 
 Axes: b texts of a batch, s positions.
 """
@@ -14,7 +14,7 @@ from jaxtyping import Bool, Int
 _LENGTHS = (8, 16, 24, 32, 48, 64, 96, 128, 192, 256, 384, 512, 768, 1024, 1536, 2048, 4096, 8192)
 
 
-class Batch(NamedTuple):
+class TokenBatch(NamedTuple):
     """Texts of similar length."""
 
     texts: Int[np.ndarray, "_"]
@@ -23,9 +23,9 @@ class Batch(NamedTuple):
     mask: Bool[np.ndarray, "b s"]
 
 
-def batches(
+def token_batches(
     tokens: Sequence[Sequence[int]], size: int, pad_id: int, max_length: int
-) -> Iterator[Batch]:
+) -> Iterator[TokenBatch]:
     """Rows of similar length, the longest first, of few different shapes.
 
     All batches have `size` rows but the last, whose rows are a power of two; the number of
@@ -42,4 +42,4 @@ def batches(
         for row, n in enumerate(chosen):
             ids[row, : len(tokens[n])] = tokens[n]
             mask[row, : len(tokens[n])] = True
-        yield Batch(np.array(chosen), ids, mask)
+        yield TokenBatch(np.array(chosen), ids, mask)

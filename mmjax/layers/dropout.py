@@ -1,4 +1,4 @@
-"""Dropout inside a module.  Axes: any."""
+"""Dropout from the random stream of a module.  Axes: any."""
 
 from flax import linen as nn
 from jax import Array
@@ -6,7 +6,7 @@ from jax import Array
 from mmjax.blocks.common.hash_dropout import dropout
 
 
-def drop(module: nn.Module, x: Array, rate: float, train: bool) -> Array:
+def module_dropout(module: nn.Module, x: Array, rate: float, train: bool) -> Array:
     """Dropout of `x` from the stream "dropout" of a bound module; `x` itself outside training.
 
     Raises:

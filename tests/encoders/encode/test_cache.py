@@ -9,8 +9,8 @@ import pytest
 from numpy.testing import assert_allclose, assert_array_equal
 
 from mmjax.data.core.checks import DataError
-from mmjax.encoders.encode import features
-from mmjax.encoders.encode.features import Features, key
+from mmjax.encoders.encode import cache as cache_module
+from mmjax.encoders.encode.cache import VectorCache, content_key
 from mmjax.encoders.encode.rows import Runner
 from mmjax.encoders.text.encoder import load_text_encoder
 from tests.encoders.sentences import clip_folder
@@ -132,19 +132,19 @@ def test_a_bar_starts_at_what_is_known(clip, tmp_path, capsys):
 
 
 def test_parts_are_small_whole_and_checked(tmp_path, monkeypatch):
-    monkeypatch.setattr(features, "_ROWS", 3)
-    keys, vectors = [key(bytes([n])) for n in range(7)], np.eye(7, dtype=np.float32)
-    with pytest.raises(KeyError), Features(tmp_path, "m" * 64, (7,)) as store:
+    monkeypatch.setattr(cache_module, "_ROWS", 3)
+    keys, vectors = [content_key(bytes([n])) for n in range(7)], np.eye(7, dtype=np.float32)
+    with pytest.raises(KeyError), VectorCache(tmp_path, "m" * 64, (7,)) as store:
         for n in range(0, 7, 2):
             store.add(keys[n : n + 2], vectors[n : n + 2])
         raise KeyError
     parts = sorted(tmp_path.glob("*/part-*.npz"))
     assert len(parts) == 2
-    store = Features(tmp_path, "m" * 64, (7,))
-    places, found = store.find([keys[6], key(b"new"), keys[0], keys[6]])
+    store = VectorCache(tmp_path, "m" * 64, (7,))
+    places, found = store.find([keys[6], content_key(b"new"), keys[0], keys[6]])
     assert sorted(places.tolist()) == [0, 2, 3]
     assert_array_equal(found, vectors[[{0: 6, 2: 0, 3: 6}[n] for n in places.tolist()]])
-    assert Features(tmp_path, "other", (7,)).find(keys)[1].shape == (0, 7)
+    assert VectorCache(tmp_path, "other", (7,)).find(keys)[1].shape == (0, 7)
     whole = parts[0].read_bytes()
     for damaged in (whole[:-9], whole[:-30] + b"x" + whole[-29:]):
         parts[0].write_bytes(damaged)
@@ -153,4 +153,5 @@ def test_parts_are_small_whole_and_checked(tmp_path, monkeypatch):
 
 
 def test_keys_tell_bytes_apart():
-    assert len({key(b"ab", b"c"), key(b"a", b"bc"), key(b"abc"), key(b"")}) == 4
+    parts = [(b"ab", b"c"), (b"a", b"bc"), (b"abc",), (b"",)]
+    assert len({content_key(*x) for x in parts}) == 4
