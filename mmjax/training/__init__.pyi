@@ -5,5 +5,7 @@ from .config import FitConfig as FitConfig
 from .config import OptimConfig as OptimConfig
 from .fitting import FitResult as FitResult
 from .fitting import fit as fit
+from .loop import Evaluate as Evaluate
+from .loop import Hooks as Hooks
 from .optim import optimiser as optimiser
 from .signals import Interrupted as Interrupted

@@ -10,7 +10,7 @@ import optax
 
 from mmjax.objective import Objective, Variables
 from mmjax.training.config import FitConfig
-from mmjax.training.loop import Evaluate, Loop
+from mmjax.training.loop import NO_HOOKS, Evaluate, Hooks, Loop
 from mmjax.training.parallel import Devices, make_mesh
 from mmjax.training.progress import Record
 from mmjax.training.recorder import recording
@@ -22,7 +22,7 @@ from mmjax.training.state import TrainState
 
 @dataclass(frozen=True)
 class FitResult:
-    """What training found; the lists go by seed."""
+    """The best parameters and the history of a run; the lists go by seed."""
 
     seeds: tuple[int, ...]
     variables: list[Variables]
@@ -47,12 +47,13 @@ def fit(
     objective: Objective,
     source: BatchSource,
     optimiser: optax.GradientTransformation,
-    evaluate: Evaluate | None,
-    config: FitConfig,
+    validate: Evaluate | None = None,
+    config: FitConfig | None = None,
     *,
     seeds: Sequence[int] = (0,),
     workdir: str | Path | None = None,
     run_config: Any = None,
+    hooks: Hooks = NO_HOOKS,
 ) -> FitResult:
     """Train until the validation metric stops improving; resume if `workdir` holds this run.
 
@@ -63,19 +64,24 @@ def fit(
         objective: the method.
         source: training data.
         optimiser: learning rates that follow a schedule count steps of the optimiser's own.
-        evaluate: run in the first process on one device; None keeps the last parameters.
-        config: length, selection and execution.
+        validate: metrics on validation data, never on test data, one of which selects the best
+            parameters; run in the first process on one device. None keeps the last parameters.
+        config: length, selection and execution; None is `FitConfig()`.
         seeds: trained together as one program; each has its own draws, best epoch and stop.
         workdir: directory of the run; None writes nothing.
         run_config: dataclass or mapping that says what is trained, kept in config.json. A
             directory whose run had another one is refused.
+        hooks: functions of your own, called on the way. A resumed run calls them again for the
+            epochs that it repeats.
 
     Raises:
-        ValueError: no or repeated seeds, too many devices, or a metric that is not evaluated.
+        ValueError: no or repeated seeds, too many devices, or no metric named, or one that is
+            not evaluated.
         RunDirectoryError: `workdir` holds another run, or one that is running.
         CheckpointError: the disk is full, or no checkpoint can be read.
         TrainingDiverged: a loss or metric is NaN or infinite.
     """
+    config = FitConfig() if config is None else config
     seeds = tuple(int(s) for s in seeds)
     if not seeds or len(set(seeds)) != len(seeds):
         raise ValueError(f"seeds {seeds}: give at least one, and each once")
@@ -84,7 +90,8 @@ def fit(
     source = with_draws(source, objective.epoch)
     directory = None if workdir is None else Path(workdir)
     with recording(directory, config, description) as recorder, StopRequest() as stop:
-        loop = Loop(objective, source, optimiser, evaluate, config, seeds, devices, recorder)
+        own: dict[str, Any] = {"seeds": seeds, "devices": devices, "recorder": recorder}
+        loop = Loop(objective, source, optimiser, validate, config, **own, hooks=hooks)
         why = loop.progress.stopped_because or loop.run(stop)
     progress = loop.progress
     return FitResult(

@@ -5,7 +5,7 @@ import time
 from collections import deque
 from collections.abc import Callable
 from functools import partial
-from typing import Any
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -20,7 +20,7 @@ from mmjax.training.config import FitConfig
 from mmjax.training.naming import Arrays, unnamed
 from mmjax.training.parallel import Cost, Devices, local
 from mmjax.training.processes import any_process, on_first
-from mmjax.training.progress import Progress
+from mmjax.training.progress import Progress, Record
 from mmjax.training.recorder import Recorder
 from mmjax.training.selection import observe
 from mmjax.training.signals import StopRequest
@@ -30,6 +30,19 @@ from mmjax.training.step import per_seed, run_steps, split_epoch, start_epoch
 
 Evaluate = Callable[[Params, State, Array], dict[str, float]]
 """``evaluate(params, extra, key)``: metrics on validation data of one seed, never on test data."""
+
+
+class Hooks(NamedTuple):
+    """Functions of the user's own, run in the first process; what they raise ends the run."""
+
+    on_epoch: Callable[[Record], None] | None = None
+    """``on_epoch(record)``, once for each epoch and seed, with what metrics.jsonl keeps of it."""
+    on_evaluation: Callable[[Variables, dict[str, float]], None] | None = None
+    """``on_evaluation(variables, metrics)``, after each evaluation of a seed on validation data;
+    beside the metrics stand its `epoch` and `seed`."""
+
+
+NO_HOOKS = Hooks()
 
 
 class TrainingDiverged(UserError):
@@ -46,13 +59,15 @@ class Loop:
         optimiser: optax.GradientTransformation,
         evaluate: Evaluate | None,
         config: FitConfig,
+        *,
         seeds: tuple[int, ...],
         devices: Devices,
         recorder: Recorder,
+        hooks: Hooks = NO_HOOKS,
     ) -> None:
         """Start from what the recorder holds, or from the beginning."""
         self.optimiser, self.evaluate, self.config = optimiser, evaluate, config
-        self.devices, self.recorder = devices, recorder
+        self.devices, self.recorder, self.hooks = devices, recorder, hooks
         self.steps_per_epoch = source.steps_per_epoch
 
         def initial() -> TrainState:
@@ -183,6 +198,8 @@ class Loop:
             seconds, self._mark = now - self._mark, now
             self._clock()
             self.progress.close_epoch(epoch, step, seconds)
+            if not self._due(epoch):
+                self._report(epoch)
         active = self.progress.active
         self.recorder.show(epoch, float(values["loss"][active].mean()), self.progress)
 
@@ -225,6 +242,7 @@ class Loop:
         self.progress.selection, self.progress.evaluated = after, epoch
         if improved.any():
             self.best = self._keep(self.best, _variables(self.state), improved)
+        self._report(epoch)
 
     def _values(self, s: int, epoch: int) -> dict[str, float]:
         if self.evaluate is None:
@@ -232,7 +250,23 @@ class Loop:
         state = self.state
         params, extra, key = _take(local((state.params, state.extra, state.key)), s)
         metrics = self.evaluate(params, extra, draw_key(key, EVALUATION, epoch))
-        return {name: float(value) for name, value in metrics.items()}
+        values = {name: float(value) for name, value in metrics.items()}
+        if self.hooks.on_evaluation is not None and epoch:
+            place = {"epoch": epoch, "seed": self.progress.seeds[s]}
+            self.hooks.on_evaluation({"params": params, **extra}, {**place, **values})
+        return values
+
+    def _report(self, epoch: int) -> None:
+        hook = self.hooks.on_epoch
+        if hook is None:
+            return
+
+        def call() -> None:
+            for record in self.progress.history[-len(self.progress.seeds) :]:
+                if record["epoch"] == epoch:
+                    hook(dict(record))
+
+        on_first(call)
 
     def _metric(self, values: dict[str, float]) -> float | None:
         if self.evaluate is None:

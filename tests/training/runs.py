@@ -11,10 +11,20 @@ import optax
 
 from mmjax.training.config import FitConfig
 from mmjax.training.fitting import fit
+from mmjax.training.loop import NO_HOOKS
 from tests.training import toy
 
 
-def train(workdir=None, *, evaluate=toy.evaluate, objective=None, seeds=(0,), run=None, **options):
+def train(
+    workdir=None,
+    *,
+    evaluate=toy.evaluate,
+    objective=None,
+    seeds=(0,),
+    run=None,
+    hooks=NO_HOOKS,
+    **options,
+):
     defaults = {"epochs": 6, "metric": "recall@20"}
     quiet = {"quiet": True, "tensorboard": False, "devices": 1}
     config = FitConfig(**defaults | quiet | options)
@@ -27,6 +37,7 @@ def train(workdir=None, *, evaluate=toy.evaluate, objective=None, seeds=(0,), ru
         seeds=seeds,
         workdir=workdir,
         run_config=run,
+        hooks=hooks,
     )
 
 

@@ -14,7 +14,7 @@ from mmjax.objective import Aux
 from mmjax.training.best import load_best
 from mmjax.training.config import FitConfig
 from mmjax.training.fitting import fit
-from mmjax.training.loop import TrainingDiverged
+from mmjax.training.loop import Hooks, TrainingDiverged
 from mmjax.training.rundir import RunDirectoryError
 from tests.training import toy
 from tests.training.runs import assert_same_arrays, lines, stop_at, train
@@ -182,6 +182,28 @@ def test_a_metric_that_is_not_evaluated():
         ValueError, match=r"'ndcg' is not among those evaluated: \['noise', 'recall@20'\]"
     ):
         train(metric="ndcg")
+
+
+def test_hooks_see_every_epoch_and_every_evaluation():
+    records, scored = [], []
+    hooks = Hooks(records.append, lambda variables, metrics: scored.append((variables, metrics)))
+    result = train(seeds=(3, 4), epochs=5, eval_every=2, patience=0, hooks=hooks)
+    assert records == result.history
+    assert [(m["epoch"], m["seed"]) for _, m in scored] == [
+        (epoch, seed) for epoch in (2, 4, 5) for seed in (3, 4)
+    ]
+    evaluated = [r["recall@20"] for r in records if "recall@20" in r]
+    assert [m["recall@20"] for _, m in scored] == evaluated
+    best = [v for v, m in scored if (m["seed"], m["epoch"]) == (4, result.best_epoch[1])]
+    assert_same_arrays(best, [result.variables[1]])
+
+
+def test_what_a_hook_raises_ends_the_run():
+    def stop(record):
+        raise KeyError(record["epoch"])
+
+    with pytest.raises(KeyError, match="1"):
+        train(hooks=Hooks(on_epoch=stop))
 
 
 def test_validation_without_the_name_of_a_metric():

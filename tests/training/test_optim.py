@@ -8,13 +8,7 @@ import numpy as np
 import optax
 import pytest
 
-from experiments.common.config import Adam
-from experiments.common.problem import build_optimiser
-from experiments.mmgrec.config import Writing
-from experiments.mmgrec.optimise import optimiser as of_mmgrec
-from experiments.prompt_dsi.config import Training
-from experiments.prompt_dsi.problem import optimiser as of_prompt_dsi
-from mmjax.training.config import FitConfig, OptimConfig
+from mmjax.training.config import OptimConfig
 from mmjax.training.optim import optimiser, step_size
 
 PARAMS = {
@@ -47,25 +41,36 @@ def assert_equal_updates(ours, theirs, steps=30):
 
 
 @pytest.mark.parametrize(
-    "settings",
+    ("decay", "floor", "last", "weight_decay"),
     [
-        {},
-        {"learning_rate": 0.03, "decay": 0.7},
-        {"learning_rate": 0.03, "decay": 0.7, "floor": 0.01},
-        {"learning_rate": 0.03, "decay": 0.7, "floor": 0.05},
-        {"learning_rate": 0.03, "weight_decay": 0.1, "decay": 0.9},
-        {"weight_decay": 1e-4},
+        (1.0, 0.0, 0, 0.0),
+        (1.0, 0.0, 0, 0.1),
+        (0.7, 0.0, math.inf, 0.0),
+        # 0.03 * 0.7**3 is the last above the floor.
+        (0.7, 0.01, 3, 0.1),
+        (0.7, 0.05, 0, 0.0),
     ],
 )
-def test_adam_of_the_recommenders(settings):
-    theirs = build_optimiser(Adam(**settings), PER_EPOCH)
-    assert_equal_updates(optimiser(OptimConfig(**settings), PER_EPOCH), theirs)
+def test_adam_with_coupled_decay_and_a_step_size_per_epoch(decay, floor, last, weight_decay):
+    config = OptimConfig(learning_rate=0.03, decay=decay, floor=floor, weight_decay=weight_decay)
+
+    def rate(step):
+        return 0.03 * decay ** jnp.minimum(step // PER_EPOCH, last)
+
+    theirs = optax.adam(0.03 if decay == 1 else rate)
+    if weight_decay:
+        theirs = optax.chain(optax.add_decayed_weights(weight_decay), theirs)
+    assert_equal_updates(optimiser(config, PER_EPOCH), theirs)
 
 
-@pytest.mark.parametrize("warmup", [0, 1, 2, 10])
+@pytest.mark.parametrize("warmup", [0, 1, 10])
 @pytest.mark.parametrize("rule", ["adamw", "sgd"])
-def test_mmgrec(rule, warmup):
-    theirs = of_mmgrec(Writing(rule, 0.02, warmup, momentum=0.99, weight_decay=0.01))
+def test_a_warm_up_whose_first_step_counts(rule, warmup):
+    n = max(warmup, 1)
+    rate = optax.linear_schedule(0.02 / n, 0.02, n - 1 or 1)
+    theirs = optax.adamw(rate, weight_decay=0.01)
+    if rule == "sgd":
+        theirs = optax.chain(optax.add_decayed_weights(0.01), optax.sgd(rate, 0.99))
     config = OptimConfig(
         "sgd" if rule == "sgd" else "adam",
         learning_rate=0.02,
@@ -79,8 +84,14 @@ def test_mmgrec(rule, warmup):
 
 
 @pytest.mark.parametrize("warmup", [0, 7])
-def test_prompt_dsi(warmup):
-    theirs = of_prompt_dsi(Training(FitConfig(), 0.02, warmup, weight_decay=0.1, clip=1.5))
+def test_clipping_and_decay_of_matrices_alone(warmup):
+    rate = optax.linear_schedule(0.0, 0.02, warmup) if warmup else 0.02
+    decayed = {
+        "dense": {"kernel": True, "bias": False},
+        "pool": {"keys": False, "attention": False},
+    }
+    adam = optax.adamw(rate, weight_decay=0.1, mask=decayed)
+    theirs = optax.chain(optax.clip_by_global_norm(1.5), adam)
     config = OptimConfig(
         learning_rate=0.02,
         warmup_steps=warmup,
@@ -92,8 +103,8 @@ def test_prompt_dsi(warmup):
     assert_equal_updates(optimiser(config, PER_EPOCH), theirs)
 
 
-@pytest.mark.parametrize("share", [-1.0, 0.0, 0.1, 0.33, 1.0])
-def test_avg(share):
+@pytest.mark.parametrize("share", [-1.0, 0.0, 0.33])
+def test_up_and_down_along_lines(share):
     epochs, rate = 7, 0.02
     steps = epochs * PER_EPOCH
     theirs = rate
