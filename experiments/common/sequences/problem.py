@@ -1,4 +1,4 @@
-"""From flags to the parts of a run on sequences: data, objective, source of batches, rankings."""
+"""From flags to the parts of a run on sequences: data, task, source of batches, rankings."""
 
 import dataclasses
 from pathlib import Path
@@ -9,13 +9,14 @@ import numpy as np
 
 from experiments.common.results import Record, untrained
 from experiments.common.sequences.config import SequenceRun
-from mmjax.blocks.ranking import full_ranking
 from mmjax.blocks.sequences.sampling import negative_index
 from mmjax.data.core.sequences import Sequences, Windows
 from mmjax.data.formats.ratings import load_sequences_csv
 from mmjax.data.load import load_sequences
 from mmjax.data.synthetic.interactions import chains
+from mmjax.evaluation import ranking
 from mmjax.models.common.sequence_task import SequenceTask
+from mmjax.retriever import Vectors, given_vectors
 from mmjax.training.sources.pairs import Source
 from mmjax.training.sources.sequences import packed_source
 
@@ -73,19 +74,37 @@ def build_source(run: SequenceRun, data: Sequences) -> Source:
     )
 
 
-def ranking_task(run: SequenceRun, data: Sequences, split: str) -> full_ranking.RankingTask:
-    """Users of `split` with their one target, among all items or those that are new to them."""
+def ranking_task(
+    run: SequenceRun,
+    data: Sequences,
+    split: str,
+    *,
+    users: np.ndarray | None = None,
+    batch_size: int | None = None,
+) -> ranking.RankingTask:
+    """Users of `split` with their one target, among all items or those that are new to them.
+
+    `users` and `batch_size` as for `mmjax.evaluation.ranking.ranking_task`.
+    """
     seen = data.seen(split) if run.filter_seen else np.zeros((0, 2), np.int32)
-    return full_ranking.ranking_task(data.held_out(split), seen, data.n_users, data.n_items)
+    return ranking.ranking_task(
+        data.held_out(split),
+        seen,
+        data.n_users,
+        data.n_items,
+        users=users,
+        batch_size=batch_size,
+    )
 
 
 def by_popularity(run: SequenceRun, data: Sequences) -> Record:
     """The record of ranking by how often items occur in training."""
     count = np.bincount(data.train_pairs()[:, 1], minlength=data.n_items)
-    vectors = jnp.ones((data.n_users, 1)), jnp.asarray(count[:, None], jnp.float32)
+    vectors = Vectors(jnp.ones((data.n_users, 1)), jnp.asarray(count[:, None], jnp.float32))
+    retriever = given_vectors(data.n_items)
     figures = {
-        split: full_ranking.summarise(
-            full_ranking.evaluate(ranking_task(run, data, split), *vectors, ks=run.ks)
+        split: ranking.summarise(
+            ranking.evaluate(retriever, vectors, ranking_task(run, data, split), ks=run.ks)
         )
         for split in ("valid", "test")
     }
