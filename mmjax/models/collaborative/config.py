@@ -9,9 +9,9 @@ class LightGCNConfig:
 
     width: int = 64
     """Dimension of user and item vectors."""
-    layers: int = 2
-    """Propagation layers L; the output is the mean of layers 0 to L."""
-    reg: float = 1e-4
+    hops: int = 2
+    """Propagation steps L; the output is the mean of steps 0 to L."""
+    l2: float = 1e-4
     """Weight of the norms of the batch's embedding rows."""
 
 
@@ -21,7 +21,7 @@ class BPRMFConfig:
 
     width: int = 64
     """Dimension of user and item vectors."""
-    reg: float = 1e-2
+    l2: float = 1e-2
     """Weight of the norms of the batch's embedding rows."""
 
 

@@ -1,4 +1,4 @@
-"""LightGCN, and matrix factorisation with BPR as its case without layers, as MMRec trains them.
+"""LightGCN, and matrix factorisation with BPR as its case without hops, as MMRec trains them.
 
 X. He et al., SIGIR 2020, arXiv 2002.02126; S. Rendle et al., UAI 2009, arXiv 1205.2618.
 
@@ -67,8 +67,8 @@ class _Network(NamedTuple):
     """Embeddings, their propagation steps and the weight of their norms; static."""
 
     embeddings: Embeddings
-    layers: int
-    reg: float
+    hops: int
+    l2: float
 
 
 def _init(model: _Network, graph: Operator | None, key: Array) -> Variables:
@@ -86,16 +86,16 @@ def _loss(
     axis: str | None = None,
 ) -> tuple[Array, Aux]:
     initial: Any = model.embeddings.apply({"params": params})
-    final = initial if graph is None else lightgcn(graph, initial, layers=model.layers)
+    final = initial if graph is None else lightgcn(graph, initial, layers=model.hops)
     rank, norms = bpr_with_norms(final, initial, model.embeddings.n_users, batch, axis)
-    return rank + model.reg * norms, Aux(state, {"rank": rank, "norms": norms})
+    return rank + model.l2 * norms, Aux(state, {"rank": rank, "norms": norms})
 
 
 def _vectors(
     model: _Network, graph: Operator | None, params: Params, state: State, key: Array
 ) -> tuple[Array, Array]:
     x: Any = model.embeddings.apply({"params": params})
-    x = x if graph is None else lightgcn(graph, x, layers=model.layers)
+    x = x if graph is None else lightgcn(graph, x, layers=model.hops)
     n = model.embeddings.n_users
     return x[:n], x[n:]
 
@@ -108,7 +108,7 @@ def _build(model: _Network, graph: Operator | None) -> Model:
 
 
 def build_from_graph(config: LightGCNConfig, graph: Operator, n_users: int, n_items: int) -> Model:
-    """LightGCN: mean of layers 0 to L of linear propagation, BPR, norms of the layer-0 rows.
+    """LightGCN: mean of steps 0 to L of linear propagation, BPR, norms of the layer-0 rows.
 
     Args:
         config: hyper-parameters.
@@ -117,7 +117,7 @@ def build_from_graph(config: LightGCNConfig, graph: Operator, n_users: int, n_it
         n_items: number of items, the remaining nodes.
     """
     embeddings = Embeddings(n_users, n_items, config.width)
-    return _build(_Network(embeddings, config.layers, config.reg), graph)
+    return _build(_Network(embeddings, config.hops, config.l2), graph)
 
 
 def build(config: LightGCNConfig, task: Task) -> Model:
@@ -128,4 +128,4 @@ def build(config: LightGCNConfig, task: Task) -> Model:
 def build_bpr_mf(config: BPRMFConfig, task: Task) -> Model:
     """Matrix factorisation with BPR: LightGCN with L = 0, from Xavier-normal vectors."""
     embeddings = Embeddings(*task.sizes, config.width, uniform=False)
-    return _build(_Network(embeddings, 0, config.reg), None)
+    return _build(_Network(embeddings, 0, config.l2), None)

@@ -1,4 +1,6 @@
-"""What MGCN (arXiv 2308.03588) and SMORE (arXiv 2412.14978) share.
+"""Side views of items and users that content purifies, and their loss: MGCN and SMORE.
+
+MGCN: arXiv 2308.03588; SMORE: arXiv 2412.14978.
 
 Item ids gated by content travel over item graphs and on to the users; gates by behaviour then
 weigh these side views, which join the id view of LightGCN.
@@ -7,7 +9,7 @@ Axes: u users, i items, n = u + i nodes (users first), d width, b rows, k negati
 """
 
 from collections.abc import Mapping
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import jax.numpy as jnp
 from flax import linen as nn
@@ -20,9 +22,11 @@ from mmjax.blocks.graphs.sparse import Operator, spmm
 from mmjax.blocks.losses.contrast import in_batch
 from mmjax.blocks.losses.pairwise import info_bpr, sq_loss
 from mmjax.layers.linear import Linear
+from mmjax.objective import Aux, Objective, Params, State, Variables
+from mmjax.retriever import Model, by_vectors
 
 
-class Gate(nn.Module):
+class GuidedGate(nn.Module):
     """``x * sigmoid(guide W + b)``: content purifies ids, behaviour weighs side views.
 
     Attributes:
@@ -46,10 +50,10 @@ class PurifiedViews(nn.Module):
     """One view per item graph: ``p = S^L (ids * gate(content))`` for items, ``R p`` for users.
 
     Attributes:
-        layers: steps L over the item graph.
+        hops: steps L over the item graph.
     """
 
-    layers: int = 1
+    hops: int = 1
 
     @nn.compact
     def __call__(
@@ -70,8 +74,8 @@ class PurifiedViews(nn.Module):
         views = {}
         for name, guide in content.items():
             users, ids = jnp.split(initial, [initial.shape[0] - guide.shape[0]])
-            items = Gate(name=f"purifier_{name}")(ids, guide)
-            for _ in range(self.layers):
+            items = GuidedGate(name=f"purifier_{name}")(ids, guide)
+            for _ in range(self.hops):
                 items = spmm(graphs[name], items)
             all_nodes = jnp.concatenate([jnp.zeros_like(users), items])
             views[name] = all_nodes + spmm(to_users, all_nodes)
@@ -98,14 +102,14 @@ def loss_terms(
     rows: Mapping[str, Array],
     axis: str | None = None,
     *,
-    reg: float = 1e-4,
+    l2: float = 1e-4,
     contrast: float = 0.01,
     temperature: float = 0.2,
 ) -> dict[str, Float[Array, ""]]:
-    """The weighted terms of both methods; `rows` and `axis` as in `mig_gt.loss_terms`.
+    """The weighted terms of both methods over the rows of a batch.
 
     Returns:
-        ``rank``: mean InfoBPR of the final vectors, BPR with one negative; ``norms``: `reg` times
+        ``rank``: mean InfoBPR of the final vectors, BPR with one negative; ``norms``: `l2` times
         the mean `sq_loss` of the rows' final vectors; ``contrast``: `contrast` times the InfoNCE
         of side against behaviour over the batch's items plus that over its users.
     """
@@ -115,7 +119,7 @@ def loss_terms(
     rank = info_bpr((u * i).sum(-1), jnp.einsum("bd,bkd->bk", u, j))
     terms = {
         "rank": global_mean(rank, axis, where=where),
-        "norms": reg * global_mean(sq_loss(u, i, j), axis, where=where),
+        "norms": l2 * global_mean(sq_loss(u, i, j), axis, where=where),
     }
     if contrast > 0:
         views = [
@@ -130,3 +134,59 @@ def loss_terms(
         ]
         terms["contrast"] = contrast * (views[0] + views[1])
     return terms
+
+
+class ViewInputs(NamedTuple):
+    """Arrays that both methods read."""
+
+    features: dict[str, Array]
+    """Raw item features by modality."""
+    graphs: dict[str, Operator]
+    """Item graphs by view."""
+    adjacency: Operator
+    """The user-item graph, symmetric normalised."""
+    to_users: Operator
+    """Its half in which users read items."""
+
+
+def _init(model: Any, inputs: ViewInputs, key: Array) -> Variables:
+    return dict(model.init(key, inputs))
+
+
+def _loss(
+    model: Any,
+    inputs: ViewInputs,
+    params: Params,
+    state: State,
+    batch: Mapping[str, Array],
+    key: Array,
+    *,
+    axis: str | None = None,
+) -> tuple[Array, Aux]:
+    nodes = model.apply({"params": params}, inputs, train=True, rngs={"dropout": key})
+    c = model.config
+    weights = {name: getattr(c, name) for name in ("l2", "contrast", "temperature")}
+    terms = loss_terms(nodes, model.n_users, batch, axis, **weights)
+    return sum(terms.values(), jnp.zeros(())), Aux(state, terms)
+
+
+def _vectors(
+    model: Any, inputs: ViewInputs, params: Params, state: State, key: Array
+) -> tuple[Array, Array]:
+    users, items = jnp.split(model.apply({"params": params}, inputs).final, [model.n_users])
+    return users, items
+
+
+def build_model(network: nn.Module, inputs: ViewInputs, n_items: int) -> Model:
+    """A network of behaviour and side views with its loss, retrieving by inner products.
+
+    Args:
+        network: ``network(inputs, train=) -> BehaviourAndSide``, with `n_users` and a `config`
+            that has `l2`, `contrast` and `temperature`.
+        inputs: bound to it.
+        n_items: items.
+    """
+    return Model(
+        Objective.bind(network, inputs, init=_init, loss=_loss),
+        by_vectors(_vectors, network, inputs, n_items),
+    )

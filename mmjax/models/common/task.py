@@ -1,9 +1,9 @@
-"""What a recommender is built from: training pairs and item content, as plain arrays.
+"""Tasks of recommenders: training pairs and item content, as plain arrays.
 
 Axes: e pairs, u users, i items, n = u + i nodes, m features of a modality.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Hashable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
@@ -14,25 +14,44 @@ from jax import Array
 from jaxtyping import Float, Int
 
 from mmjax.blocks.common.projection import l2_normalise
-from mmjax.blocks.graphs.graph import bipartite, normalise
+from mmjax.blocks.graphs.graph import bipartite
+from mmjax.blocks.graphs.graph import normalise as normalise_graph
 from mmjax.blocks.graphs.knn import knn_graph
 from mmjax.blocks.graphs.sparse import Operator, operator
 
 T = TypeVar("T")
 
 
+class GraphCache:
+    """Graphs and features of one task by what they were made with, each made at its first use.
+
+    A cache belongs to its task and ends with it, so that no graph outlives the data; all models
+    that are built on the task read the same arrays.
+    """
+
+    def __init__(self) -> None:
+        self._kept: dict[Hashable, Any] = {}
+
+    def get(self, key: Hashable, make: Callable[[], T]) -> T:
+        """The value of `key`, which `make` gives the first time."""
+        if key not in self._kept:
+            self._kept[key] = make()
+        return self._kept[key]
+
+
 @dataclass(frozen=True, eq=False)
 class Task:
-    """Who interacted with what in training, and what is known about the items.
+    """Training pairs of users and items, and the items' features and labels.
 
-    Graphs are made when they are first asked for and kept, so that all models of one task share
-    them.
+    Graphs are made when they are first asked for and kept in `graphs`, so that all models of one
+    task share them.
 
     Attributes:
         train: distinct (user, item) pairs, ids in range.
         n_users, n_items: ids run over ``0..n-1``.
         features: item features by modality, as published.
         labels: by attribute, the class of each item, from 0.
+        graphs: what the methods below have made; a copy of the task starts an empty one.
     """
 
     train: Int[np.ndarray, "e 2"]
@@ -42,7 +61,7 @@ class Task:
         default_factory=dict
     )
     labels: Mapping[str, Int[np.ndarray, "i"]] = field(default_factory=dict)
-    _made: dict[Any, Any] = field(default_factory=dict, init=False, repr=False)
+    graphs: GraphCache = field(default_factory=GraphCache, init=False, repr=False)
 
     @property
     def sizes(self) -> tuple[int, int]:
@@ -55,13 +74,13 @@ class Task:
         return self.n_users + self.n_items
 
     def content(
-        self, modalities: tuple[str, ...] = (), *, unit: bool = True
+        self, modalities: tuple[str, ...] = (), *, normalise: bool = True
     ) -> dict[str, Float[Array, "i m"]]:
         """Features by modality, in the order asked for; none named means all.
 
         Args:
             modalities: names.
-            unit: scale every row to length one.
+            normalise: scale every row to length one.
 
         Raises:
             ValueError: there are no features, or a modality is not among them.
@@ -72,18 +91,19 @@ class Task:
         if not names:
             raise ValueError("the method reads item features, but the data have none")
         return {
-            n: self._keep(("content", n, unit), lambda n=n: self._scaled(n, unit)) for n in names
+            n: self.graphs.get(("content", n, normalise), lambda n=n: self._scaled(n, normalise))
+            for n in names
         }
 
-    def _scaled(self, name: str, unit: bool) -> Array:
+    def _scaled(self, name: str, normalise: bool) -> Array:
         x = jnp.asarray(self.features[name])
-        return l2_normalise(x) if unit else x
+        return l2_normalise(x) if normalise else x
 
     def adjacency(self, *, kind: str = "sym", self_loops: bool = False) -> Operator:
         """The user-item graph over all nodes, both directions, normalised as `graph.normalise`."""
-        return self._keep(
+        return self.graphs.get(
             ("adjacency", kind, self_loops),
-            lambda: operator(normalise(self.pairs_graph(self_loops=self_loops), kind)),
+            lambda: operator(normalise_graph(self.pairs_graph(self_loops=self_loops), kind)),
         )
 
     def pairs_graph(self, *, self_loops: bool = False) -> jraph.GraphsTuple:
@@ -97,7 +117,7 @@ class Task:
         """
 
         def make() -> Operator:
-            graph = normalise(self.pairs_graph(), kind)
+            graph = normalise_graph(self.pairs_graph(), kind)
             receivers = np.asarray(graph.receivers)
             keep = receivers < self.n_users if to == "users" else receivers >= self.n_users
             edges, senders = np.asarray(graph.edges)[keep], np.asarray(graph.senders)[keep]
@@ -112,17 +132,12 @@ class Task:
 
         if to not in ("users", "items"):
             raise ValueError(f"one_way: to must be 'users' or 'items', got {to!r}")
-        return self._keep(("one_way", to, kind), make)
+        return self.graphs.get(("one_way", to, kind), make)
 
     def item_graph(self, modality: str, *, k: int = 10, kind: str = "bin") -> jraph.GraphsTuple:
         """Each item's k nearest items in a modality; see `knn.knn_graph`."""
-        features = self.content((modality,), unit=False)[modality]
-        return self._keep(
+        features = self.content((modality,), normalise=False)[modality]
+        return self.graphs.get(
             ("items", modality, k, kind),
             lambda: knn_graph(np.asarray(features, np.float32), k=min(k, self.n_items), kind=kind),
         )
-
-    def _keep(self, key: Any, make: Callable[[], T]) -> T:
-        if key not in self._made:
-            self._made[key] = make()
-        return self._made[key]

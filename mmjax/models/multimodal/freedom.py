@@ -33,22 +33,22 @@ class FREEDOMConfig:
 
     modalities: tuple[str, ...] = ()
     """Content modalities; none named means all that the data have."""
-    unit: bool = True
+    normalise: bool = True
     """Scale every item's features of a modality to length one (MMRec reads them as published)."""
     width: int = 64
     """Dimension of user and item vectors."""
-    layers: int = 2
-    """Propagation layers on the user-item graph; the output is the mean of layers 0 to L."""
-    item_layers: int = 1
-    """Propagation layers on the item graph; 0 leaves the item graph out."""
-    neighbours: int = 10
-    """Neighbours k of an item in each modality's graph, itself included."""
+    hops: int = 2
+    """Propagation steps on the user-item graph; the output is the mean of steps 0 to L."""
+    item_hops: int = 1
+    """Propagation steps on the item graph; 0 leaves the item graph out."""
+    k: int = 10
+    """Neighbours of an item in each modality's graph, itself included."""
     shares: tuple[float, ...] = ()
     """Share of each modality in the item graph, in the order of the modalities; none given means
     0.1 for image and 0.9 for text where these are the two (MMRec), else equal shares."""
     dropout: float = 0.8
     """Share of the user-item edges that is left out, drawn anew in each epoch; in [0, 1]."""
-    reg: float = 1e-3
+    content_weight: float = 1e-3
     """Weight of the ranking losses of the projected content."""
     trainable_features: bool = True
     """Train the feature tables too, as the authors do; the item graph keeps the given ones."""
@@ -90,13 +90,13 @@ class FREEDOM(nn.Module):
         """All vectors; `weights` are those of the pruned graph, None reads the full one."""
         c = self.config
         initial = Embeddings(self.n_users, self.n_items, c.width, name="ids")()
-        x = lightgcn(graph, initial, layers=c.layers, weights=weights)
+        x = lightgcn(graph, initial, layers=c.hops, weights=weights)
         items, h = x[self.n_users :], initial[self.n_users :]
-        for _ in range(c.item_layers):
+        for _ in range(c.item_hops):
             h = spmm(item_graph, h)
-        items = items + h if c.item_layers else items
+        items = items + h if c.item_hops else items
         project = Content(c.width, c.trainable_features, name="content")
-        return _Nodes(x[: self.n_users], items, project(features) if c.reg > 0 else {})
+        return _Nodes(x[: self.n_users], items, project(features) if c.content_weight > 0 else {})
 
 
 def _init(model: FREEDOM, inputs: _Inputs, key: Array) -> Variables:
@@ -124,7 +124,7 @@ def _loss(
         return global_mean(losses, axis, where=batch["where"])
 
     terms = {"rank": rank(nodes.items)}
-    terms |= {f"rank_{name}": c.reg * rank(z) for name, z in nodes.content.items()}
+    terms |= {f"rank_{name}": c.content_weight * rank(z) for name, z in nodes.content.items()}
     return sum(terms.values(), jnp.zeros(())), Aux(state, terms)
 
 
@@ -150,8 +150,9 @@ def build(config: FREEDOMConfig, task: Task) -> Model:
     """
     if not 0.0 <= config.dropout <= 1.0:
         raise ValueError(f"dropout must lie in [0, 1], got {config.dropout}")
-    features, graph = task.content(config.modalities, unit=config.unit), task.adjacency()
-    item_graph = mixed_item_graph(task, tuple(features), config.shares, k=config.neighbours)
+    features = task.content(config.modalities, normalise=config.normalise)
+    graph = task.adjacency()
+    item_graph = mixed_item_graph(task, tuple(features), config.shares, k=config.k)
     inputs = _Inputs(features, graph, item_graph, undirected(task.pairs_graph()))
     model = FREEDOM(config, *task.sizes)
     epoch = _epoch if config.dropout > 0 else None

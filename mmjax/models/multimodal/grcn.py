@@ -14,7 +14,6 @@ from typing import Any, NamedTuple
 import jax.numpy as jnp
 from flax import linen as nn
 from jax import Array
-from jax.tree_util import Partial
 from jaxtyping import Float
 
 from mmjax.blocks.common.collectives import global_mean
@@ -24,7 +23,8 @@ from mmjax.blocks.graphs.sparse import Operator, edge_dots, spmm
 from mmjax.blocks.losses.pairwise import info_bpr
 from mmjax.layers.linear import Linear
 from mmjax.models.common.task import Task
-from mmjax.objective import Aux, Objective
+from mmjax.objective import Aux, Objective, Params, State, Variables
+from mmjax.retriever import Model, by_vectors
 
 
 @dataclass(frozen=True)
@@ -37,22 +37,30 @@ class GRCNConfig:
     """Dimension of id vectors and of each modality's vectors."""
     routing: int = 3
     """Rounds of routing, in which users gather the content of their items."""
-    layers: int = 2
+    hops: int = 2
     """Convolutions of the id vectors over the refined graph."""
-    reg: float = 1e-3
+    l2: float = 1e-3
     """Weight of the mean squares of the batch's id vectors and user preferences."""
     penalised_tables: tuple[str, ...] = ()
     """Modalities of which the preferences of all users are penalised besides: none in the authors'
     code, the images in MMRec's."""
-    released_flow: bool = False
+    official: bool = False
     """Send the routing's messages from users to items, as the released code does; no message
     then reaches a user, and routing leaves the preferences as they are."""
-    unit: bool = True
+    normalise: bool = True
     """Scale the rows of the raw features to length one."""
 
 
-class Nodes(NamedTuple):
-    """What one forward pass returns."""
+class _Inputs(NamedTuple):
+    """Arrays that the model reads."""
+
+    features: dict[str, Array]
+    graph: Operator
+    to_users: Operator
+
+
+class _Nodes(NamedTuple):
+    """Results of one forward pass."""
 
     final: Float[Array, "n w"]
     """[ids after convolution; each modality's vectors]; scores are inner products."""
@@ -86,7 +94,7 @@ class GRCN(nn.Module):
     @nn.compact
     def __call__(
         self, features: Mapping[str, Float[Array, "i _"]], graph: Operator, to_users: Operator
-    ) -> Nodes:
+    ) -> _Nodes:
         """Vectors of all nodes.
 
         Args:
@@ -105,7 +113,7 @@ class GRCN(nn.Module):
             items = l2_normalise(nn.leaky_relu(items))
             preferences.append(self.param(f"{name}_preference", init, (self.n_users, c.width)))
             users = l2_normalise(preferences[-1])
-            for _ in range(0 if c.released_flow else c.routing):
+            for _ in range(0 if c.official else c.routing):
                 received = attend(to_users, jnp.concatenate([users, items]))[1]
                 users = l2_normalise(users + received[: self.n_users])
             routed.append(users)
@@ -116,25 +124,28 @@ class GRCN(nn.Module):
             votes.append(attention * edge_dots(graph, ones, confidence))
         weights = nn.relu(functools.reduce(jnp.maximum, votes))
         h = total = l2_normalise(ids)
-        for _ in range(c.layers):
+        for _ in range(c.hops):
             h = spmm(graph, h, weights)
             total = total + h
         final = jnp.concatenate([total, *content], axis=1)
-        return Nodes(final, ids, tuple(preferences), tuple(routed), weights)
+        return _Nodes(final, ids, tuple(preferences), tuple(routed), weights)
+
+
+def _init(model: GRCN, inputs: _Inputs, key: Array) -> Variables:
+    return dict(model.init(key, *inputs))
 
 
 def _loss(
     model: GRCN,
-    features: Mapping[str, Array],
-    graph: Operator,
-    to_users: Operator,
-    params: Any,
-    state: Any,
+    inputs: _Inputs,
+    params: Params,
+    state: State,
     batch: Mapping[str, Array],
     key: Array,
+    *,
     axis: str | None = None,
 ) -> tuple[Array, Aux]:
-    nodes: Any = model.apply({"params": params}, features, graph, to_users)
+    nodes: Any = model.apply({"params": params}, *inputs)
     user, where = batch["user"], batch["where"]
     items = model.n_users + jnp.concatenate([batch["item"][:, None], batch["negatives"]], 1)
     scores = jnp.einsum("bd,bkd->bk", nodes.final[user], nodes.final[items])
@@ -142,35 +153,28 @@ def _loss(
     squares = jnp.square(nodes.ids[user]).mean(1) + jnp.square(nodes.ids[items]).mean((1, 2))
     squares = squares + sum(jnp.square(p[user]).mean(1) for p in nodes.preferences)
     norms = global_mean(squares, axis, where=where)
-    tables = zip(sorted(features), nodes.preferences, strict=True)
+    tables = zip(sorted(inputs.features), nodes.preferences, strict=True)
     norms += sum(jnp.square(p).mean() for n, p in tables if n in model.config.penalised_tables)
-    return rank + model.config.reg * norms, Aux(state, {"rank": rank, "norms": norms})
+    return rank + model.config.l2 * norms, Aux(state, {"rank": rank, "norms": norms})
 
 
-def _predict(
-    model: GRCN,
-    features: Mapping[str, Array],
-    graph: Operator,
-    to_users: Operator,
-    params: Any,
-    state: Any,
-    key: Any,
+def _vectors(
+    model: GRCN, inputs: _Inputs, params: Params, state: State, key: Array
 ) -> tuple[Array, Array]:
-    nodes: Any = model.apply({"params": params}, features, graph, to_users)
+    nodes: Any = model.apply({"params": params}, *inputs)
     return nodes.final[: model.n_users], nodes.final[model.n_users :]
 
 
-def build(config: GRCNConfig, task: Task) -> Objective:
+def build(config: GRCNConfig, task: Task) -> Model:
     """GRCN on the graph and the features of a task; BPR with k negatives is InfoBPR.
 
     Raises:
         ValueError: the task has no features, or lacks a modality that is named.
     """
     model = GRCN(config, *task.sizes)
-    features = task.content(config.modalities, unit=config.unit)
-    bound = (features, task.adjacency(), task.one_way("users"))
-    return Objective(
-        Partial(lambda *args: dict(model.init(args[-1], *args[:-1])), *bound),
-        Partial(functools.partial(_loss, model), *bound),
-        Partial(functools.partial(_predict, model), *bound),
+    features = task.content(config.modalities, normalise=config.normalise)
+    inputs = _Inputs(features, task.adjacency(), task.one_way("users"))
+    return Model(
+        Objective.bind(model, inputs, init=_init, loss=_loss),
+        by_vectors(_vectors, model, inputs, task.n_items),
     )

@@ -8,16 +8,14 @@ modalities of k neighbours it holds 2 M k numbers an item, and the search compar
 Axes: u users, i items, n = u + i nodes, s = 2 M k neighbours, d = width, b rows, k negatives.
 """
 
-import functools
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
 from flax import linen as nn
 from jax import Array, lax
-from jax.tree_util import Partial
 from jaxtyping import Float
 
 from mmjax.blocks.common.collectives import global_mean
@@ -30,10 +28,11 @@ from mmjax.blocks.losses.pairwise import info_bpr, sq_loss
 from mmjax.layers.item_content import Content
 from mmjax.models.collaborative.light_gcn import Embeddings
 from mmjax.models.common.task import Task
-from mmjax.objective import Aux, Objective
+from mmjax.objective import Aux, Objective, Params, State, Variables
+from mmjax.retriever import Model, by_vectors
 
 ItemGraph = tuple[Pattern, Array]
-"""Which items each item reads, and the weights ``[i, s]``."""
+"""Items that each item reads, and the weights ``[i, s]``."""
 
 
 @dataclass(frozen=True)
@@ -42,24 +41,33 @@ class LATTICEConfig:
 
     modalities: tuple[str, ...] = ()
     """Content modalities; none named means all that the data have."""
-    unit: bool = True
+    normalise: bool = True
     """Scale every item's features of a modality to length one (MMRec reads them as published)."""
     width: int = 64
     """Dimension of user and item vectors."""
     content_width: int = 64
     """Dimension of the projected features, whose cosines are the learnt graph."""
-    layers: int = 2
-    """Propagation layers on the user-item graph; the output is the mean of layers 0 to L."""
-    item_layers: int = 1
-    """Propagation layers on the item graph."""
-    neighbours: int = 10
-    """Neighbours k of an item in each modality's graph, itself included."""
+    hops: int = 2
+    """Propagation steps on the user-item graph; the output is the mean of steps 0 to L."""
+    item_hops: int = 1
+    """Propagation steps on the item graph."""
+    k: int = 10
+    """Neighbours of an item in each modality's graph, itself included."""
     skip: float = 0.9
     """Share lambda of the graph of the raw features, against the learnt one."""
-    reg: float = 1e-4
+    l2: float = 1e-4
     """Weight of half the squared norms of a pair's final vectors."""
     trainable_features: bool = True
     """Train the feature tables too, as the authors do."""
+
+
+class _Inputs(NamedTuple):
+    """Arrays that the model reads."""
+
+    features: dict[str, Array]
+    raw: dict[str, Neighbours]
+    """Neighbours of each item in the raw features, by modality."""
+    graph: Operator
 
 
 class LATTICE(nn.Module):
@@ -81,10 +89,10 @@ class LATTICE(nn.Module):
     ) -> ItemGraph:
         """``(1 - lambda) norm(sum_m w_m kNN(W_m x_m)) + lambda sum_m w_m S_m``, w = softmax."""
         share, skip, z = jax.nn.softmax(self.mix), self.config.skip, self.content(features)
-        given = [raw[name] for name in self.modalities]
+        kept = [raw[name] for name in self.modalities]
         learnt = [nearest(z[name], k=raw[name].index.shape[1]) for name in self.modalities]
         mixed = normalise(mix(learnt, share))
-        index, weights = mix([mixed, *given], [1 - skip, *(skip * share)])
+        index, weights = mix([mixed, *kept], [1 - skip, *(skip * share)])
         return pattern(index, self.n_items), weights
 
     def __call__(
@@ -94,60 +102,61 @@ class LATTICE(nn.Module):
         initial = self.ids()
         reads, weights = item_graph = item_graph or self.graph(features, raw)
         h = initial[self.n_users :]
-        for _ in range(self.config.item_layers):
+        for _ in range(self.config.item_hops):
             h = gather_sum(weights, h, reads)
-        x = lightgcn(graph, initial, layers=self.config.layers)
+        x = lightgcn(graph, initial, layers=self.config.hops)
         # An item adds its unit vector from the item graph.
         items = x[self.n_users :] + l2_normalise(h)
         return jnp.concatenate([x[: self.n_users], items]), item_graph
 
 
-def _init(model: LATTICE, given: Any, key: Array) -> dict[str, Any]:
-    (_, kept), variables = model.init_with_output(key, *given)
+def _init(model: LATTICE, inputs: _Inputs, key: Array) -> Variables:
+    (_, kept), variables = model.init_with_output(key, *inputs)
     return {**variables, "item_graph": {"epoch": jnp.zeros((), jnp.uint32), "kept": kept}}
 
 
 def _loss(
     model: LATTICE,
-    given: Any,
-    params: Any,
-    state: Any,
+    inputs: _Inputs,
+    params: Params,
+    state: State,
     batch: Mapping[str, Array],
     key: Array,
+    *,
     axis: str | None = None,
 ) -> tuple[Array, Aux]:
     kept, variables = state["item_graph"], {"params": params}
 
     def rebuilt() -> Any:
-        return model.apply(variables, *given[:2], method="graph")
+        return model.apply(variables, *inputs[:2], method="graph")
 
     first = batch["epoch"] != kept["epoch"]
     item_graph = lax.cond(first, rebuilt, lambda: kept["kept"])
-    x: Any = model.apply(variables, *given, item_graph)[0]
+    x: Any = model.apply(variables, *inputs, item_graph)[0]
     u, i = x[batch["user"]], x[model.n_users + batch["item"]]
     j, where = x[model.n_users + batch["negatives"]], batch["where"]
     rank = info_bpr((u * i).sum(-1), jnp.einsum("bd,bkd->bk", u, j))
     terms = {
         "rank": global_mean(rank, axis, where=where),
-        "norms": model.config.reg * global_mean(sq_loss(u, i, j), axis, where=where),
+        "norms": model.config.l2 * global_mean(sq_loss(u, i, j), axis, where=where),
     }
     state = {**state, "item_graph": {"epoch": batch["epoch"], "kept": item_graph}}
     return terms["rank"] + terms["norms"], Aux(lax.stop_gradient(state), terms)
 
 
-def _predict(
-    model: LATTICE, given: Any, params: Any, state: Any, key: Array
+def _vectors(
+    model: LATTICE, inputs: _Inputs, params: Params, state: State, key: Array
 ) -> tuple[Array, Array]:
-    x: Any = model.apply({"params": params}, *given)[0]
+    x: Any = model.apply({"params": params}, *inputs)[0]
     return x[: model.n_users], x[model.n_users :]
 
 
-def _epoch(key: Array) -> dict[str, Array]:
+def _epoch(model: LATTICE, inputs: _Inputs, key: Array) -> dict[str, Array]:
     # Batches of one epoch share this number; the state holds that of the graph it keeps.
     return {"epoch": jax.random.bits(key, (), jnp.uint32)}
 
 
-def build(config: LATTICEConfig, task: Task) -> Objective:
+def build(config: LATTICEConfig, task: Task) -> Model:
     """LATTICE on the graph and the features of a task.
 
     The item graph is rebuilt, with its gradient, in the first batch of each epoch and at
@@ -159,12 +168,12 @@ def build(config: LATTICEConfig, task: Task) -> Objective:
     Raises:
         ValueError: a modality is missing.
     """
-    features = task.content(config.modalities, unit=config.unit)
-    graphs = {n: task.item_graph(n, k=config.neighbours, kind="cos") for n in features}
+    features = task.content(config.modalities, normalise=config.normalise)
+    graphs = {n: task.item_graph(n, k=config.k, kind="cos") for n in features}
     raw = {name: from_graph(graph) for name, graph in graphs.items()}
-    given = (features, raw, task.adjacency(kind="left", self_loops=True))
+    inputs = _Inputs(features, raw, task.adjacency(kind="left", self_loops=True))
     model = LATTICE(config, *task.sizes, tuple(features))
-    init, loss, predict = (
-        Partial(functools.partial(f, model), given) for f in (_init, _loss, _predict)
+    return Model(
+        Objective.bind(model, inputs, init=_init, loss=_loss, epoch=_epoch),
+        by_vectors(_vectors, model, inputs, task.n_items),
     )
-    return Objective(init, loss, predict, Partial(_epoch))

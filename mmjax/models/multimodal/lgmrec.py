@@ -8,14 +8,13 @@ Axes: u users, i items, n = u + i nodes (users first), d width, h hyperedges, b 
 import functools
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 from flax import linen as nn
 from jax import Array
-from jax.tree_util import Partial
 from jaxtyping import Float
 
 from mmjax.blocks.common.hash_dropout import dropout
@@ -26,7 +25,8 @@ from mmjax.blocks.graphs.sparse import Operator, spmm
 from mmjax.blocks.losses.contrast import between_tables
 from mmjax.models.collaborative.light_gcn import Embeddings, bpr_with_norms
 from mmjax.models.common.task import Task
-from mmjax.objective import Aux, Objective
+from mmjax.objective import Aux, Objective, Params, State, Variables
+from mmjax.retriever import Model, by_vectors
 
 
 @dataclass(frozen=True)
@@ -36,15 +36,15 @@ class LGMRecConfig:
     modalities: tuple[str, ...] = ()
     """Content modalities; the InfoNCE compares a user or item of the earlier one with all of the
     later. None named means all by the alphabet, which for image and text is the authors' order."""
-    unit: bool = True
+    normalise: bool = True
     """Scale the rows of the raw features to length one."""
     width: int = 64
     """Dimension d of user and item vectors."""
-    layers: int = 2
-    """Propagation layers of the ids over the user-item graph."""
-    content_layers: int = 2
-    """Propagation layers of the content; the last one is the output."""
-    hyper_layers: int = 1
+    hops: int = 2
+    """Propagation steps of the ids over the user-item graph."""
+    content_hops: int = 2
+    """Propagation steps of the content; the last one is the output."""
+    hyper_hops: int = 1
     """Passes through the hyperedges, at least 1."""
     hyperedges: int = 4
     """Hyperedges h of each modality."""
@@ -56,10 +56,19 @@ class LGMRecConfig:
     """Weight of the global vectors."""
     contrast: float = 1e-4
     """Weight of the InfoNCE between the modalities' global vectors, summed over the rows."""
-    reg: float = 1e-6
+    l2: float = 1e-6
     """Weight of the norms of the batch's final vectors."""
     eval_noise: bool = True
     """Draw memberships at evaluation too, as the authors do; False takes their softmax."""
+
+
+class _Inputs(NamedTuple):
+    """Arrays that the model reads."""
+
+    features: dict[str, Array]
+    adjacency: Operator
+    mean: Operator
+    counts: Float[Array, "n 1"]
 
 
 class LGMRec(nn.Module):
@@ -88,7 +97,7 @@ class LGMRec(nn.Module):
         """
         c, init, n_users = self.config, nn.initializers.xavier_uniform(), self.n_users
         ids = Embeddings(n_users, self.n_items, c.width, name="ids")()
-        local = ids = lightgcn(adjacency, ids, layers=c.layers)
+        local = ids = lightgcn(adjacency, ids, layers=c.hops)
         hyper = {}
         for name in self.modalities:
             x = features[name]
@@ -96,7 +105,7 @@ class LGMRec(nn.Module):
             assign = self.param(f"assign_{name}", init, (x.shape[1], c.hyperedges))
             items = jnp.pad(x @ jnp.concatenate([linear, assign], axis=1), ((n_users, 0), (0, 0)))
             z, logits = jnp.split(items + spmm(mean, items), [c.width], axis=1)
-            for _ in range(c.content_layers):
+            for _ in range(c.content_hops):
                 z = spmm(adjacency, z)
             local = local + l2_normalise(z)
             # A user's memberships follow the sum over items, where vectors follow the mean.
@@ -105,48 +114,60 @@ class LGMRec(nn.Module):
             if train:
                 member = dropout(self.make_rng("dropout"), member, c.dropout)
             users, items = jnp.split(member, [n_users])
-            passed = hyper_propagate(users, items, ids[n_users:], layers=c.hyper_layers)
+            passed = hyper_propagate(users, items, ids[n_users:], layers=c.hyper_hops)
             hyper[name] = jnp.concatenate(passed)
         return local + c.alpha * l2_normalise(sum(hyper.values(), jnp.zeros_like(ids))), hyper
 
 
+def _init(model: LGMRec, inputs: _Inputs, key: Array) -> Variables:
+    return dict(model.init(key, *inputs, noise=False))
+
+
 def _loss(
     model: LGMRec,
-    bound: Any,
-    params: Any,
-    state: Any,
+    inputs: _Inputs,
+    params: Params,
+    state: State,
     batch: Mapping[str, Array],
     key: Array,
+    *,
     axis: str | None = None,
 ) -> tuple[Array, Aux]:
     c, n_users, where = model.config, model.n_users, batch["where"]
     streams: Any = dict(zip(("dropout", "gumbel"), jax.random.split(key), strict=True))
-    both: Any = model.apply({"params": params}, *bound, train=True, rngs=streams)
+    both: Any = model.apply({"params": params}, *inputs, train=True, rngs=streams)
     final, hyper = both
     rank, norms = bpr_with_norms(final, final, n_users, batch, axis)
     contrast = functools.partial(between_tables, temperature=c.temperature, where=where, axis=axis)
     users = contrast([x[:n_users] for x in hyper.values()], batch["user"])
     items = contrast([x[n_users:] for x in hyper.values()], batch["item"])
-    terms = {"rank": rank, "norms": c.reg * norms, "contrast": c.contrast * (users + items)}
+    terms = {"rank": rank, "norms": c.l2 * norms, "contrast": c.contrast * (users + items)}
     return sum(terms.values(), jnp.zeros(())), Aux(state, terms)
 
 
-def _predict(model: LGMRec, bound: Any, params: Any, state: Any, key: Array) -> Any:
+def _vectors(
+    model: LGMRec, inputs: _Inputs, params: Params, state: State, key: Array
+) -> tuple[Array, Array]:
     options = {"noise": model.config.eval_noise, "rngs": {"gumbel": key}}
-    both: Any = model.apply({"params": params}, *bound, **options)
-    return tuple(jnp.split(both[0], [model.n_users]))
+    both: Any = model.apply({"params": params}, *inputs, **options)
+    users, items = jnp.split(both[0], [model.n_users])
+    return users, items
 
 
-def build(config: LGMRecConfig, task: Task) -> Objective:
-    """LGMRec on the graph and the features of a task."""
+def build(config: LGMRecConfig, task: Task) -> Model:
+    """LGMRec on the graph and the features of a task.
+
+    Raises:
+        ValueError: a modality is missing.
+    """
     names = config.modalities or tuple(sorted(task.features))
     model = LGMRec(config, *task.sizes, names)
     counts = np.ones((task.n_nodes, 1), np.float32)
     counts[: task.n_users, 0] = np.bincount(task.train[:, 0], minlength=task.n_users)
+    features = task.content(names, normalise=config.normalise)
     graphs = (task.adjacency(), task.one_way("users", kind="left"))
-    bound = (task.content(names, unit=config.unit), *graphs, jnp.asarray(counts))
-    return Objective(
-        Partial(lambda bound, key: dict(model.init(key, *bound, noise=False)), bound),
-        Partial(functools.partial(_loss, model), bound),
-        Partial(functools.partial(_predict, model), bound),
+    inputs = _Inputs(features, *graphs, jnp.asarray(counts))
+    return Model(
+        Objective.bind(model, inputs, init=_init, loss=_loss),
+        by_vectors(_vectors, model, inputs, task.n_items),
     )

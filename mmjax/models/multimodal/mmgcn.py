@@ -5,7 +5,6 @@ Y. Wei, X. Wang, L. Nie, X. He, R. Hong, T.-S. Chua, ACM MM 2019.
 Axes: u users, i items, n = u + i nodes, d = width, b rows, k negatives.
 """
 
-import functools
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, NamedTuple
@@ -13,7 +12,6 @@ from typing import Any, NamedTuple
 import jax.numpy as jnp
 from flax import linen as nn
 from jax import Array
-from jax.tree_util import Partial
 from jaxtyping import Float
 
 from mmjax.blocks.common.collectives import global_mean
@@ -22,7 +20,8 @@ from mmjax.blocks.graphs.sparse import Operator, spmm
 from mmjax.blocks.losses.pairwise import info_bpr
 from mmjax.layers.linear import Linear
 from mmjax.models.common.task import Task
-from mmjax.objective import Aux, Objective
+from mmjax.objective import Aux, Objective, Params, State, Variables
+from mmjax.retriever import Model, by_vectors
 
 
 @dataclass(frozen=True)
@@ -32,14 +31,14 @@ class MMGCNConfig:
     modalities: tuple[str, ...] = ()
     """Modalities, each a graph network of its own; none named means all there are."""
     width: int = 64
-    """Dimension of id vectors and of every layer's output."""
-    layers: int = 3
-    """Layers of each modality's network."""
+    """Dimension of id vectors and of every hop's output."""
+    hops: int = 3
+    """Layers of each modality's network, each of which propagates once."""
     latent: int = 256
     """Width that long features are mapped to before the first layer."""
     longest: int = 512
     """Features with more entries than this are long; others enter as they are."""
-    reg: float = 1e-3
+    l2: float = 1e-3
     """Weight of the mean squares of the batch's id vectors and of the users' preferences."""
     penalised: tuple[str, ...] = ()
     """Modalities whose preferences are penalised; none named means all. The authors' code and
@@ -47,12 +46,19 @@ class MMGCNConfig:
     trainable_ids: bool = True
     """Train the id vectors and the users' preferences. False keeps them at their random start,
     as the released code does, which never registers them as parameters."""
-    unit: bool = True
+    normalise: bool = True
     """Scale the rows of the raw features to length one."""
 
 
-class Nodes(NamedTuple):
-    """What one forward pass returns."""
+class _Inputs(NamedTuple):
+    """Arrays that the model reads."""
+
+    features: dict[str, Array]
+    graph: Operator
+
+
+class _Nodes(NamedTuple):
+    """Results of one forward pass."""
 
     final: Float[Array, "n d"]
     """Mean over modalities of the last layer; scores are inner products."""
@@ -70,7 +76,7 @@ class MMGCN(nn.Module):
     n_items: int
 
     @nn.compact
-    def __call__(self, features: Mapping[str, Float[Array, "i _"]], graph: Operator) -> Nodes:
+    def __call__(self, features: Mapping[str, Float[Array, "i _"]], graph: Operator) -> _Nodes:
         """Vectors of all nodes; a row of `graph` is the mean over a node's neighbours."""
         c = self.config
         ids = self._table("id_embedding", self.n_users + self.n_items, c.width)
@@ -80,12 +86,12 @@ class MMGCN(nn.Module):
                 items = Linear(c.latent, name=f"{name}_latent")(items)
             preferences.append(self._table(f"{name}_preference", self.n_users, items.shape[1]))
             x = l2_normalise(jnp.concatenate([preferences[-1], items]))
-            for layer in range(c.layers):
+            for layer in range(c.hops):
                 # The authors name an initialiser for all maps of the first layer alone.
                 init = None if layer else nn.initializers.xavier_normal()
                 x = self._layer(x, ids, graph, f"{name}_{layer}", init)
             total = total + x
-        return Nodes(total / len(features), ids, tuple(preferences))
+        return _Nodes(total / len(features), ids, tuple(preferences))
 
     def _layer(self, x: Array, ids: Array, graph: Operator, name: str, combine_init: Any) -> Array:
         """Aggregation, then combination with the id vectors by concatenation."""
@@ -104,46 +110,50 @@ class MMGCN(nn.Module):
         return jnp.asarray(frozen.value)
 
 
+def _init(model: MMGCN, inputs: _Inputs, key: Array) -> Variables:
+    return dict(model.init(key, *inputs))
+
+
 def _loss(
     model: MMGCN,
-    features: Mapping[str, Array],
-    graph: Operator,
-    params: Any,
-    state: Any,
+    inputs: _Inputs,
+    params: Params,
+    state: State,
     batch: Mapping[str, Array],
     key: Array,
+    *,
     axis: str | None = None,
 ) -> tuple[Array, Aux]:
-    nodes: Any = model.apply({"params": params, **state}, features, graph)
+    nodes: Any = model.apply({"params": params, **state}, *inputs)
     user, where = batch["user"], batch["where"]
     items = model.n_users + jnp.concatenate([batch["item"][:, None], batch["negatives"]], 1)
     scores = jnp.einsum("bd,bkd->bk", nodes.final[user], nodes.final[items])
     rank = global_mean(info_bpr(scores[:, 0], scores[:, 1:]), axis, where=where)
     squares = jnp.square(nodes.ids[user]).mean(1) + jnp.square(nodes.ids[items]).mean((1, 2))
     norms = global_mean(squares, axis, where=where)
-    penalised = model.config.penalised or tuple(features)
-    tables = zip(features, nodes.preferences, strict=True)
+    penalised = model.config.penalised or tuple(inputs.features)
+    tables = zip(inputs.features, nodes.preferences, strict=True)
     norms = norms + sum(jnp.square(p).mean() for name, p in tables if name in penalised)
-    return rank + model.config.reg * norms, Aux(state, {"rank": rank, "norms": norms})
+    return rank + model.config.l2 * norms, Aux(state, {"rank": rank, "norms": norms})
 
 
-def _predict(
-    model: MMGCN, features: Mapping[str, Array], graph: Operator, params: Any, state: Any, key: Any
+def _vectors(
+    model: MMGCN, inputs: _Inputs, params: Params, state: State, key: Array
 ) -> tuple[Array, Array]:
-    nodes: Any = model.apply({"params": params, **state}, features, graph)
+    nodes: Any = model.apply({"params": params, **state}, *inputs)
     return nodes.final[: model.n_users], nodes.final[model.n_users :]
 
 
-def build(config: MMGCNConfig, task: Task) -> Objective:
+def build(config: MMGCNConfig, task: Task) -> Model:
     """MMGCN on the graph and the features of a task; BPR with k negatives is InfoBPR.
 
     Raises:
         ValueError: the task has no features, or lacks a modality that is named.
     """
     model = MMGCN(config, *task.sizes)
-    bound = (task.content(config.modalities, unit=config.unit), task.adjacency(kind="left"))
-    return Objective(
-        Partial(lambda x, graph, key: dict(model.init(key, x, graph)), *bound),
-        Partial(functools.partial(_loss, model), *bound),
-        Partial(functools.partial(_predict, model), *bound),
+    features = task.content(config.modalities, normalise=config.normalise)
+    inputs = _Inputs(features, task.adjacency(kind="left"))
+    return Model(
+        Objective.bind(model, inputs, init=_init, loss=_loss),
+        by_vectors(_vectors, model, inputs, task.n_items),
     )

@@ -8,12 +8,11 @@ Axes: u users, i items, n = u + i nodes (users first), d width, b rows.
 import functools
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import jax.numpy as jnp
 from flax import linen as nn
 from jax import Array
-from jax.tree_util import Partial
 from jaxtyping import Float
 
 from mmjax.blocks.graphs.graph import lightgcn
@@ -23,9 +22,10 @@ from mmjax.layers.item_content import Content
 from mmjax.layers.linear import Linear
 from mmjax.models.collaborative.light_gcn import Embeddings
 from mmjax.models.common.task import Task
-from mmjax.objective import Aux, Objective
+from mmjax.objective import Aux, Objective, Params, State, Variables
+from mmjax.retriever import Model, by_vectors
 
-Features = Mapping[str, Float[Array, "i _"]]
+_Features = Mapping[str, Float[Array, "i _"]]
 _INIT = nn.initializers.xavier_uniform()
 
 
@@ -36,12 +36,12 @@ class SLMRecConfig:
     modalities: tuple[str, ...] = ()
     """Content modalities, in the order of the self-supervision; none named means all by the
     alphabet, which for image and text is MMRec's order."""
-    unit: bool = True
+    normalise: bool = True
     """Scale the rows of the raw features to length one."""
     width: int = 64
     """Dimension d of user and item vectors, and of every branch."""
-    layers: int = 3
-    """Propagation layers of each branch."""
+    hops: int = 3
+    """Propagation steps of each branch."""
     temperature: float = 0.2
     """Temperature of the main loss, an InfoNCE of users against the batch's items."""
     ssl: float = 0.1
@@ -75,6 +75,13 @@ class FineAndCoarse(nn.Module):
         return pairs
 
 
+class _Inputs(NamedTuple):
+    """Arrays that the model reads."""
+
+    features: dict[str, Array]
+    graph: Operator
+
+
 class SLMRec(nn.Module):
     """Branches of ids and of each modality that share the users, concatenated and mapped."""
 
@@ -93,24 +100,24 @@ class SLMRec(nn.Module):
         self.fac = FineAndCoarse()
 
     def __call__(
-        self, features: Features, graph: Operator
+        self, features: _Features, graph: Operator
     ) -> tuple[Float[Array, "u d"], Float[Array, "i d"], list[Float[Array, "i d"]]]:
         """Users, items, and the propagated items of each branch, ids first."""
         users, ids = jnp.split(self.ids(), [self.n_users])
         # By name: a dict that went through jit is sorted.
         content = self.content(features)
         items = [ids, *(content[name] for name in self.modalities)]
-        # Side by side, so that all branches take one product a layer.
+        # Side by side, so that all branches take one product a hop.
         x = jnp.concatenate([jnp.tile(users, len(items)), jnp.concatenate(items, axis=1)])
-        x = lightgcn(graph, x, layers=self.config.layers)
+        x = lightgcn(graph, x, layers=self.config.hops)
         users, items = jnp.split(x, [self.n_users])
         branches = jnp.split(items, items.shape[1] // self.config.width, axis=1)
         return self.read_users(users), self.read_items(items), branches
 
     def terms(
-        self, features: Features, graph: Operator, rows: Mapping[str, Array], axis: Any = None
+        self, features: _Features, graph: Operator, rows: Mapping[str, Array], axis: Any = None
     ) -> dict[str, Float[Array, ""]]:
-        """The weighted terms of the loss; `rows` (no negatives are read) as in `mig_gt`."""
+        """The weighted terms of the loss; no negatives are read."""
         c, item = self.config, rows["item"]
         users, items, branches = self(features, graph)
         contrast = functools.partial(in_batch, where=rows["where"], axis=axis)
@@ -121,35 +128,42 @@ class SLMRec(nn.Module):
         return {"rank": rank, "ssl": c.ssl * ssl}
 
 
-def _init(model: SLMRec, *bound: Any) -> dict[str, Any]:
-    *inputs, key = bound
+def _init(model: SLMRec, inputs: _Inputs, key: Array) -> Variables:
     rows = {"user": jnp.zeros(1, int), "item": jnp.zeros(1, int), "where": jnp.ones(1, bool)}
     return dict(model.init(key, *inputs, rows, method="terms"))
 
 
 def _loss(
     model: SLMRec,
-    features: Any,
-    graph: Operator,
-    params: Any,
-    state: Any,
+    inputs: _Inputs,
+    params: Params,
+    state: State,
     batch: Mapping[str, Array],
     key: Array,
+    *,
     axis: str | None = None,
 ) -> tuple[Array, Aux]:
-    terms: Any = model.apply({"params": params}, features, graph, batch, axis, method="terms")
+    terms: Any = model.apply({"params": params}, *inputs, batch, axis, method="terms")
     return terms["rank"] + terms["ssl"], Aux(state, terms)
 
 
-def _predict(model: SLMRec, features: Any, graph: Any, params: Any, state: Any, key: Any) -> Any:
-    vectors: Any = model.apply({"params": params}, features, graph)
+def _vectors(
+    model: SLMRec, inputs: _Inputs, params: Params, state: State, key: Array
+) -> tuple[Array, Array]:
+    vectors: Any = model.apply({"params": params}, *inputs)
     return vectors[:2]
 
 
-def build(config: SLMRecConfig, task: Task) -> Objective:
-    """SLMRec on the graph and the features of a task."""
+def build(config: SLMRecConfig, task: Task) -> Model:
+    """SLMRec on the graph and the features of a task.
+
+    Raises:
+        ValueError: the task has no features, or lacks a modality that is named.
+    """
     names = config.modalities or tuple(sorted(task.features))
     model = SLMRec(config, *task.sizes, names)
-    bound = (task.content(names, unit=config.unit), task.adjacency())
-    functions = (functools.partial(f, model) for f in (_init, _loss, _predict))
-    return Objective(*(Partial(f, *bound) for f in functions))
+    inputs = _Inputs(task.content(names, normalise=config.normalise), task.adjacency())
+    return Model(
+        Objective.bind(model, inputs, init=_init, loss=_loss),
+        by_vectors(_vectors, model, inputs, task.n_items),
+    )

@@ -20,10 +20,15 @@ from mmjax.blocks.graphs.spectral import spectral_filter
 from mmjax.layers.item_content import Content
 from mmjax.layers.linear import Linear
 from mmjax.models.collaborative.light_gcn import Embeddings
-from mmjax.models.common.purified_views import BehaviourAndSide, Gate, PurifiedViews
+from mmjax.models.common.purified_views import (
+    BehaviourAndSide,
+    GuidedGate,
+    PurifiedViews,
+    ViewInputs,
+    build_model,
+)
 from mmjax.models.common.task import Task
-from mmjax.models.multimodal.mgcn import Inputs, objective
-from mmjax.objective import Objective
+from mmjax.retriever import Model
 
 FUSED = "fused"
 """Name of the view of all modalities together."""
@@ -31,21 +36,21 @@ FUSED = "fused"
 
 @dataclass(frozen=True)
 class SMOREConfig:
-    """Hyper-parameters of SMORE, with the authors' choice for Baby (but for the neighbours)."""
+    """Hyper-parameters of SMORE, with the authors' choice for Baby (but for k)."""
 
     modalities: tuple[str, ...] = ()
     """Content modalities that are read; none named means all."""
-    unit: bool = True
+    normalise: bool = True
     """Scale the rows of the raw features to length one."""
     trainable_features: bool = True
     """Train the feature tables too, as the authors do; the item graphs keep the given ones."""
     width: int = 64
     """Dimension d of user and item vectors."""
-    layers: int = 4
-    """Propagation layers of the ids over the user-item graph."""
-    item_layers: int = 1
-    """Propagation layers over each item graph."""
-    neighbours: tuple[int, ...] = (10,)
+    hops: int = 4
+    """Propagation steps of the ids over the user-item graph."""
+    item_hops: int = 1
+    """Propagation steps over each item graph."""
+    k: tuple[int, ...] = (10,)
     """Nearest items that each item reads in a modality, itself included: one number for each
     modality, in their order, or one for all."""
     dropout: float = 0.1
@@ -54,7 +59,7 @@ class SMOREConfig:
     """Weight of the InfoNCE between the side view and the id view; 0 removes it."""
     temperature: float = 0.2
     """Temperature of that InfoNCE."""
-    reg: float = 1e-4
+    l2: float = 1e-4
     """Weight of half the squared norms of the batch's final vectors."""
 
 
@@ -79,7 +84,7 @@ class Spectra(nn.Module):
         return {**views, FUSED: filtered(FUSED, *content.values())}
 
 
-class Preferences(nn.Module):
+class PreferenceFusion(nn.Module):
     """Side vectors: the mean over views gated by behaviour, modalities first by the fused view.
 
     ``side = mean of (F_m * softmax(W' tanh(W F_f + b))) * sigmoid(C W_m + b_m)`` over modalities
@@ -104,7 +109,7 @@ class Preferences(nn.Module):
                 query = Linear(width, name=f"query_{name}")
                 weigh = Linear(width, bias=False, name=f"weigh_{name}")
                 x = x * nn.softmax(weigh(jnp.tanh(query(views[FUSED]))))
-            gated.append(Gate(self.rate, name=f"prefer_{name}")(x, behaviour, train=train))
+            gated.append(GuidedGate(self.rate, name=f"prefer_{name}")(x, behaviour, train=train))
         return sum(gated[1:], gated[0]) / len(gated)
 
 
@@ -116,34 +121,34 @@ class SMORE(nn.Module):
     n_items: int
 
     @nn.compact
-    def __call__(self, inputs: Inputs, *, train: bool = False) -> BehaviourAndSide:
+    def __call__(self, inputs: ViewInputs, *, train: bool = False) -> BehaviourAndSide:
         """One forward pass; `train` drops from the preference gates (stream "dropout")."""
         c = self.config
         initial = Embeddings(self.n_users, self.n_items, c.width, name="ids")()
         content = Content(c.width, c.trainable_features, name="content")(inputs.features)
-        views = PurifiedViews(c.item_layers, name="views")(
+        views = PurifiedViews(c.item_hops, name="views")(
             initial, Spectra(name="spectra")(content), inputs.graphs, inputs.to_users
         )
-        behaviour = lightgcn(inputs.adjacency, initial, layers=c.layers)
-        side = Preferences(c.dropout, name="preferences")(views, behaviour, train=train)
+        behaviour = lightgcn(inputs.adjacency, initial, layers=c.hops)
+        side = PreferenceFusion(c.dropout, name="preferences")(views, behaviour, train=train)
         return BehaviourAndSide(behaviour, side)
 
 
-def build(config: SMOREConfig, task: Task) -> Objective:
+def build(config: SMOREConfig, task: Task) -> Model:
     """SMORE on the graphs and the features of a task; item graphs weigh by cosine.
 
     Raises:
-        ValueError: as `Task.content`, or `neighbours` is neither one number nor one for each
+        ValueError: as `Task.content`, or `k` is neither one number nor one for each
             modality, or a modality is called "fused".
     """
-    features, ks = task.content(config.modalities, unit=config.unit), config.neighbours
+    features, ks = task.content(config.modalities, normalise=config.normalise), config.k
     if len(ks) not in (1, len(features)):
-        raise ValueError(f"neighbours {ks} must give one number, or one each for {[*features]}")
+        raise ValueError(f"k = {ks} must give one number, or one each for {[*features]}")
     if FUSED in features:
         raise ValueError(f"{FUSED!r} names the view of all modalities; rename that modality")
     ks = ks * len(features) if len(ks) == 1 else ks
     single = {n: task.item_graph(n, k=k, kind="cos") for n, k in zip(features, ks, strict=True)}
     graphs = {**single, FUSED: max_pool([*single.values()])}
     operators = {name: operator(graph) for name, graph in graphs.items()}
-    inputs = Inputs(features, operators, task.adjacency(), task.one_way("users"))
-    return objective(SMORE(config, *task.sizes), inputs)
+    inputs = ViewInputs(features, operators, task.adjacency(), task.one_way("users"))
+    return build_model(SMORE(config, *task.sizes), inputs, task.n_items)

@@ -5,7 +5,6 @@ R. He, J. McAuley, AAAI 2016, arXiv 1510.01784.
 Axes: u users, i items, n = u + i nodes, d = id width + content width, b rows, k negatives.
 """
 
-import functools
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -13,12 +12,12 @@ from typing import Any
 import jax.numpy as jnp
 from flax import linen as nn
 from jax import Array
-from jax.tree_util import Partial
 from jaxtyping import Float
 
 from mmjax.models.collaborative.light_gcn import bpr_with_norms
 from mmjax.models.common.task import Task
-from mmjax.objective import Aux, Objective
+from mmjax.objective import Aux, Objective, Params, State, Variables
+from mmjax.retriever import Model, by_vectors
 
 
 @dataclass(frozen=True)
@@ -27,13 +26,13 @@ class VBPRConfig:
 
     modalities: tuple[str, ...] = ()
     """Content modalities, which are read side by side; none named means all that the data have."""
-    unit: bool = True
+    normalise: bool = True
     """Scale every item's features of a modality to length one (MMRec reads them as published)."""
     width: int = 64
     """Dimension of an item's id vector."""
     content_width: int = 64
     """Dimension that the content is projected to; a user has the sum of both widths."""
-    reg: float = 1e-2
+    l2: float = 1e-2
     """Weight of the norms of the batch's user and composed item rows."""
 
 
@@ -57,37 +56,41 @@ class VBPR(nn.Module):
         return jnp.concatenate([users, jnp.concatenate([ids, content], axis=1)])
 
 
+def _init(model: VBPR, features: Mapping[str, Array], key: Array) -> Variables:
+    return dict(model.init(key, features))
+
+
 def _loss(
     model: VBPR,
     features: Mapping[str, Array],
-    params: Any,
-    state: Any,
+    params: Params,
+    state: State,
     batch: Mapping[str, Array],
     key: Array,
+    *,
     axis: str | None = None,
 ) -> tuple[Array, Aux]:
     x: Any = model.apply({"params": params}, features)
     rank, norms = bpr_with_norms(x, x, model.n_users, batch, axis)
-    return rank + model.config.reg * norms, Aux(state, {"rank": rank, "norms": norms})
+    return rank + model.config.l2 * norms, Aux(state, {"rank": rank, "norms": norms})
 
 
-def _predict(
-    model: VBPR, features: Mapping[str, Array], params: Any, state: Any, key: Array
+def _vectors(
+    model: VBPR, features: Mapping[str, Array], params: Params, state: State, key: Array
 ) -> tuple[Array, Array]:
     x: Any = model.apply({"params": params}, features)
     return x[: model.n_users], x[model.n_users :]
 
 
-def build(config: VBPRConfig, task: Task) -> Objective:
-    """VBPR on the features of a task.
+def build(config: VBPRConfig, task: Task) -> Model:
+    """VBPR on the features of a task, retrieving by inner products.
 
     Raises:
         ValueError: the task lacks a modality that the configuration names, or has none at all.
     """
-    features = task.content(config.modalities, unit=config.unit)
+    features = task.content(config.modalities, normalise=config.normalise)
     model = VBPR(config, *task.sizes)
-    return Objective(
-        Partial(lambda features, key: dict(model.init(key, features)), features),
-        Partial(functools.partial(_loss, model), features),
-        Partial(functools.partial(_predict, model), features),
+    return Model(
+        Objective.bind(model, features, init=_init, loss=_loss),
+        by_vectors(_vectors, model, features, task.n_items),
     )

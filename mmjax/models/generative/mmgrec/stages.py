@@ -90,7 +90,7 @@ def inputs(config: GraphConfig, task: Task) -> tuple[Float[Array, "i f"], Operat
     Raises:
         ValueError: the task lacks a modality that the configuration names, or has none at all.
     """
-    content = task.content(config.modalities, unit=config.unit)
+    content = task.content(config.modalities, normalise=config.unit)
     return jnp.concatenate([*content.values()], axis=1), task.adjacency(kind="left")
 
 

@@ -9,7 +9,7 @@ class ADDRLConfig:
 
     modalities: tuple[str, ...] = ()
     """Content modalities beside the item's id; none named means all that the data have."""
-    unit: bool = True
+    normalise: bool = True
     """Scale the rows of the raw features to length one."""
     attributes: tuple[str, ...] = ()
     """Attributes that get a factor each; none named means all that the data have."""
@@ -23,7 +23,7 @@ class ADDRLConfig:
     """Weight of matching the factors of two modalities of an item."""
     values: float = 10.0
     """Weight of the attribute's value, predicted from the fused factor."""
-    reg: float = 1.0
+    l2: float = 1.0
     """Weight of half the squared norms of a row's vectors."""
     temperature: float = 1.0
     """Divides the inner products that match factors."""
@@ -34,6 +34,6 @@ class ADDRLConfig:
     rank_rows: int = 1024
     """The mean ranking loss counts this often beside the other means, which keeps the balance of
     the authors' batches of 1024 at any size; 0 takes its sum over the batch, as their code does."""
-    double_softmax: bool = True
-    """Apply the softmax of the modality attention twice, as the released code does. With a single
+    official: bool = True
+    """As the released code does, apply the softmax of the modality attention twice. With a single
     one the attention may settle on the ids alone, and then the content no longer helps."""

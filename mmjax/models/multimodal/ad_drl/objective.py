@@ -6,7 +6,6 @@ Axes: u users, i items, b rows, k negatives, t = 1 + k items of a row, m modalit
 a factors, c features of a factor, d = a c, v values of an attribute.
 """
 
-import functools
 import itertools
 from collections.abc import Mapping
 from typing import Any, NamedTuple
@@ -27,10 +26,11 @@ from mmjax.blocks.losses.disentangle import chunks
 from mmjax.blocks.losses.pairwise import sq_loss
 from mmjax.models.common.task import Task
 from mmjax.models.multimodal.ad_drl.config import ADDRLConfig
-from mmjax.objective import Aux, Objective
+from mmjax.objective import Aux, Objective, Params, State, Variables
+from mmjax.retriever import Model, by_vectors
 
-Features = Mapping[str, Float[Array, "i _"]]
-Labels = Mapping[str, Int[Array, "i"]]
+_Features = Mapping[str, Float[Array, "i _"]]
+_Labels = Mapping[str, Int[Array, "i"]]
 
 
 class Classifier(nn.Module):
@@ -49,7 +49,7 @@ class Classifier(nn.Module):
         return nn.Dense(self.classes, kernel_init=nn.initializers.xavier_uniform())(z)
 
 
-class Items(NamedTuple):
+class ItemFactors(NamedTuple):
     """Some items, factor by factor."""
 
     views: Float[Array, "*n a m c"]
@@ -68,7 +68,7 @@ class ADDRL(nn.Module):
     Attributes:
         config: hyper-parameters.
         n_users, n_items: sizes of the embedding tables.
-        modalities: names, in the order of `Items.views` after the id.
+        modalities: names, in the order of `ItemFactors.views` after the id.
         classes: attribute -> number of its values, in the order of the factors.
     """
 
@@ -104,15 +104,15 @@ class ADDRL(nn.Module):
         """Factors of users."""
         return chunks(self.users[ids], self.factors)
 
-    def items(self, ids: Int[Array, "*n"], features: Features) -> Items:
+    def items(self, ids: Int[Array, "*n"], features: _Features) -> ItemFactors:
         """Factors of items; `features` are those of all items."""
         content = [self.projections[n](features[n][ids]) for n in self.modalities]
         views = [chunks(x, self.factors) for x in (self.ids[ids], *content)]
         stacked = jnp.stack(views, -2)
         weights = disentangle.modality_weights(
-            stacked, *self.attention, double_softmax=self.config.double_softmax
+            stacked, *self.attention, double_softmax=self.config.official
         )
-        return Items(stacked, weights, disentangle.fuse(stacked, weights))
+        return ItemFactors(stacked, weights, disentangle.fuse(stacked, weights))
 
     def predicted(
         self, fused: Float[Array, "*n a c"], *, train: bool = False
@@ -127,15 +127,15 @@ class ADDRL(nn.Module):
         self,
         users: Int[Array, "b"],
         items: Int[Array, "b t"],
-        features: Features,
-        labels: Labels,
+        features: _Features,
+        labels: _Labels,
         *,
         train: bool = False,
     ) -> dict[str, Float[Array, "b"]]:
         """Unweighted losses of each row; the first of its `items` is the positive.
 
-        What an item loses by itself counts once for the positive and once for the mean of the
-        negatives; what the user loses counts twice, as the authors pair them with both.
+        The losses of an item by itself count once for the positive and once for the mean of the
+        negatives; those of the user count twice, as the authors pair them with both.
         """
         # An item's factors and its own losses do not depend on the row, so each item of a small
         # catalogue is computed once (and then shares its dropout among the rows it is in).
@@ -152,13 +152,13 @@ class ADDRL(nn.Module):
             "intra": both["intra"] + 2 * of_user,
             "inter": both["inter"],
             "values": both["values"],
-            "reg": sq_loss(user) + alone["reg"].sum(1),
+            "l2": sq_loss(user) + alone["l2"].sum(1),
         }
 
     def _alone(
-        self, item: Items, ids: Int[Array, "r"], labels: Labels, train: bool
+        self, item: ItemFactors, ids: Int[Array, "r"], labels: _Labels, train: bool
     ) -> dict[str, Float[Array, "r"]]:
-        """What each item loses by itself."""
+        """Losses of each item by itself."""
         views = dict(zip(("id", *self.modalities), jnp.moveaxis(item.views, -2, 0), strict=True))
         none = jnp.zeros(len(ids))
         named = [disentangle.which_factor(self.which[n](x, train=train)) for n, x in views.items()]
@@ -167,13 +167,20 @@ class ADDRL(nn.Module):
             for x, y in itertools.combinations(views.values(), 2)
         ]
         predicted = self.predicted(item.fused, train=train)
-        told = [_cross_entropy(x, labels[n][ids]) for n, x in predicted.items()]
+        named_values = [_cross_entropy(x, labels[n][ids]) for n, x in predicted.items()]
         return {
             "intra": sum(named, none),
             "inter": sum(matched, none),
-            "values": sum(told, none),
-            "reg": sq_loss(item.views),
+            "values": sum(named_values, none),
+            "l2": sq_loss(item.views),
         }
+
+
+class _Inputs(NamedTuple):
+    """Arrays that the model reads."""
+
+    features: _Features
+    labels: _Labels
 
 
 def _cross_entropy(logits: Array, labels: Array) -> Array:
@@ -181,19 +188,24 @@ def _cross_entropy(logits: Array, labels: Array) -> Array:
     return jax.nn.logsumexp(logits, -1) - own
 
 
+def _init(model: ADDRL, inputs: _Inputs, key: Array) -> Variables:
+    one = jnp.zeros(1, jnp.int32)
+    return dict(model.init(key, one, jnp.zeros((1, 2), jnp.int32), *inputs))
+
+
 def _loss(
     model: ADDRL,
-    features: Features,
-    labels: Labels,
-    params: Any,
-    state: Any,
+    inputs: _Inputs,
+    params: Params,
+    state: State,
     batch: Mapping[str, Array],
     key: Array,
+    *,
     axis: str | None = None,
 ) -> tuple[Array, Aux]:
     items = jnp.concatenate([batch["item"][:, None], batch["negatives"]], 1)
-    inputs = (batch["user"], items, features, labels)
-    rows: Any = model.apply({"params": params}, *inputs, train=True, rngs={"dropout": key})
+    read = (batch["user"], items, *inputs)
+    rows: Any = model.apply({"params": params}, *read, train=True, rngs={"dropout": key})
     c, where = model.config, batch["where"]
     terms = {n: global_mean(x, axis, where=where) for n, x in rows.items()}
     terms["rank"] = c.rank_rows * terms["rank"]
@@ -203,26 +215,23 @@ def _loss(
     return terms["rank"] + others, Aux(state, terms)
 
 
-def _init(model: ADDRL, features: Features, labels: Labels, key: Array) -> dict[str, Any]:
-    one = jnp.zeros(1, jnp.int32)
-    return dict(model.init(key, one, jnp.zeros((1, 2), jnp.int32), features, labels))
-
-
-def _predict(
-    model: ADDRL, features: Features, labels: Labels, params: Any, state: Any, key: Array
+def _vectors(
+    model: ADDRL, inputs: _Inputs, params: Params, state: State, key: Array
 ) -> tuple[Array, Array]:
-    users, items = _factors(model, features, params)
+    users, items = _factors(model, inputs.features, params)
     return users.reshape(len(users), -1), items.fused.reshape(len(items.fused), -1)
 
 
-def _factors(model: ADDRL, features: Features, params: Any) -> tuple[Array, Items]:
+def _factors(model: ADDRL, features: _Features, params: Params) -> tuple[Array, ItemFactors]:
     bound = model.bind({"params": params})
     items = bound.items(jnp.arange(model.n_items), features)
     return l2_normalise(bound.user(jnp.arange(model.n_users))), items
 
 
 def steer(weights: Float[Array, "a"]) -> Partial:
-    """``score(users, items)`` for `Objective.score`, in which factor a counts `weights[a]` times.
+    """``score(users, items)`` of two tables of vectors in which factor a counts `weights[a]` times.
+
+    For `by_vectors` and `given_vectors`.
 
     Weights are at least 0; all ones is the trained model, zero takes a factor out.
     """
@@ -233,8 +242,8 @@ def _steered(weights: Array, users: Array, items: Array) -> Array:
     return disentangle.score(users, items, weights, factors=weights.shape[0])
 
 
-def _parts(config: ADDRLConfig, task: Task) -> tuple[ADDRL, Features, Labels]:
-    features = task.content(config.modalities, unit=config.unit)
+def _network(config: ADDRLConfig, task: Task) -> tuple[ADDRL, _Inputs]:
+    features = task.content(config.modalities, normalise=config.normalise)
     names = config.attributes or tuple(task.labels)
     if missing := [n for n in names if n not in task.labels]:
         raise ValueError(f"attributes {missing} are not among the item labels {[*task.labels]}")
@@ -243,35 +252,38 @@ def _parts(config: ADDRLConfig, task: Task) -> tuple[ADDRL, Features, Labels]:
     labels = {n: np.asarray(task.labels[n], np.int32) for n in names}
     classes = tuple((n, int(x.max()) + 1) for n, x in labels.items())
     model = ADDRL(config, *task.sizes, tuple(features), classes)
-    return model, features, {n: jnp.asarray(x) for n, x in labels.items()}
+    return model, _Inputs(features, {n: jnp.asarray(x) for n, x in labels.items()})
 
 
-def build(config: ADDRLConfig, task: Task) -> Objective:
-    """AD-DRL on the features and labels of a task.
+def build(config: ADDRLConfig, task: Task) -> Model:
+    """AD-DRL on the features and labels of a task, retrieving by the sum of the factors' scores.
 
     Raises:
         ValueError: a modality or an attribute is missing, or there would be no factor.
     """
-    model, *bound = _parts(config, task)
-    parts = (Partial(functools.partial(f, model), *bound) for f in (_init, _loss, _predict))
-    return Objective(*parts, score=steer(jnp.ones(model.factors)))
+    model, inputs = _network(config, task)
+    score = steer(jnp.ones(model.factors))
+    return Model(
+        Objective.bind(model, inputs, init=_init, loss=_loss),
+        by_vectors(_vectors, model, inputs, task.n_items, score=score),
+    )
 
 
 class Explanation(NamedTuple):
-    """What the scores are made of."""
+    """Parts of the scores of a trained model."""
 
     factors: tuple[str, ...]
     """Attributes, then "rest"."""
     modalities: tuple[str, ...]
-    """Those of `Items`, the id first."""
+    """Those of `ItemFactors`, the id first."""
     users: Float[Array, "u a c"]
     """Unit factors."""
-    items: Items
+    items: ItemFactors
     values: dict[str, Float[Array, "i _"]]
     """Probability of each value of each attribute, predicted from the item's factor."""
 
 
-def explain(config: ADDRLConfig, task: Task, params: Any) -> Explanation:
+def explain(config: ADDRLConfig, task: Task, params: Params) -> Explanation:
     """Factors, modality weights and predicted attribute values under trained `params`.
 
     `disentangle.factor_scores` of a user's and an item's factors are the terms of their score.
@@ -279,8 +291,8 @@ def explain(config: ADDRLConfig, task: Task, params: Any) -> Explanation:
     Raises:
         ValueError: see `build`.
     """
-    model, features, _ = _parts(config, task)
-    users, items = _factors(model, features, params)
+    model, inputs = _network(config, task)
+    users, items = _factors(model, inputs.features, params)
     logits: Any = model.apply({"params": params}, items.fused, method=ADDRL.predicted)
     values = {n: jax.nn.softmax(x) for n, x in logits.items()}
     names = (*(n for n, _ in model.classes), *["rest"] * config.rest)

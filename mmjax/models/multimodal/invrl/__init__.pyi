@@ -1,4 +1,4 @@
-from .objective import Factors as Factors
+from .objective import DegreeFactors as DegreeFactors
 from .objective import InvRL as InvRL
 from .objective import InvRLConfig as InvRLConfig
 from .objective import all_content as all_content
@@ -7,9 +7,9 @@ from .objective import candidates as candidates
 from .objective import final_config as final_config
 from .objective import row_losses as row_losses
 from .objective import task_factors as task_factors
-from .stages import Given as Given
+from .stages import Pretrained as Pretrained
 from .stages import best_environment as best_environment
 from .stages import environment_losses as environment_losses
 from .stages import environments as environments
-from .stages import given as given
 from .stages import mask_learning as mask_learning
+from .stages import pretrained as pretrained

@@ -1,14 +1,13 @@
 """InvRL: invariant representation learning for multimedia recommendation, on UltraGCN.
 
 X. Du, Z. Wu, F. Feng, X. He, J. Tang, ACM MM 2022. This file holds the recommender, which is
-trained first with all content and at last with the learned mask; `invrl_stages` holds what
-happens in between.
+trained first with all content and at last with the learned mask; `stages` holds the objectives
+in between.
 
 Axes: u users, i items, d = width, h = 2 d, c content features of all modalities, b rows,
 k negatives, n = 1 + k candidates.
 """
 
-import functools
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any, NamedTuple
@@ -17,14 +16,14 @@ import jax.numpy as jnp
 import numpy as np
 from flax import linen as nn
 from jax import Array
-from jax.tree_util import Partial
 from jaxtyping import Float
 
 from mmjax.blocks.common.collectives import global_sum
 from mmjax.blocks.graphs.gathered import gather_dot, pattern
 from mmjax.blocks.losses.pointwise import degree_factors, weighted_bce
 from mmjax.models.common.task import Task
-from mmjax.objective import Aux, Objective
+from mmjax.objective import Aux, Objective, Params, State, Variables
+from mmjax.retriever import Model, by_vectors
 
 
 @dataclass(frozen=True)
@@ -37,16 +36,16 @@ class InvRLConfig:
     """Dimension of an item's id vector and of its content vector; users have twice as much."""
     weights: tuple[float, float, float, float] = (1.0, 1.0, 1.0, 1.0)
     """A positive weighs w1 + w2 f, a negative w3 + w4 f, with f of `pointwise.degree_factors`."""
-    reg: float = 1e-4
+    l2: float = 1e-4
     """Weight of the users' squared norms."""
-    item_reg: float = 1.0
-    """Items' squared norms weigh this many times `reg`, before the mask is known."""
-    kernel_reg: float = 1e-2
+    item_l2: float = 1.0
+    """Items' squared norms weigh this many times `l2`, before the mask is known."""
+    kernel_l2: float = 1e-2
     """Weight of the squared norms of the content kernel and its bias, before the mask is known."""
-    final_item_reg: float = 2.0
-    """`item_reg` of the final training."""
-    final_kernel_reg: float = 0.1
-    """`kernel_reg` of the final training."""
+    final_item_l2: float = 2.0
+    """`item_l2` of the final training."""
+    final_kernel_l2: float = 0.1
+    """`kernel_l2` of the final training."""
     environments: int = 10
     """Groups of interactions."""
     rounds: int = 10
@@ -69,16 +68,16 @@ class InvRLConfig:
     """Weight of the gates' squared offsets, first repetition."""
     growth: float = 1.05
     """Factor on `alpha` and `lam` after each repetition."""
-    unit: bool = True
+    normalise: bool = True
     """Scale the rows of each modality's features to length one."""
 
 
 def final_config(config: InvRLConfig) -> InvRLConfig:
     """The configuration of the final training, with the mask."""
-    return replace(config, item_reg=config.final_item_reg, kernel_reg=config.final_kernel_reg)
+    return replace(config, item_l2=config.final_item_l2, kernel_l2=config.final_kernel_l2)
 
 
-class Factors(NamedTuple):
+class DegreeFactors(NamedTuple):
     """`pointwise.degree_factors` on the device."""
 
     users: Float[Array, "u"]
@@ -109,7 +108,10 @@ def candidates(batch: Mapping[str, Array]) -> Array:
 
 
 def row_losses(
-    config: InvRLConfig, factors: Factors, batch: Mapping[str, Array], scores: Float[Array, "b n"]
+    config: InvRLConfig,
+    factors: DegreeFactors,
+    batch: Mapping[str, Array],
+    scores: Float[Array, "b n"],
 ) -> Float[Array, "b"]:
     """UltraGCN's weighted cross-entropy of every row, from the scores of its candidates."""
     w1, w2, w3, w4 = config.weights
@@ -124,46 +126,58 @@ def all_content(config: InvRLConfig, task: Task) -> Float[Array, "i c"]:
     Raises:
         ValueError: the task has no features, or lacks a modality that is named.
     """
-    parts = task.content(config.modalities, unit=config.unit).values()
+    parts = task.content(config.modalities, normalise=config.normalise).values()
     return jnp.concatenate([jnp.asarray(x) for x in parts], axis=1)
 
 
-def task_factors(task: Task) -> Factors:
+def task_factors(task: Task) -> DegreeFactors:
     """The degree factors of a task's pairs."""
     users, items = degree_factors(np.asarray(task.train), *task.sizes)
-    return Factors(jnp.asarray(users), jnp.asarray(items))
+    return DegreeFactors(jnp.asarray(users), jnp.asarray(items))
+
+
+class _Inputs(NamedTuple):
+    """Arrays that the model reads."""
+
+    content: Float[Array, "i c"]
+    factors: DegreeFactors
+
+
+def _init(model: InvRL, inputs: _Inputs, key: Array) -> Variables:
+    return dict(model.init(key, inputs.content))
 
 
 def _loss(
     model: InvRL,
-    content: Array,
-    factors: Factors,
-    params: Any,
-    state: Any,
+    inputs: _Inputs,
+    params: Params,
+    state: State,
     batch: Mapping[str, Array],
     key: Array,
+    *,
     axis: str | None = None,
 ) -> tuple[Array, Aux]:
     c = model.config
-    users, items = model.apply({"params": params}, content)
+    users, items = model.apply({"params": params}, inputs.content)
     reads = pattern(candidates(batch), model.n_items)
-    losses = row_losses(c, factors, batch, gather_dot(users[batch["user"]], items, reads))
+    losses = row_losses(c, inputs.factors, batch, gather_dot(users[batch["user"]], items, reads))
     squares = {n: jnp.square(params[n]).sum() for n in params}
-    ids = c.reg * (squares["user_embedding"] + c.item_reg * squares["item_embedding"])
+    ids = c.l2 * (squares["user_embedding"] + c.item_l2 * squares["item_embedding"])
     terms = {
         "rank": global_sum(losses, axis, where=batch["where"]),
-        "l2": ids + c.kernel_reg * (squares["kernel"] + squares["bias"]),
+        "l2": ids + c.kernel_l2 * (squares["kernel"] + squares["bias"]),
     }
     return terms["rank"] + terms["l2"], Aux(state, terms)
 
 
-def _predict(
-    model: InvRL, content: Array, factors: Factors, params: Any, state: Any, key: Any
-) -> Any:
-    return model.apply({"params": params}, content)
+def _vectors(
+    model: InvRL, inputs: _Inputs, params: Params, state: State, key: Array
+) -> tuple[Array, Array]:
+    vectors: Any = model.apply({"params": params}, inputs.content)
+    return vectors
 
 
-def build(config: InvRLConfig, task: Task, mask: Float[Array, "c"] | None = None) -> Objective:
+def build(config: InvRLConfig, task: Task, mask: Float[Array, "c"] | None = None) -> Model:
     """InvRL's recommender; the loss sums over the rows, as the authors do.
 
     Args:
@@ -181,9 +195,8 @@ def build(config: InvRLConfig, task: Task, mask: Float[Array, "c"] | None = None
             raise ValueError(f"the mask has {len(mask)} entries, content {content.shape[1]}")
         content = content * jnp.asarray(mask, content.dtype)[None]
     model = InvRL(config, *task.sizes)
-    bound = (content, task_factors(task))
-    return Objective(
-        Partial(lambda content, factors, key: dict(model.init(key, content)), *bound),
-        Partial(functools.partial(_loss, model), *bound),
-        Partial(functools.partial(_predict, model), *bound),
+    inputs = _Inputs(content, task_factors(task))
+    return Model(
+        Objective.bind(model, inputs, init=_init, loss=_loss),
+        by_vectors(_vectors, model, inputs, task.n_items),
     )

@@ -7,14 +7,12 @@ Axes: g environments, u users, i items, d = width, c content features, p pairs, 
 n candidates of a row.
 """
 
-import functools
 from collections.abc import Mapping
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
 from jax import Array, lax
-from jax.tree_util import Partial
 from jaxtyping import Float, Int
 
 from mmjax.blocks.common.collectives import global_sum
@@ -22,18 +20,18 @@ from mmjax.blocks.graphs.gathered import gather_dot, pattern
 from mmjax.blocks.losses.invariance import gates, noisy_gates, spread
 from mmjax.models.common.task import Task
 from mmjax.models.multimodal.invrl.objective import (
-    Factors,
+    DegreeFactors,
     InvRLConfig,
     all_content,
     candidates,
     row_losses,
     task_factors,
 )
-from mmjax.objective import Aux, Objective
+from mmjax.objective import Aux, Objective, Params, State, Variables
 
 
-class Given(NamedTuple):
-    """What the stages do not train."""
+class Pretrained(NamedTuple):
+    """Arrays that the stages read and do not train."""
 
     users: Float[Array, "u d"]
     """Part of the users that meets item ids."""
@@ -41,20 +39,20 @@ class Given(NamedTuple):
     """Part of the users that meets content."""
     items: Float[Array, "i d"]
     content: Float[Array, "i c"]
-    factors: Factors
+    factors: DegreeFactors
 
 
-def given(config: InvRLConfig, task: Task, pretrained: Mapping[str, Array]) -> Given:
-    """What the stages take from the parameters of the first training and from the task."""
-    users = pretrained["user_embedding"]
+def pretrained(config: InvRLConfig, task: Task, params: Mapping[str, Array]) -> Pretrained:
+    """Parameters of the first training and content of the task, as the stages read them."""
+    users = params["user_embedding"]
     ids, tastes = users[:, : config.width], users[:, config.width :]
-    items = pretrained["item_embedding"]
-    return Given(ids, tastes, items, all_content(config, task), task_factors(task))
+    items = params["item_embedding"]
+    return Pretrained(ids, tastes, items, all_content(config, task), task_factors(task))
 
 
 def environment_losses(
     config: InvRLConfig,
-    fixed: Given,
+    fixed: Pretrained,
     projected: Float[Array, "g i d"],
     batch: Mapping[str, Array],
     axis: str | None = None,
@@ -63,7 +61,7 @@ def environment_losses(
 
     Args:
         config: weights of positives and negatives.
-        fixed: the pretrained part.
+        fixed: from `pretrained`.
         projected: each environment's content vectors.
         batch: rows as in `Objective.loss`, and int32 `environment` ``[b]``.
         axis: mapped axis over which the batch is split, if any.
@@ -85,40 +83,55 @@ def _project(content: Array, kernels: Array) -> Array:
     return jnp.einsum("ic,gcd->gid", content, kernels)
 
 
+class _MaskedInputs(NamedTuple):
+    """Arrays that the fitting of environments reads."""
+
+    fixed: Pretrained
+    mask: Float[Array, "c"]
+
+
 def _fit_environments(
     config: InvRLConfig,
-    fixed: Given,
-    mask: Array,
-    params: Any,
-    state: Any,
+    inputs: _MaskedInputs,
+    params: Params,
+    state: State,
     batch: Mapping[str, Array],
     key: Array,
+    *,
     axis: str | None = None,
 ) -> tuple[Array, Aux]:
     kernels = params["kernel"]
-    projected = _project(fixed.content, kernels) + params["bias"][:, None]
-    rank = environment_losses(config, fixed, projected, batch, axis).sum()
+    projected = _project(inputs.fixed.content, kernels) + params["bias"][:, None]
+    rank = environment_losses(config, inputs.fixed, projected, batch, axis).sum()
     size = kernels[0].size
-    absolute = config.absolute * jnp.abs(kernels * mask[None, :, None]).sum() / size
+    absolute = config.absolute * jnp.abs(kernels * inputs.mask[None, :, None]).sum() / size
     terms = {
         "rank": rank,
-        "l2": config.kernel_reg * sum(jnp.square(x).sum() for x in params.values()),
+        "l2": config.kernel_l2 * sum(jnp.square(x).sum() for x in params.values()),
         "absolute": absolute,
     }
     return sum(terms.values(), jnp.zeros(())), Aux(state, terms)
 
 
+class _WeighedInputs(NamedTuple):
+    """Arrays that the learning of the mask reads."""
+
+    fixed: Pretrained
+    alpha: Float[Array, ""]
+    lam: Float[Array, ""]
+
+
 def _learn_mask(
     config: InvRLConfig,
-    fixed: Given,
-    alpha: Array,
-    lam: Array,
-    params: Any,
-    state: Any,
+    inputs: _WeighedInputs,
+    params: Params,
+    state: State,
     batch: Mapping[str, Array],
     key: Array,
+    *,
     axis: str | None = None,
 ) -> tuple[Array, Aux]:
+    fixed, alpha, lam = inputs
     kernel, mu = params["kernel"], params["gate"]
     content = fixed.content * noisy_gates(key, mu, sigma=config.sigma)[None]
     copies = jnp.broadcast_to(kernel, (config.environments, *kernel.shape))
@@ -135,42 +148,36 @@ def _learn_mask(
     penalty = jnp.square(spread(gradients, there) * (mu + 0.5)[:, None]).sum()
     terms = {
         "rank": each.sum() / jnp.maximum(there.sum(), 1),
-        "l2": config.kernel_reg * jnp.square(kernel).sum(),
+        "l2": config.kernel_l2 * jnp.square(kernel).sum(),
         "penalty": alpha * penalty,
         "gate": lam * jnp.square(mu).sum(),
     }
     return sum(terms.values(), jnp.zeros(())), Aux(state, terms | {"open": gates(mu).mean()})
 
 
-def _no_vectors(params: Any, state: Any, key: Any) -> Any:
-    return params
-
-
-def _init_environments(shape: tuple[int, int, int], key: Array) -> dict[str, Any]:
+def _init_environments(config: InvRLConfig, inputs: _MaskedInputs, key: Array) -> Variables:
+    shape = (config.environments, inputs.fixed.content.shape[1], config.width)
     kernel = 0.01 * jax.random.normal(key, shape)
     return {"params": {"kernel": kernel, "bias": jnp.zeros((shape[0], shape[2]))}}
 
 
-def _init_mask(shape: tuple[int, int], key: Array) -> dict[str, Any]:
+def _init_mask(config: InvRLConfig, inputs: _WeighedInputs, key: Array) -> Variables:
+    shape = (inputs.fixed.content.shape[1], config.width)
     return {"params": {"kernel": 0.01 * jax.random.normal(key, shape), "gate": jnp.zeros(shape[0])}}
 
 
-def environments(config: InvRLConfig, fixed: Given, mask: Float[Array, "c"]) -> Objective:
+def environments(config: InvRLConfig, fixed: Pretrained, mask: Float[Array, "c"]) -> Objective:
     """Fit a kernel ``[g, c, d]`` and bias to each environment's interactions, by themselves.
 
     All environments train at once, for they share no parameter. They read the whole content;
-    the mask only says which entries of a kernel are charged for. `predict` returns the
-    parameters. Batches also hold int32 `environment` ``[b]``.
+    the mask only says which entries of a kernel are charged for. Batches also hold int32
+    `environment` ``[b]``.
     """
-    shape = (config.environments, fixed.content.shape[1], config.width)
-    return Objective(
-        Partial(functools.partial(_init_environments, shape)),
-        Partial(functools.partial(_fit_environments, config), fixed, mask),
-        Partial(_no_vectors),
-    )
+    inputs = _MaskedInputs(fixed, mask)
+    return Objective.bind(config, inputs, init=_init_environments, loss=_fit_environments)
 
 
-def mask_learning(config: InvRLConfig, fixed: Given, repetition: int = 0) -> Objective:
+def mask_learning(config: InvRLConfig, fixed: Pretrained, repetition: int = 0) -> Objective:
     """One kernel ``[c, d]`` and the gates' offsets `gate` ``[c]``, over given environments.
 
     The loss is ``mean_e L_e + alpha sum((spread_e(dL_e / dkernel) (mu + 1/2))^2) + lam sum(mu^2)``
@@ -182,15 +189,12 @@ def mask_learning(config: InvRLConfig, fixed: Given, repetition: int = 0) -> Obj
     """
     growth = config.growth**repetition
     weights = (jnp.asarray(config.alpha * growth), jnp.asarray(config.lam * growth))
-    return Objective(
-        Partial(functools.partial(_init_mask, (fixed.content.shape[1], config.width))),
-        Partial(functools.partial(_learn_mask, config), fixed, *weights),
-        Partial(_no_vectors),
-    )
+    inputs = _WeighedInputs(fixed, *weights)
+    return Objective.bind(config, inputs, init=_init_mask, loss=_learn_mask)
 
 
 def best_environment(
-    fixed: Given, params: Mapping[str, Array], pairs: Int[Array, "p 2"]
+    fixed: Pretrained, params: Mapping[str, Array], pairs: Int[Array, "p 2"]
 ) -> Int[Array, "p"]:
     """The environment whose model scores a pair highest; of equals, the first."""
     user, item = pairs.T

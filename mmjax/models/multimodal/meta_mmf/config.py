@@ -10,7 +10,7 @@ class MetaMMFConfig:
 
     modalities: tuple[str, ...] = ()
     """Content modalities that are read, in this order; none named means all."""
-    unit: bool = False
+    normalise: bool = False
     """Scale every modality's rows to length one; the paper reads them as published. Every dynamic
     layer multiplies by the features once more, so that raw features much larger than one (such as
     VGGish's bytes) explode: scale those."""
@@ -24,9 +24,9 @@ class MetaMMFConfig:
     """Entries of an item's meta information, which makes its fusion weights."""
     static: bool = True
     """Whether the fusion weights have a part that all items share."""
-    dynamic: Literal["cp", "released", "full", "none"] = "cp"
+    dynamic: Literal["cp", "official", "full", "none"] = "cp"
     """The part of the fusion weights that is an item's own: cp, a CP-factored tensor; full, the
-    whole tensor; released, what the authors' code computes, one factored matrix times a scalar
+    whole tensor; official, what the authors' code computes, one factored matrix times a scalar
     of the item; none."""
     rank: int = 16
     """Rank of the factors."""

@@ -8,16 +8,14 @@ Axes: u users, i items, n = u + i nodes, m all features of an item, k entries of
 information, d = width, b rows.
 """
 
-import functools
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 from flax import linen as nn
 from jax import Array
-from jax.tree_util import Partial
 from jaxtyping import Bool, Float
 
 from mmjax.blocks.common.collectives import global_mean
@@ -29,7 +27,8 @@ from mmjax.layers.linear import Linear
 from mmjax.layers.sage import SAGEConv
 from mmjax.models.common.task import Task
 from mmjax.models.multimodal.meta_mmf.config import MetaMMFConfig
-from mmjax.objective import Aux, Objective
+from mmjax.objective import Aux, Objective, Params, State, Variables
+from mmjax.retriever import Model, by_vectors
 
 SLOPE = 0.01
 _XAVIER = nn.initializers.xavier_uniform()
@@ -39,6 +38,15 @@ def _flat_xavier(rows: int, columns: int) -> Any:
     """Xavier's bound of a matrix ``rows x columns`` for a parameter of another shape."""
     bound = (6 / (rows + columns)) ** 0.5
     return lambda key, shape: jax.random.uniform(key, shape, minval=-bound, maxval=bound)
+
+
+class _Inputs(NamedTuple):
+    """Arrays that the model reads."""
+
+    x: Float[Array, "i m"]
+    """Concatenated features."""
+    graph: Operator | None
+    trained: Bool[Array, "i"]
 
 
 class ItemFusion(nn.Module):
@@ -56,7 +64,7 @@ class ItemFusion(nn.Module):
             s = Linear(c.meta_width, name="extractor")(s)
         pairs = zip((x.shape[1], *c.widths), c.widths, strict=False)
         layers = [self._layer(n, p, q) for n, (p, q) in enumerate(pairs)]
-        return item_mlp(x, s, layers, slope=SLOPE, released=c.dynamic == "released")
+        return item_mlp(x, s, layers, slope=SLOPE, released=c.dynamic == "official")
 
     def _layer(self, n: int, p: int, q: int) -> Layer:
         c, k = self.config, self.config.meta_width
@@ -117,20 +125,21 @@ class MetaMMF(nn.Module):
         return dropout(self.make_rng("dropout"), x, rate) if train and rate > 0 else x
 
 
+def _init(model: MetaMMF, inputs: _Inputs, key: Array) -> Variables:
+    return dict(model.init(key, *inputs))
+
+
 def _loss(
     model: MetaMMF,
-    x: Array,
-    graph: Operator | None,
-    trained: Array,
-    params: Any,
-    state: Any,
+    inputs: _Inputs,
+    params: Params,
+    state: State,
     batch: Mapping[str, Array],
     key: Array,
+    *,
     axis: str | None = None,
 ) -> tuple[Array, Aux]:
-    nodes: Any = model.apply(
-        {"params": params}, x, graph, trained, train=True, rngs={"dropout": key}
-    )
+    nodes: Any = model.apply({"params": params}, *inputs, train=True, rngs={"dropout": key})
     users, items = nodes[: model.n_users], nodes[model.n_users :]
     user = users[batch["user"]]
     positive = (user * items[batch["item"]]).sum(-1, keepdims=True)
@@ -140,20 +149,14 @@ def _loss(
     return rank, Aux(state, {"rank": rank})
 
 
-def _predict(
-    model: MetaMMF,
-    x: Array,
-    graph: Operator | None,
-    trained: Array,
-    params: Any,
-    state: Any,
-    key: Array,
+def _vectors(
+    model: MetaMMF, inputs: _Inputs, params: Params, state: State, key: Array
 ) -> tuple[Array, Array]:
-    nodes: Any = model.apply({"params": params}, x, graph, trained)
+    nodes: Any = model.apply({"params": params}, *inputs)
     return nodes[: model.n_users], nodes[model.n_users :]
 
 
-def build(config: MetaMMFConfig, task: Task) -> Objective:
+def build(config: MetaMMFConfig, task: Task) -> Model:
     """MetaMMF on the features and the graph of a task.
 
     The loss is the mean BPR over triples; the paper adds weight decay 1e-6 on all parameters
@@ -164,13 +167,12 @@ def build(config: MetaMMFConfig, task: Task) -> Objective:
     """
     if not (config.static or config.dynamic != "none"):
         raise ValueError("MetaMMF: static=False needs a dynamic part, but dynamic is 'none'")
-    content = task.content(config.modalities, unit=config.unit)
+    content = task.content(config.modalities, normalise=config.normalise)
     x = jnp.concatenate(list(content.values()), axis=1)
     graph = task.adjacency(kind="left") if config.head == "gcn" else None
     trained = jnp.asarray(np.bincount(task.train[:, 1], minlength=task.n_items) > 0)
-    model, bound = MetaMMF(config, *task.sizes), (x, graph, trained)
-    return Objective(
-        Partial(lambda *args: dict(model.init(args[-1], *args[:-1])), *bound),
-        Partial(functools.partial(_loss, model), *bound),
-        Partial(functools.partial(_predict, model), *bound),
+    model, inputs = MetaMMF(config, *task.sizes), _Inputs(x, graph, trained)
+    return Model(
+        Objective.bind(model, inputs, init=_init, loss=_loss),
+        by_vectors(_vectors, model, inputs, task.n_items),
     )
