@@ -1,6 +1,6 @@
 """TIGER: ids, then a model that writes them; select on validation, test once, recommend.
 
-The counterpart of `experiments.common.sequences.run` for a method that ranks by a search.
+The counterpart of `experiments.common.sequences.run` for a method whose items need ids first.
 """
 
 import dataclasses
@@ -8,17 +8,16 @@ from pathlib import Path
 
 import numpy as np
 
-from experiments.common.evaluation import predict
-from experiments.common.problem import build_optimiser
+from experiments.common.seeds import Outcome, train_seeds
 from experiments.common.sequences.config import SequenceRun
 from experiments.common.sequences.problem import build_task, load_data, shrink
+from experiments.common.sequences.run import best_items, training_parts
 from experiments.tiger.ids import FILE, categories, item_ids
 from mmjax import semantic_ids as sids
-from mmjax.blocks.ranking import full_ranking
 from mmjax.data.core.sequences import Sequences, Windows
 from mmjax.models.generative import tiger
-from mmjax.objective import Objective, Variables
-from mmjax.training.seeds import Judge, Outcome, Parts, train_seeds
+from mmjax.objective import Variables
+from mmjax.retriever import Model
 from mmjax.training.sources.sequences import windows_source
 
 
@@ -40,31 +39,13 @@ def run(config: SequenceRun, *, data: Sequences | None = None, test: bool = True
         data.prefixes(),
         config.model.history,
         config.optim.batch_size,
-        bucket_by_length=bool(config.model.length_buckets),
+        alike=bool(config.model.length_buckets),
     )
 
-    def judge(split: str, users: np.ndarray | None = None) -> Judge:
-        nothing = np.zeros((0, 2), np.int32)
-        held_out = data.held_out(split)
-        task = full_ranking.ranking_task(held_out, nothing, data.n_users, data.n_items, users=users)
-        windows = Windows(*(x[np.asarray(task.users)] for x in data.histories(split)))
-        objective = build_objective(config, data, table, windows, new=config.filter_seen)
+    def build(windows: Windows) -> Model:
+        return build_model(config, data, table, windows)
 
-        def found(variables: Variables) -> dict[str, float]:
-            ids = tiger.Found(*predict(objective, variables)).items
-            return full_ranking.summarise(full_ranking.judge(task, ids, ks=config.ks))
-
-        return found
-
-    parts = Parts(
-        data=data,
-        mask=config.mask,
-        objective=build_objective(config, data, table, data.histories("valid")),
-        source=source,
-        optimiser=build_optimiser(config.optim, source.steps_per_epoch),
-        watch=judge("valid", _watched(config, data)),
-        judge=judge,
-    )
+    parts = training_parts(config, data, build, source, users=_validation_users(config, data))
     return train_seeds(config, parts, test=test)
 
 
@@ -80,38 +61,26 @@ def top(
     """The k best items after each window; as `experiments.common.sequences.run.top`.
 
     Raises:
-        ValueError: k is above `TIGERConfig.found`.
+        ValueError: k is above `TIGERConfig.beams`.
     """
-    if k > config.model.found:
-        raise ValueError(f"--k {k}: the search finds {config.model.found} items (model.found)")
+    if k > config.model.beams:
+        raise ValueError(f"--k {k}: the search finds {config.model.beams} items (model.beams)")
     table = item_ids(config.model.ids, data, _folder(config))
-    objective = build_objective(config, data, table, windows, new=new)
-    found = tiger.Found(*predict(objective, variables))
-    return np.asarray(found.items)[:, :k], np.asarray(found.scores)[:, :k]
+    model = build_model(config, data, table, windows)
+    return best_items(model, data, variables, windows, k=k, new=new)
 
 
-def build_objective(
-    config: SequenceRun,
-    data: Sequences,
-    table: sids.SidTable,
-    windows: Windows,
-    *,
-    new: bool = False,
-) -> Objective:
-    """TIGER on the ids of `table`; its `predict` searches after each of the windows."""
-    blocked = None
-    if new:
-        longest = max(1, int((windows.stop - windows.start).max(initial=0)))
-        met = data.padded(windows, longest)
-        blocked = np.where(met.where, met.items, -1)
-    task = build_task(data, windows)
-    return tiger.build(config.model, task, table.codes, table.sizes, blocked=blocked)
+def build_model(
+    config: SequenceRun, data: Sequences, table: sids.SidTable, windows: Windows
+) -> Model:
+    """TIGER on the ids of `table`, searching after each of the windows."""
+    return tiger.build(config.model, build_task(data, windows), table.codes, table.sizes)
 
 
 def _small(config: SequenceRun) -> SequenceRun:
     """A smoke run with ids that so few items can fill."""
     ids = dataclasses.replace(
-        config.model.ids, sizes=(8, 4), epochs=20, batch_size=64, max_collisions=1.0
+        config.model.ids, sizes=(8, 4), epochs=20, batch_size=64, most_collisions=1.0
     )
     return dataclasses.replace(config, model=dataclasses.replace(config.model, ids=ids))
 
@@ -125,9 +94,9 @@ def _folder(config: SequenceRun) -> Path:
     raise ValueError(f"{folder} has no {FILE}: without the ids a trained model means nothing")
 
 
-def _watched(config: SequenceRun, data: Sequences) -> np.ndarray | None:
+def _validation_users(config: SequenceRun, data: Sequences) -> np.ndarray | None:
     users = data.windows("valid").user
-    n = config.model.watched
+    n = config.model.validation_users
     if not n or n >= len(users):
         return None
     return users[np.linspace(0, len(users) - 1, n).astype(int)]

@@ -45,7 +45,7 @@ _TIGER = {
             length_buckets=(3, 6),
             beams=20,
             user_buckets=0,
-            watched=4000,
+            validation_users=4000,
         ),
         optim=Adam(batch_size=256, learning_rate=2e-3, decay=0.96),
         fit=dataclasses.replace(_FIT, epochs=60, eval_every=5, patience=20),

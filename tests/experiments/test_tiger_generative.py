@@ -50,7 +50,7 @@ def test_recommend_needs_the_ids_of_the_run(smoke_run, tmp_path, capsys):
     known = set(chains().of_user(3).tolist())
     assert not known & {int(row["item"]) for row in rows[:5]}
     assert main(["recommend", "--workdir", str(folder), "--k", "21"]) == 2
-    assert "model.found" in capsys.readouterr().err
+    assert "model.beams" in capsys.readouterr().err
     moved = tmp_path / "moved"
     shutil.copytree(folder, moved)
     (moved / FILE).unlink()

@@ -1,4 +1,4 @@
-"""What a model of sequences is built from, as plain arrays.
+"""Histories of users in order: the task that a model of sequences is built from.
 
 Axes: e items of all users, u users, i items, t positions, m features of a modality.
 """
@@ -14,7 +14,7 @@ from mmjax.blocks.sequences.packing import Packed, packed
 
 @dataclass(frozen=True, eq=False)
 class SequenceTask:
-    """The histories that `Objective.predict` reads, and what is known about the items.
+    """The histories that a model's retriever reads, and what is known about the items.
 
     Training reads sequences from its batches. A model that is to recommend after other
     histories is built again, with another task; its variables stay.
@@ -25,7 +25,7 @@ class SequenceTask:
         n_items: item ids run over ``0..n-1``.
         features: item features by modality, as published.
         labels: by attribute, the class of each item, from 0.
-        users: whose history row u is, for models that know users; None is user u's.
+        users: the user of each history, for models that know users; None numbers them.
     """
 
     items: Integer[np.ndarray, "e"]

@@ -13,10 +13,11 @@ from mmjax.blocks.decoding.tries import build_trie
 from mmjax.models.common.sequence_task import SequenceTask
 from mmjax.models.generative import tiger
 from mmjax.models.generative.tiger.config import TIGERConfig
+from mmjax.retriever import exclusion, index_of
 
 CONFIG = TIGERConfig(
     width=8, layers=1, heads=2, head_width=4, hidden=16, dropout=0.0, history=3, user_buckets=3,
-    beams=9, found=7,
+    beams=9,
 )  # fmt: skip
 SIZES = (3, 2, 2)
 CODES = np.array([[0, 0, 0], [0, 1, 0], [1, 1, 1], [2, 0, 0], [2, 0, 1], [2, 1, 0], [2, 1, 0]])
@@ -33,7 +34,7 @@ def task():
 
 @pytest.fixture(scope="module")
 def objective(task):
-    return tiger.build(CONFIG, task, CODES, SIZES)
+    return tiger.build(CONFIG, task, CODES, SIZES).objective
 
 
 @pytest.fixture(scope="module")
@@ -61,7 +62,7 @@ def _logits(config, params, batch):
 @pytest.mark.parametrize("softmax", ["level", "vocabulary"])
 def test_the_loss_is_the_cross_entropy_of_the_codes(softmax, task, params, batch):
     config = dataclasses.replace(CONFIG, softmax=softmax)
-    objective = tiger.build(config, task, CODES, SIZES)
+    objective = tiger.build(config, task, CODES, SIZES).objective
     loss, aux = jax.jit(objective.loss)(params, {}, batch, jax.random.key(1))
     _, logits = _logits(config, params, batch)
     logits, first = np.asarray(logits, np.float64), (1, 4, 6)
@@ -81,8 +82,10 @@ def test_the_loss_is_the_cross_entropy_of_the_codes(softmax, task, params, batch
 @pytest.mark.parametrize("softmax", ["level", "vocabulary"])
 def test_the_search_is_an_exhaustive_ranking(softmax, task, params):
     config = dataclasses.replace(CONFIG, softmax=softmax)
-    objective = tiger.build(config, task, CODES, SIZES)
-    found = jax.jit(objective.predict)(params, {}, jax.random.key(0))
+    retriever = tiger.build(config, task, CODES, SIZES).retriever
+    retrieve = jax.jit(retriever.retrieve, static_argnames="k")
+    index = index_of(retriever, {"params": params})
+    found = retrieve(index, jnp.arange(4), None, k=7)
     model = tiger.TIGER(config, SIZES)
     histories = jnp.asarray(task.latest(3))
     users, items = jnp.arange(4), jnp.tile(jnp.arange(7)[None], (4, 1))
@@ -91,7 +94,13 @@ def test_the_search_is_an_exhaustive_ranking(softmax, task, params):
     order = np.argsort(-scores, axis=1, kind="stable")
     np.testing.assert_allclose(found.scores, np.take_along_axis(scores, order, 1), rtol=1e-5)
     # Items 5 and 6 share an id, so that their order is that of the items.
-    np.testing.assert_array_equal(found.items, order)
+    np.testing.assert_array_equal(found.ids, order)
+    # What is excluded is as if it were not there, for one query and not for others.
+    pairs = np.array([[1, order[0, 0]], [0, order[1, 0]]])
+    some = retrieve(index, jnp.array([1, 0, 2]), exclusion(pairs), k=6)
+    np.testing.assert_array_equal(some.ids[0], order[1, order[1] != order[1, 0]])
+    np.testing.assert_array_equal(some.ids[1], order[0, order[0] != order[0, 0]])
+    np.testing.assert_array_equal(some.ids[2], order[2, :6])
 
 
 def test_scores_are_those_of_teacher_forcing(params, batch):
@@ -127,7 +136,7 @@ def test_users_of_a_bucket_are_alike(params, batch):
     objective = tiger.build(
         config, SequenceTask(np.zeros(1, np.int32), np.zeros(1, int), np.ones(1, int), 7), CODES,
         SIZES,
-    )  # fmt: skip
+    ).objective  # fmt: skip
     params = objective.init(jax.random.key(0))["params"]
     one, two = (
         _logits(config, params, {**batch, "user": user})[1]
@@ -148,7 +157,7 @@ def test_rows_that_do_not_count_change_nothing_and_all_else_learns(objective, pa
 @pytest.mark.parametrize("longest", [1, 2, 3])
 def test_histories_cut_to_a_bucket_train_as_padded_ones(longest, task, objective, params, batch):
     config = dataclasses.replace(CONFIG, length_buckets=(1, 2))
-    cut = tiger.build(config, task, CODES, SIZES)
+    cut = tiger.build(config, task, CODES, SIZES).objective
     latest = jnp.arange(3) >= 3 - longest
     batch = {**batch, "history": jnp.where(latest, batch["history"], -1)}
 
@@ -163,7 +172,7 @@ def test_histories_cut_to_a_bucket_train_as_padded_ones(longest, task, objective
 def test_buckets_are_cut_to_in_fact(task, params, batch):
     """With a branch of length 1 an item before the latest is not read, if no row has more."""
     config = dataclasses.replace(CONFIG, length_buckets=(1,))
-    program = jax.make_jaxpr(tiger.build(config, task, CODES, SIZES).loss)(
+    program = jax.make_jaxpr(tiger.build(config, task, CODES, SIZES).objective.loss)(
         params, {}, batch, jax.random.key(1)
     )
     (switch,) = [e for e in program.eqns if e.primitive.name == "custom_vjp_call"]
@@ -178,7 +187,7 @@ def test_buckets_are_cut_to_in_fact(task, params, batch):
 @pytest.mark.parametrize("buckets", [(), (1, 2)])
 def test_two_devices_agree_with_one(buckets, task, params, batch, devices_agree):
     config = dataclasses.replace(CONFIG, length_buckets=buckets)
-    devices_agree(tiger.build(config, task, CODES, SIZES), params, batch)
+    devices_agree(tiger.build(config, task, CODES, SIZES).objective, params, batch)
 
 
 @pytest.mark.slow
@@ -203,10 +212,9 @@ def test_it_learns_what_follows_what(objective, batch):
     (params, _), losses = train(params)
     assert losses[-1] < 0.05 < losses[0]
     model = tiger.TIGER(CONFIG, SIZES)
-    trie = build_trie(CODES, SIZES)
-    codes = jnp.asarray(CODES, jnp.int32)
-    found = tiger.recommend(model, params, codes, trie, batch["history"], batch["user"])
-    np.testing.assert_array_equal(found.items[:3, 0], batch["item"][:3])
+    catalogue = tiger.Catalogue(jnp.asarray(CODES, jnp.int32), build_trie(CODES, SIZES))
+    found = tiger.recommend(model, params, catalogue, batch["history"], batch["user"], k=7)
+    np.testing.assert_array_equal(found.ids[:3, 0], batch["item"][:3])
 
 
 def test_what_does_not_fit_is_refused(task):

@@ -16,7 +16,9 @@ from mmjax.data.core.sequences import from_lists
 from mmjax.data.synthetic.interactions import chains
 from mmjax.models.common.sequence_task import SequenceTask
 from mmjax.models.sequential.sasrec.config import SASRecConfig
-from mmjax.models.sequential.sasrec.objective import SASRec, build
+from mmjax.models.sequential.sasrec.network import SASRec
+from mmjax.models.sequential.sasrec.objective import build
+from mmjax.retriever import index_of
 from mmjax.training.config import FitConfig
 from mmjax.training.fitting import fit
 from mmjax.training.sources.sequences import packed_source
@@ -34,7 +36,7 @@ def task(split="test"):
 
 @pytest.fixture(scope="module")
 def params():
-    params = init(build(CONFIG, task()), jax.random.key(3))
+    params = init(build(CONFIG, task()).objective, jax.random.key(3))
     # Away from the initial zeros and ones, so that every parameter has an effect.
     leaves, tree = jax.tree.flatten(params)
     keys = jax.random.split(jax.random.key(4), len(leaves))
@@ -45,7 +47,11 @@ def params():
 init = jax.jit(lambda objective, key: objective.init(key)["params"])
 loss_of = jax.jit(lambda objective, params, rows, key: objective.loss(params, {}, rows, key)[0])
 gradient_of = jax.jit(jax.value_and_grad(loss_of, argnums=1))
-predict = jax.jit(lambda objective, params: objective.predict(params, {}, jax.random.key(0)))
+
+
+def vectors(model, params):
+    """Vectors of the task's users and of the items."""
+    return index_of(model.retriever, {"params": params})
 
 
 @jax.jit
@@ -168,7 +174,8 @@ HAND = {
 )
 def test_losses_by_hand(loss, expected, getkey):
     config = SASRecConfig(width=2, layers=0, length=1, dropout=0.0, loss=loss)
-    objective = build(config, SequenceTask(np.array([0]), np.array([0]), np.array([1]), 3))
+    one = SequenceTask(np.array([0]), np.array([0]), np.array([1]), 3)
+    objective = build(config, one).objective
     params = init(objective, getkey())
     params = {**params, "item_embedding": TABLE, "age_embedding": jnp.zeros((1, 2))}
     assert_allclose(loss_of(objective, params, HAND, getkey()), expected, rtol=1e-6)
@@ -176,7 +183,7 @@ def test_losses_by_hand(loss, expected, getkey):
 
 @pytest.mark.parametrize("loss", ["bce", "softmax"])
 def test_equal_scores(loss, getkey):
-    objective = build(dataclasses.replace(CONFIG, loss=loss), task())
+    objective = build(dataclasses.replace(CONFIG, loss=loss), task()).objective
     params = init(objective, getkey())
     params = {**params, "item_embedding": jnp.zeros((N_ITEMS, 8))}
     value = loss_of(objective, params, batch(getkey()), getkey())
@@ -193,7 +200,7 @@ def batch(key, n_negatives=2):
 @pytest.mark.parametrize("loss", ["bce", "softmax"])
 def test_gradient_reaches_everything_and_nothing_that_does_not_count(loss, params, getkey):
     config = dataclasses.replace(CONFIG, loss=loss)
-    objective, rows, key = build(config, task()), batch(getkey()), getkey()
+    objective, rows, key = build(config, task()).objective, batch(getkey()), getkey()
     expected, grads = gradient_of(objective, params, rows, key)
     for leaf in jax.tree.leaves(grads):
         assert np.isfinite(leaf).all() and np.asarray(leaf).any()
@@ -214,22 +221,21 @@ def test_the_loss_does_not_depend_on_the_devices(loss, params, getkey, devices_a
     config = dataclasses.replace(CONFIG, loss=loss)
     rows = {name: jnp.concatenate([x] * 2) for name, x in batch(getkey()).items()}
     rows["where"] = rows["where"].at[-1].set(False)
-    devices_agree(build(config, task()), params, rows)
+    devices_agree(build(config, task()).objective, params, rows)
 
 
 def test_users_are_the_latest_state_of_their_history(params):
-    objective = build(CONFIG, task())
-    users, items = predict(objective, params)
+    users, items = vectors(build(CONFIG, task()), params)
     assert_array_equal(items, params["item_embedding"])
     for user, row in enumerate(LISTS):
         assert_allclose(users[user], states(params, alone(row[:-1][-6:]))[0, -1], atol=1e-6)
-    before, _ = predict(build(CONFIG, task("valid")), params)
+    before, _ = vectors(build(CONFIG, task("valid")), params)
     assert_allclose(before[1], states(params, alone([6, 5]))[0, -1], atol=1e-6)
 
 
 def test_a_user_without_a_history_has_no_direction(params):
     some = SequenceTask(np.array([3, 4]), np.array([0, 0, 2]), np.array([2, 0, 2]), N_ITEMS)
-    users, _ = predict(build(CONFIG, some), params)
+    users, _ = vectors(build(CONFIG, some), params)
     assert users.shape == (3, 8) and not users[1:].any() and users[0].any()
     with pytest.raises(ValueError, match="nothing to pack"):
         build(CONFIG, SequenceTask(np.array([3]), np.array([0]), np.array([0]), N_ITEMS))
@@ -239,19 +245,19 @@ def test_many_histories_go_in_steps(params):
     lists = [[n % N_ITEMS] * 6 for n in range(300)]
     data = from_lists(lists, N_ITEMS)
     many = SequenceTask(data.items, data.offsets[:-1], data.offsets[1:], N_ITEMS)
-    users, _ = predict(build(CONFIG, many), params)
+    users, _ = vectors(build(CONFIG, many), params)
     assert_allclose(users[9:18], users[:9], atol=1e-6)
     assert_allclose(users[297], users[0], atol=1e-6)
     assert_allclose(users[5], states(params, alone([5] * 6))[0, -1], atol=1e-6)
 
 
 def test_dropout_is_drawn_in_training_alone(params, getkey):
-    objective = build(dataclasses.replace(CONFIG, dropout=0.5), task())
+    model = build(dataclasses.replace(CONFIG, dropout=0.5), task())
     rows, one, two = batch(getkey()), getkey(), getkey()
-    losses = [loss_of(objective, params, rows, k) for k in (one, two)]
+    losses = [loss_of(model.objective, params, rows, k) for k in (one, two)]
     assert losses[0] != losses[1]
-    plain = predict(build(CONFIG, task()), params)
-    chex.assert_trees_all_equal(predict(objective, params), plain)
+    plain = vectors(build(CONFIG, task()), params)
+    chex.assert_trees_all_equal(vectors(model, params), plain)
 
 
 def test_an_unknown_loss_is_refused():
@@ -266,12 +272,12 @@ def test_it_learns_what_follows_what(loss):
     data = chains(n_users=300, n_items=60)
     _, start, stop = data.histories("test")
     config = SASRecConfig(width=16, hidden=16, length=14, dropout=0.1, loss=loss)
-    objective = build(config, SequenceTask(data.items, start, stop, data.n_items))
+    model = build(config, SequenceTask(data.items, start, stop, data.n_items))
     unseen = negative_index(data.train_pairs(), data.n_users, data.n_items)
     source = packed_source(data.items, data.windows("train"), 14, 32, n_negatives=1, unseen=unseen)
     quiet = FitConfig(epochs=30, devices=1, quiet=True, tensorboard=False)
-    params = fit(objective, source, optax.adam(1e-2), None, quiet).variables[0]["params"]
-    users, items = predict(objective, params)
+    params = fit(model.objective, source, optax.adam(1e-2), None, quiet).variables[0]["params"]
+    users, items = vectors(model, params)
     cluster = data.attributes["cluster"].labels
     best = cluster[np.argmax(users @ items.T, axis=1)]
     last = cluster[data.items[stop - 1]]

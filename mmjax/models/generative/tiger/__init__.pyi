@@ -1,7 +1,9 @@
 from .config import SidConfig as SidConfig
 from .config import TIGERConfig as TIGERConfig
-from .objective import TIGER as TIGER
-from .objective import Found as Found
+from .network import TIGER as TIGER
 from .objective import build as build
-from .objective import recommend as recommend
-from .objective import score_items as score_items
+from .search import CHUNK as CHUNK
+from .search import Catalogue as Catalogue
+from .search import id_retriever as id_retriever
+from .search import recommend as recommend
+from .search import score_items as score_items

@@ -57,12 +57,10 @@ class TIGERConfig:
     user_buckets: int = 2000
     """Tokens of users, who get that of their id modulo this number; 0: no such token."""
     softmax: Literal["level", "vocabulary"] = "level"
-    """What a code's probability is relative to: the codes of its level, or all tokens."""
+    """Tokens over which a code's probability is taken: the codes of its level, or all."""
     beams: int = 50
-    """Beams of the search."""
-    found: int = 20
-    """Items that a search gives."""
-    watched: int = 0
+    """Beams of the search; it finds as many items at least, if there are so many."""
+    validation_users: int = 0
     """Users whose validation item selects the epoch, evenly spread; 0 is all of them."""
     dtype: Literal["float32", "bfloat16"] = "float32"
     """Of the computation; parameters, softmax and scores are float32."""

@@ -1,3 +1,3 @@
 from .config import SASRecConfig as SASRecConfig
-from .objective import SASRec as SASRec
+from .network import SASRec as SASRec
 from .objective import build as build
