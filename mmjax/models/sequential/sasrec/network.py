@@ -5,7 +5,7 @@ from jax import Array
 from jaxtyping import Float
 
 from mmjax.blocks.sequences.packing import Tokens, own_past
-from mmjax.layers.dropout import drop
+from mmjax.layers.dropout import module_dropout
 from mmjax.layers.norms import norm
 from mmjax.layers.transformer import Block, BlockConfig
 from mmjax.models.sequential.sasrec.config import SASRecConfig
@@ -44,7 +44,7 @@ class SASRec(nn.Module):
         """
         c = self.config
         x = self.item_embedding[rows.item] * c.width**0.5 + self.age_embedding[rows.age]
-        x = drop(self, x, c.dropout, train)
+        x = module_dropout(self, x, c.dropout, train)
         where = own_past(rows.window)
         for block in self.layer:
             x = block(x, where=where, train=train)
