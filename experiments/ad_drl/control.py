@@ -55,23 +55,26 @@ def shares(trained: "Trained", name: str, weights: Sequence[float], k: int) -> l
     """
     import jax.numpy as jnp
 
-    from mmjax.blocks.ranking import full_ranking
+    from mmjax.evaluation import ranking
     from mmjax.models.multimodal.ad_drl.objective import steer
+    from mmjax.retriever import given_vectors
 
-    data, told = trained.data, trained.told
-    if name not in told.values:
-        raise ValueError(f"attribute {name!r} has no factor; this run has {', '.join(told.values)}")
+    data, known = trained.data, trained.explanation
+    if name not in known.values:
+        others = ", ".join(known.values)
+        raise ValueError(f"attribute {name!r} has no factor; this run has {others}")
     liked = preferred(data, data.attributes[name])
     users = np.flatnonzero(liked >= 0)
     sizes = data.n_users, data.n_items
-    task = full_ranking.ranking_task(data.valid, data.train, *sizes, users=users)
+    task = ranking.ranking_task(data.valid, data.train, *sizes, users=users)
     labels, rows = data.attributes[name].labels, []
     for weight in weights:
-        score = steer(jnp.ones(len(told.factors)).at[told.factors.index(name)].set(weight))
-        ids = np.asarray(full_ranking.rank(task, *trained.vectors, k=k, score=score))
+        steered = jnp.ones(len(known.factors)).at[known.factors.index(name)].set(weight)
+        retriever = given_vectors(data.n_items, score=steer(steered))
+        ids = np.asarray(ranking.rank(retriever, trained.vectors, task, k=k).ids)
         has = (labels[ids] == liked[users][:, None]) & (ids >= 0)
-        result = full_ranking.evaluate(task, *trained.vectors, ks=(20,), score=score)
-        recall = full_ranking.summarise(result)["recall@20"]
+        result = ranking.evaluate(retriever, trained.vectors, task, ks=(20,))
+        recall = ranking.summarise(result)["recall@20"]
         share = float(has.sum() / np.maximum((ids >= 0).sum(), 1))
         rows.append({"weight": float(weight), "share": share, "recall@20": recall})
     return rows
@@ -89,7 +92,7 @@ def control(flags: Control) -> Path:
     from mmjax.viz.files import save
 
     trained = load_trained(flags.workdir, flags.data_dir, flags.manual_dir)
-    names = flags.attributes or tuple(trained.told.values)
+    names = flags.attributes or tuple(trained.explanation.values)
     found = {n: shares(trained, n, flags.weights, flags.k) for n in names}
     figure, panels = style.canvas(1, 2, size=(10.0, 3.4))
     for metric, label, ax in (

@@ -48,18 +48,18 @@ def explain(flags: Explain) -> list[dict[str, Any]]:
     from experiments.ad_drl.trained import load_trained
     from experiments.common.recommend import choose_users, seen_rows
     from mmjax.blocks.losses.disentangle import factor_scores
-    from mmjax.blocks.ranking.full_ranking import top_items
     from mmjax.models.multimodal.ad_drl.objective import steer
+    from mmjax.retriever import exclusion, given_vectors
 
     trained = load_trained(flags.workdir, flags.data_dir, flags.manual_dir)
-    told, users = trained.told, choose_users(flags.users, trained.data)
-    mine, items = trained.vectors
-    score = steer(jnp.ones(len(told.factors)))
-    seen = seen_rows(trained.data, users)
-    ids, scores = top_items(mine[users], items, seen, k=flags.k, score=score)
+    known, users = trained.explanation, choose_users(flags.users, trained.data)
+    score = steer(jnp.ones(len(known.factors)))
+    retriever = given_vectors(trained.data.n_items, score=score)
+    seen = exclusion(seen_rows(trained.data, users))
+    ids, scores = retriever.retrieve(trained.vectors, jnp.asarray(users), seen, k=flags.k)
     rows = []
     for user, best, values in zip(users, np.asarray(ids), np.asarray(scores), strict=True):
-        parts = np.asarray(factor_scores(told.users[user][None], told.items.fused))
+        parts = np.asarray(factor_scores(known.users[user][None], known.items.fused))
         lifts = parts - parts.mean(0)
         for rank, (item, value) in enumerate(zip(best, values, strict=True)):
             if item >= 0:
@@ -71,9 +71,9 @@ def explain(flags: Explain) -> list[dict[str, Any]]:
 
 
 def _row(trained: "Trained", user: int, item: int, lifts: np.ndarray) -> dict[str, Any]:
-    data, told = trained.data, trained.told
+    data, known = trained.data, trained.explanation
     factor = int(lifts.argmax())
-    name = told.factors[factor]
+    name = known.factors[factor]
     row: dict[str, Any] = {
         "user": data.user_id(user),
         "item": data.item_id(item),
@@ -85,14 +85,14 @@ def _row(trained: "Trained", user: int, item: int, lifts: np.ndarray) -> dict[st
     }
     if name in data.attributes:
         labels, classes = data.attributes[name]
-        chances = np.asarray(told.values[name][item])
+        chances = np.asarray(known.values[name][item])
         row["value"] = classes[labels[item]]
         row["predicted"] = classes[int(chances.argmax())]
         row["probability"] = float(chances.max())
-    names = [f"{n}_{m}" if told.factors.count(n) > 1 else n for m, n in enumerate(told.factors)]
+    names = [f"{n}_{m}" if known.factors.count(n) > 1 else n for m, n in enumerate(known.factors)]
     row |= {f"lift_{n}": float(x) for n, x in zip(names, lifts, strict=True)}
-    weights = np.asarray(told.items.weights[item, factor])
-    return row | {f"weight_{n}": float(w) for n, w in zip(told.modalities, weights, strict=True)}
+    weights = np.asarray(known.items.weights[item, factor])
+    return row | {f"weight_{n}": float(w) for n, w in zip(known.modalities, weights, strict=True)}
 
 
 def show(rows: list[dict[str, Any]]) -> str:
@@ -101,11 +101,11 @@ def show(rows: list[dict[str, Any]]) -> str:
     for row in rows:
         if row["rank"] == 1:
             lines += ["", f"user {row['user']}"]
-        told = ""
+        value = ""
         if row["value"] is not None:
-            told = f" = {row['value']} (read as {row['predicted']}, {row['probability']:.2f})"
+            value = f" = {row['value']} (read as {row['predicted']}, {row['probability']:.2f})"
         weights = ", ".join(f"{k[7:]} {v:.2f}" for k, v in row.items() if k.startswith("weight_"))
         lift = max(v for k, v in row.items() if k.startswith("lift_"))
         lines.append(f"  {row['rank']:3d}  {row['score']:6.3f}  {row['title']}")
-        lines.append(f"       {row['driver']}{told}, {lift:+.3f}; from {weights}")
+        lines.append(f"       {row['driver']}{value}, {lift:+.3f}; from {weights}")
     return "\n".join(lines).lstrip("\n")

@@ -12,9 +12,9 @@ from mmjax.training.config import FitConfig
 
 DATA = ("ml_small_mm",)
 PAPER = {
-    "baby": {"reg": 0.0, "intra": 1.0, "values": 50.0, "inter": 1.0},
-    "sports": {"reg": 1.0, "intra": 5.0, "values": 10.0, "inter": 0.01},
-    "toys_games": {"reg": 1.0, "intra": 1.0, "values": 10.0, "inter": 0.01},
+    "baby": {"l2": 0.0, "intra": 1.0, "values": 50.0, "inter": 1.0},
+    "sports": {"l2": 1.0, "intra": 5.0, "values": 10.0, "inter": 0.01},
+    "toys_games": {"l2": 1.0, "intra": 1.0, "values": 10.0, "inter": 0.01},
 }
 """Loss weights of the authors; 4 negatives on Baby, 8 elsewhere; Adam 1e-4, batches of 1024."""
 

@@ -4,13 +4,12 @@ import dataclasses
 from pathlib import Path
 from typing import NamedTuple
 
-from jax import Array
-
 from experiments.common.config import Run
 from experiments.common.problem import build_task, load_data, shrink
 from experiments.common.recommend import read_run
 from mmjax.data.core.interactions import Interactions
 from mmjax.models.multimodal.ad_drl.objective import Explanation, explain
+from mmjax.retriever import Vectors
 from mmjax.training.best import load_best
 
 
@@ -19,13 +18,13 @@ class Trained(NamedTuple):
 
     run: Run
     data: Interactions
-    told: Explanation
+    explanation: Explanation
 
     @property
-    def vectors(self) -> tuple[Array, Array]:
+    def vectors(self) -> Vectors:
         """User and item vectors, as `steer` compares them."""
-        users, items = self.told.users, self.told.items.fused
-        return users.reshape(len(users), -1), items.reshape(len(items), -1)
+        users, items = self.explanation.users, self.explanation.items.fused
+        return Vectors(users.reshape(len(users), -1), items.reshape(len(items), -1))
 
 
 def load_trained(workdir: Path, data_dir: Path | None, manual_dir: Path | None) -> Trained:
@@ -42,5 +41,5 @@ def load_trained(workdir: Path, data_dir: Path | None, manual_dir: Path | None) 
     run = dataclasses.replace(run, data_dir=data_dir, manual_dir=manual_dir)
     data = load_data(run)
     run = shrink(run) if run.smoke else run
-    told = explain(run.model, build_task(run, data), best.variables[0]["params"])
-    return Trained(run, data, told)
+    explanation = explain(run.model, build_task(run, data), best.variables[0]["params"])
+    return Trained(run, data, explanation)

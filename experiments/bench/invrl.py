@@ -67,7 +67,7 @@ def run(
         mask = learn_mask(single, data)
         final = dataclasses.replace(
             single,
-            model=dataclasses.replace(final_config(single.model), unit=False),
+            model=dataclasses.replace(final_config(single.model), normalise=False),
             workdir=folder and folder / "final",
         )
         outcomes.append(run_one(final, data=masked(single, data, mask), test=test))
@@ -89,7 +89,7 @@ def learn_mask(config: Run[InvRLConfig], data: Interactions) -> Float[np.ndarray
     first = dataclasses.replace(config, workdir=config.workdir and config.workdir / "pretrained")
     pretrained = run_one(first, data=data, test=False).variables[0]["params"]
     task, c = build_task(config, data), config.model
-    fixed = stages.given(c, task, pretrained)
+    fixed = stages.pretrained(c, task, pretrained)
     unseen = negative_index(task.train, *task.sizes, "train")
     rng = np.random.default_rng(config.seed)
     mask = np.zeros(fixed.content.shape[1], np.float32)
@@ -118,9 +118,11 @@ def masked(
 ) -> Interactions:
     """`data` whose features are those that the model reads, times the mask.
 
-    A model with ``unit=False`` on them is the model with the mask on the features of `data`.
+    A model with ``normalise=False`` on them is the model with the mask on the features of `data`.
     """
-    content = build_task(config, data).content(config.model.modalities, unit=config.model.unit)
+    content = build_task(config, data).content(
+        config.model.modalities, normalise=config.model.normalise
+    )
     features, first = {}, 0
     for name, x in content.items():
         last = first + x.shape[1]

@@ -41,7 +41,7 @@ _SHORT_INVRL = {
     "model.mask_epochs": 20,
 }
 GRIDS: dict[str, Sequence[Point]] = {
-    "vbpr": _points({"model.reg": 0.1}, {"model.reg": 0.01}, {"model.reg": 0.1, **_SLOWER}),
+    "vbpr": _points({"model.l2": 0.1}, {"model.l2": 0.01}, {"model.l2": 0.1, **_SLOWER}),
     "mmgcn": _points({}, _SLOWER),
     "grcn": _points({}, _SLOWER),
     "lattice": _points({}, _SLOWER),
@@ -50,7 +50,7 @@ GRIDS: dict[str, Sequence[Point]] = {
     "freedom": _points({}, _SLOWER, {"model.dropout": 0.5}, {"optim.negatives": 1}),
     "mgcn": _points({}, {"model.contrast": 0.1}, decay=0.9992),
     "lgmrec": _points({}, {"model.alpha": 0.6}),
-    "smore": _points({}, {"model.neighbours": (20,)}, decay=0.9992),
+    "smore": _points({}, {"model.k": (20,)}, decay=0.9992),
     "invrl": _points(_SHORT_INVRL, negatives=50, rate=3e-3, batch_size=512),
     "ad_drl": ({}, {"optim.learning_rate": 3e-3}),
     "meta_mmf": ({}, {"model.head": "mf"}),

@@ -87,7 +87,7 @@ class Ours:
         graph = operator(normalise(edges))
         objective = mig_gt.build_from_graph(
             run.model, given.features, graph, given.n_users, given.n_items
-        )
+        ).objective
         source = pairs_source(
             given.pairs,
             given.n_items,

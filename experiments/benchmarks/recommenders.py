@@ -37,14 +37,14 @@ class Ours:
 
         from experiments.bench.presets import preset
         from experiments.common.config import Optim
-        from experiments.common.problem import build_objective, build_optimiser, build_source
+        from experiments.common.problem import build_model, build_optimiser, build_source
         from mmjax.training.sources.pairs import with_draws
         from mmjax.training.state import init_state
         from mmjax.training.step import per_seed, run_epochs
 
         run = preset(method, data.name)
         run = run if own else dataclasses.replace(run, optim=Optim())
-        objective = build_objective(run, data)
+        objective = build_model(run, data).objective
         source = with_draws(build_source(run, data), objective.epoch)
         optimiser = build_optimiser(run.optim, source.steps_per_epoch)
         self.steps = source.steps_per_epoch

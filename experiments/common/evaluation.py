@@ -1,19 +1,15 @@
-"""Exact full ranking of a split, as a function of an objective's variables."""
+"""Exact full ranking of a split, as a function of a retriever's variables."""
 
 from collections.abc import Callable
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import jax
 
 from experiments.common.config import Run
-from mmjax.blocks.ranking import full_ranking
 from mmjax.data.core.interactions import Interactions
-from mmjax.objective import Objective
-
-EVAL_SEED = 20_240
-"""Seed of what a model draws at evaluation, the same at every evaluation of every run."""
-
-_predict = jax.jit(lambda objective, params, state, key: objective.predict(params, state, key))
+from mmjax.evaluation import ranking
+from mmjax.objective import Variables
+from mmjax.retriever import Retriever
 
 
 class Scores(NamedTuple):
@@ -23,25 +19,16 @@ class Scores(NamedTuple):
     per_user: dict[str, jax.Array]
 
 
-def predict(objective: Objective, variables: dict[str, Any]) -> tuple[jax.Array, jax.Array]:
-    """User and item vectors of trained `variables`, with the fixed evaluation key."""
-    state = {name: x for name, x in variables.items() if name != "params"}
-    return _predict(objective, variables["params"], state, jax.random.key(EVAL_SEED))
-
-
 def ranker(
-    run: Run, data: Interactions, split: str, score: full_ranking.Score | None = None
-) -> Callable[[tuple[jax.Array, jax.Array]], Scores]:
-    """A function from user and item vectors to the metrics of `split` under the run's mask.
-
-    `score` is that of the objective: how the vectors are compared.
-    """
-    task = full_ranking.ranking_task(
+    run: Run, data: Interactions, split: str, retriever: Retriever
+) -> Callable[[Variables], Scores]:
+    """A function from the retriever's variables to the metrics of `split` under the run's mask."""
+    task = ranking.ranking_task(
         data.pairs(split), data.seen(split, run.mask), data.n_users, data.n_items
     )
 
-    def evaluate(vectors: tuple[jax.Array, jax.Array]) -> Scores:
-        result = full_ranking.evaluate(task, *vectors, ks=run.ks, score=score)
-        return Scores(full_ranking.summarise(result), result)
+    def evaluate(variables: Variables) -> Scores:
+        result = ranking.evaluate(retriever, variables, task, ks=run.ks)
+        return Scores(ranking.summarise(result), result)
 
     return evaluate

@@ -4,19 +4,18 @@ from collections.abc import Callable
 
 import jax.numpy as jnp
 import numpy as np
-from jax import Array
 from scipy import sparse
 
 from mmjax.data.core.interactions import Interactions
+from mmjax.retriever import Vectors
 
-Vectors = tuple[Array, Array]
 _BLOCK = 1024
 
 
 def popularity(data: Interactions) -> Vectors:
     """Every user ranks the items by their number of training interactions."""
     count = np.bincount(data.train[:, 1], minlength=data.n_items)
-    return jnp.ones((data.n_users, 1)), jnp.asarray(count[:, None], jnp.float32)
+    return Vectors(jnp.ones((data.n_users, 1)), jnp.asarray(count[:, None], jnp.float32))
 
 
 def _seen(data: Interactions) -> sparse.csr_matrix:
@@ -40,7 +39,7 @@ def item_knn(data: Interactions, k: int = 20, shrink: float = 10.0) -> Vectors:
     k = min(k, data.n_items - 1)
     weakest = -np.partition(-similarity, k - 1, axis=1)[:, k - 1 : k]
     similarity[similarity < weakest] = 0
-    return jnp.asarray(seen.toarray()), jnp.asarray(similarity)
+    return Vectors(jnp.asarray(seen.toarray()), jnp.asarray(similarity))
 
 
 def item_knn_content(
@@ -49,7 +48,7 @@ def item_knn_content(
     k: int = 10,
     shrink: float = 10.0,
     *,
-    unit: bool = True,
+    normalise: bool = True,
 ) -> Vectors:
     """Items by the summed similarity of their content to that of the user's training items.
 
@@ -61,8 +60,9 @@ def item_knn_content(
         data: a data set with features.
         modalities: which to read; none named means all.
         k: neighbours of an item.
-        shrink: the larger, the less do items of small norm count; without effect on unit rows.
-        unit: scale each modality's rows to length one first, so that none outweighs the others
+        shrink: the larger, the less do items of small norm count; without effect on rows of
+            length one.
+        normalise: scale each modality's rows to length one first, so that none outweighs the others
             (MMRec reads them as published).
 
     Raises:
@@ -73,7 +73,7 @@ def item_knn_content(
     if missing or not names:
         raise ValueError(f"item_knn_content: the data have {[*data.features]}, asked for {missing}")
     parts = [np.asarray(data.features[n], np.float32) for n in names]
-    if unit:
+    if normalise:
         parts = [x / np.maximum(np.linalg.norm(x, axis=1, keepdims=True), 1e-12) for x in parts]
     x = np.concatenate(parts, axis=1)
     norm, k = np.linalg.norm(x, axis=1), min(k, data.n_items)
@@ -84,7 +84,7 @@ def item_knn_content(
         nearest = np.argpartition(-block, k - 1, axis=1)[:, :k]
         kept = np.take_along_axis(block, nearest, 1)
         np.put_along_axis(similarity[rows], nearest, kept, 1)
-    return jnp.asarray(_seen(data).toarray()), jnp.asarray(similarity.T)
+    return Vectors(jnp.asarray(_seen(data).toarray()), jnp.asarray(similarity.T))
 
 
 HEURISTICS: dict[str, Callable[[Interactions], Vectors]] = {

@@ -1,7 +1,8 @@
 """The recommenders that the experiments know; a new one is a file in mmjax/models and a line here.
 
 The file holds the method's config dataclass (or imports it) and
-``build(config, task: mmjax.models.common.task.Task) -> Objective``.  Imports no JAX by itself.
+``build(config, task: mmjax.models.common.task.Task) -> mmjax.retriever.Model``.  Imports no JAX
+by itself.
 """
 
 import importlib
@@ -20,7 +21,7 @@ class Method(NamedTuple):
     config: str
     """Its config dataclass."""
     build: str = "build"
-    """Function from config and task to the objective."""
+    """Function from config and task to the model."""
     runner: str = "experiments.common.run"
     """Module whose `run` trains it; methods of several stages have their own."""
 
@@ -38,7 +39,7 @@ class Method(NamedTuple):
         return getattr(getattr(models, self.module), self.config)
 
     def builder(self) -> Any:
-        """The function from config and task to the objective."""
+        """The function from config and task to the model."""
         return getattr(getattr(models, self.module), self.build)
 
 

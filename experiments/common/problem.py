@@ -1,4 +1,4 @@
-"""From flags to the parts of a run: data, objective, source of batches, optimiser."""
+"""From flags to the parts of a run: data, model, source of batches, optimiser."""
 
 import dataclasses
 import functools
@@ -18,7 +18,7 @@ from mmjax.data.formats.mmrec import load_mmrec
 from mmjax.data.load import load
 from mmjax.data.synthetic.interactions import communities, topics
 from mmjax.models.common.task import Task
-from mmjax.objective import Objective
+from mmjax.retriever import Model
 from mmjax.training.sources.pairs import Source, pairs_source, triples_source
 
 _SMOKE: dict[str, Any] = {"width": 8, "hidden": 16, "samples": 2}
@@ -80,7 +80,7 @@ def _task(data: Interactions, dtype: str) -> Task:
     return Task(data.train, data.n_users, data.n_items, features, labels)
 
 
-def build_objective(run: Run, data: Interactions) -> Objective:
+def build_model(run: Run, data: Interactions) -> Model:
     """The method of `run` on the training split of `data`.
 
     Raises:

@@ -63,9 +63,10 @@ def recommend(flags: Recommend) -> list[dict[str, Any]]:
     """
     import dataclasses
 
-    from experiments.common.evaluation import predict
-    from experiments.common.problem import build_objective, load_data, shrink
-    from mmjax.blocks.ranking.full_ranking import top_items
+    import jax.numpy as jnp
+
+    from experiments.common.problem import build_model, load_data, shrink
+    from mmjax.retriever import exclusion, index_of
     from mmjax.training.best import load_best
 
     if flags.out is not None and flags.out.suffix not in (".parquet", ".jsonl"):
@@ -75,17 +76,15 @@ def recommend(flags: Recommend) -> list[dict[str, Any]]:
     run = dataclasses.replace(run, data_dir=flags.data_dir, manual_dir=flags.manual_dir)
     data = load_data(run)
     run = shrink(run) if run.smoke else run
-    objective = build_objective(run, data)
-    user_vectors, item_vectors = predict(objective, best.variables[0])
+    retriever = build_model(run, data).retriever
+    index = index_of(retriever, best.variables[0])
 
     users = np.arange(data.n_users) if flags.all_users else choose_users(flags.users, data)
     rows = []
     for start in range(0, len(users), _CHUNK):
         chunk = users[start : start + _CHUNK]
-        seen = None if flags.include_seen else seen_rows(data, chunk)
-        ids, scores = top_items(
-            user_vectors[chunk], item_vectors, seen, k=flags.k, score=objective.score
-        )
+        seen = None if flags.include_seen else exclusion(seen_rows(data, chunk))
+        ids, scores = retriever.retrieve(index, jnp.asarray(chunk), seen, k=flags.k)
         rows += result_rows(data, chunk, np.asarray(ids), np.asarray(scores))
     return rows
 

@@ -4,18 +4,19 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+import jax.numpy as jnp
 import numpy as np
 
 from experiments.common.config import Run
-from experiments.common.evaluation import predict, ranker
+from experiments.common.evaluation import ranker
 from experiments.common.heuristics import applicable
 from experiments.common.methods import title as method_title
-from experiments.common.problem import build_objective
+from experiments.common.problem import build_model
 from experiments.common.recommend import seen_rows
 from experiments.common.results import Record, untrained
 from experiments.common.seeds import Outcome
-from mmjax.blocks.ranking.full_ranking import top_items
 from mmjax.data.core.interactions import Interactions
+from mmjax.retriever import exclusion, given_vectors, index_of
 from mmjax.viz import curves, report, tables
 from mmjax.viz.bars import bars
 
@@ -24,7 +25,8 @@ METRICS = ("recall@10", "recall@20", "ndcg@10", "ndcg@20")
 
 def heuristic_records(run: Run, data: Interactions) -> list[Record]:
     """The rankings without training on both splits."""
-    score = {split: ranker(run, data, split) for split in ("valid", "test")}
+    retriever = given_vectors(data.n_items)
+    score = {split: ranker(run, data, split, retriever) for split in ("valid", "test")}
     found = []
     for name, build in applicable(data).items():
         vectors = build(data)
@@ -56,10 +58,12 @@ Best = Callable[[np.ndarray], tuple[Any, Any]]
 
 def samples(run: Run, data: Interactions, variables: dict[str, Any]) -> list[report.Sample]:
     """What a few users are shown, from the first seed."""
-    user_vectors, item_vectors = predict(build_objective(run, data), variables)
+    retriever = build_model(run, data).retriever
+    index = index_of(retriever, variables)
 
     def best(users: np.ndarray) -> tuple[Any, Any]:
-        return top_items(user_vectors[users], item_vectors, seen_rows(data, users), k=10)
+        seen = exclusion(seen_rows(data, users))
+        return retriever.retrieve(index, jnp.asarray(users), seen, k=10)
 
     return shown_to(data, best)
 

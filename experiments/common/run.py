@@ -3,9 +3,9 @@
 import dataclasses
 
 from experiments.common.config import Run
-from experiments.common.evaluation import predict, ranker
+from experiments.common.evaluation import ranker
 from experiments.common.problem import (
-    build_objective,
+    build_model,
     build_optimiser,
     build_source,
     load_data,
@@ -36,20 +36,20 @@ def run(config: Run, *, data: Interactions | None = None, test: bool = True) -> 
 
 
 def _parts(config: Run, data: Interactions) -> Parts:
-    objective, source = build_objective(config, data), build_source(config, data)
+    model, source = build_model(config, data), build_source(config, data)
 
     def judge(split: str, ks: tuple[int, ...] = config.ks) -> Judge:
-        rank = ranker(dataclasses.replace(config, ks=ks), data, split, objective.score)
+        rank = ranker(dataclasses.replace(config, ks=ks), data, split, model.retriever)
 
         def found(variables: Variables) -> dict[str, float]:
-            return rank(predict(objective, variables)).mean
+            return rank(variables).mean
 
         return found
 
     return Parts(
         data=data,
         mask=config.mask,
-        objective=objective,
+        objective=model.objective,
         source=source,
         optimiser=build_optimiser(config.optim, source.steps_per_epoch),
         watch=judge("valid", tuple(sorted({*config.ks, 20}))),

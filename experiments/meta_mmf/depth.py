@@ -68,6 +68,7 @@ def cold_recall(form: str, depth: int, rate: float, seed: int, epochs: int) -> f
     from mmjax.models.common.task import Task
     from mmjax.models.multimodal import meta_mmf
     from mmjax.models.multimodal.meta_mmf.config import MetaMMFConfig
+    from mmjax.retriever import index_of
     from mmjax.training.config import FitConfig
     from mmjax.training.fit import fit
     from mmjax.training.sources.pairs import pairs_source
@@ -77,12 +78,12 @@ def cold_recall(form: str, depth: int, rate: float, seed: int, epochs: int) -> f
     widths: Any = widths_of(form, depth)
     dynamic: Any = FORMS[form]
     config = MetaMMFConfig(head="mf", widths=widths, id_width=0, dynamic=dynamic)
-    objective = meta_mmf.build(config, task)
+    model = meta_mmf.build(config, task)
     unseen = negative_index(data.train, data.n_users, data.n_items, "train")
     source = pairs_source(data.train, data.n_items, 2000, unseen=unseen)
     length = FitConfig(epochs=epochs, quiet=True, tensorboard=False, devices=1)
-    result = fit(objective, source, optax.adam(rate), None, length, seeds=(seed,))
-    users, items = objective.predict(result.variables[0]["params"], {}, jax.random.key(0))
+    result = fit(model.objective, source, optax.adam(rate), None, length, seeds=(seed,))
+    users, items = index_of(model.retriever, result.variables[0])
     best = cold[np.asarray(jax.lax.top_k(users @ items[np.asarray(cold)].T, 10)[1])]
     wanted = data.test[:, 1].reshape(data.n_users, -1)
     return float((best[:, :, None] == wanted[:, None]).any(2).mean())

@@ -15,7 +15,7 @@ FORMS = ("none", "cp", "full")
 """Kinds of item-specific weights that the claim compares; "none" is static fusion."""
 
 _PAPER = Run(
-    model=MetaMMFConfig(unit=True),
+    model=MetaMMFConfig(normalise=True),
     method="meta_mmf",
     optim=Optim(batch_size=3000, negatives=5, sampler="fixed", weight_decay=1e-6),
     fit=FitConfig(epochs=60, eval_every=1, patience=10),

@@ -131,15 +131,15 @@ _TUNED: dict[tuple[str, str], dict[str, Any]] = {
         "fit.patience": 30,
     },
     ("light_gcn", "tiktok"): {
-        "model.layers": 3,
-        "model.reg": 1e-1,
+        "model.hops": 3,
+        "model.l2": 1e-1,
         "optim.negatives": 16,
         "fit.epochs": 150,
         "fit.eval_every": 5,
         "fit.patience": 30,
     },
     ("bpr_mf", "tiktok"): {
-        "model.reg": 0.3,
+        "model.l2": 0.3,
         "fit.epochs": 300,
         "fit.eval_every": 5,
         "fit.patience": 30,
@@ -153,8 +153,8 @@ _TUNED: dict[tuple[str, str], dict[str, Any]] = {
         "fit.patience": 30,
     },
     ("light_gcn", "lastfm_2k"): {
-        "model.layers": 3,
-        "model.reg": 1e-1,
+        "model.hops": 3,
+        "model.l2": 1e-1,
         "optim.learning_rate": 1e-3,
         "optim.negatives": 16,
         "fit.epochs": 600,
@@ -162,7 +162,7 @@ _TUNED: dict[tuple[str, str], dict[str, Any]] = {
         "fit.patience": 50,
     },
     ("bpr_mf", "lastfm_2k"): {
-        "model.reg": 1.0,
+        "model.l2": 1.0,
         "fit.epochs": 600,
         "fit.eval_every": 5,
         "fit.patience": 50,

@@ -14,7 +14,7 @@ from experiments.ad_drl.explain import Explain, explain, show
 from experiments.ad_drl.presets import PAPER, preset
 from experiments.bench import presets as bench
 from experiments.common.methods import METHODS
-from experiments.common.problem import build_objective, build_task
+from experiments.common.problem import build_model, build_task
 from experiments.common.recommend import write
 from mmjax.data.core.catalogue import Attribute
 from mmjax.data.synthetic.interactions import preferences
@@ -29,7 +29,7 @@ def trained():
     run = preset("preferences")
     model = dataclasses.replace(run.model, attributes=(), factor_width=4)
     run = dataclasses.replace(run, model=model)
-    params = jax.jit(build_objective(run, data).init)(jax.random.key(0))["params"]
+    params = jax.jit(build_model(run, data).objective.init)(jax.random.key(0))["params"]
     return module.Trained(run, data, ad_drl.explain(model, build_task(run, data), params))
 
 

@@ -19,7 +19,7 @@ def finished(tmp_path_factory):
     """A finished bench of two methods, one of them with a grid."""
     folder = tmp_path_factory.mktemp("bench")
     patch = pytest.MonkeyPatch()
-    patch.setitem(GRIDS, "bpr_mf", ({"model.reg": 0.1}, {"model.reg": 1e-3}))
+    patch.setitem(GRIDS, "bpr_mf", ({"model.l2": 0.1}, {"model.l2": 1e-3}))
     flags = [*QUICK, "--workdir", str(folder), "--models", "light_gcn", "bpr_mf"]
     yield flags, main(flags), folder / "communities"
     patch.undo()
@@ -47,12 +47,12 @@ def test_every_method_has_a_record_and_a_row(finished):
 def test_the_grid_is_decided_on_validation_alone(finished):
     _, _, folder = finished
     rows = json.loads((folder / "bpr_mf" / "grid.json").read_text())
-    assert [row["set"]["model.reg"] for row in rows] == [0.1, 1e-3]
+    assert [row["set"]["model.l2"] for row in rows] == [0.1, 1e-3]
     trials = [r for p, r in _records(folder).items() if "trials" in p.parts]
     assert len(trials) == 2 and all(r.test == {} for r in trials)
-    best = max(rows, key=lambda row: row["recall@20"])["set"]["model.reg"]
+    best = max(rows, key=lambda row: row["recall@20"])["set"]["model.l2"]
     (chosen,) = [r for r in _records(folder).values() if r.test and r.method == "bpr_mf"]
-    assert chosen.config["model"]["reg"] == best
+    assert chosen.config["model"]["l2"] == best
 
 
 def test_the_same_command_again_trains_nothing(finished, monkeypatch):

@@ -10,6 +10,7 @@ from experiments.common import heuristics
 from experiments.common.evaluation import ranker
 from experiments.mig_gt.presets import preset
 from mmjax.data.synthetic.interactions import communities
+from mmjax.retriever import given_vectors
 
 
 @pytest.fixture(scope="module")
@@ -32,13 +33,13 @@ def _plain(data, x, k, shrink):
     return r @ np.where(similarity >= weakest, similarity, 0)
 
 
-@pytest.mark.parametrize("unit", [True, False])
+@pytest.mark.parametrize("normalise", [True, False])
 @pytest.mark.parametrize("modalities", [(), ("text",)])
-def test_content_neighbours_by_their_definition(data, modalities, unit):
+def test_content_neighbours_by_their_definition(data, modalities, normalise):
     parts = [data.features[n].astype(np.float64) for n in modalities or data.modalities]
-    if unit:
+    if normalise:
         parts = [x / np.linalg.norm(x, axis=1, keepdims=True) for x in parts]
-    found = heuristics.item_knn_content(data, modalities, k=7, shrink=3.0, unit=unit)
+    found = heuristics.item_knn_content(data, modalities, k=7, shrink=3.0, normalise=normalise)
     expected = _plain(data, np.concatenate(parts, axis=1), 7, 3.0)
     assert_allclose(_scores(found), expected, rtol=1e-3, atol=1e-4)
 
@@ -49,14 +50,14 @@ def test_two_items_by_hand(data):
     small = dataclasses.replace(
         data, features={"text": features}, train=np.array([[0, 0]], np.int32)
     )
-    scores = _scores(heuristics.item_knn_content(small, k=2, shrink=10.0, unit=False))
+    scores = _scores(heuristics.item_knn_content(small, k=2, shrink=10.0, normalise=False))
     assert_allclose(scores[0, :3], [25 / 35, 24 / 35, 0], rtol=1e-5)
     assert not scores[1:].any()
 
 
 def test_content_of_the_community_beats_noise_and_popularity(data):
     run = preset("mig_gt", "communities", "paper")
-    rank = ranker(run, data, "valid")
+    rank = ranker(run, data, "valid", given_vectors(data.n_items))
     text = rank(heuristics.item_knn_content(data, ("text",))).mean["recall@20"]
     noise = rank(heuristics.item_knn_content(data, ("noise",))).mean["recall@20"]
     popular = rank(heuristics.popularity(data)).mean["recall@20"]

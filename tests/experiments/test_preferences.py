@@ -9,17 +9,18 @@ import optax
 import pytest
 from numpy.testing import assert_array_equal
 
-from mmjax.blocks.ranking import full_ranking
 from mmjax.blocks.sequences.sampling import negative_index
 from mmjax.data.core.interactions import validate
 from mmjax.data.synthetic.interactions import preferences
+from mmjax.evaluation import ranking
 from mmjax.models.common.task import Task
 from mmjax.models.multimodal.ad_drl.config import ADDRLConfig
 from mmjax.models.multimodal.ad_drl.objective import build, explain, steer
+from mmjax.retriever import Vectors, given_vectors
 from mmjax.training.sources.pairs import pairs_source
 
-WITH = ADDRLConfig(factor_width=16, intra=1.0, inter=0.1, values=10.0, reg=0.0)
-WITHOUT = ADDRLConfig(factor_width=16, intra=0.0, inter=0.0, values=0.0, reg=0.0)
+WITH = ADDRLConfig(factor_width=16, intra=1.0, inter=0.1, values=10.0, l2=0.0)
+WITHOUT = ADDRLConfig(factor_width=16, intra=0.0, inter=0.0, values=0.0, l2=0.0)
 STEPS = 1200
 
 
@@ -31,21 +32,24 @@ def figures(config, seed):
     data, attribute, value = preferences(seed)
     labels = {name: a.labels for name, a in data.attributes.items()}
     task = Task(data.train, data.n_users, data.n_items, data.features, labels)
-    params = _train(build(config, task), data, seed)
-    told = explain(config, task, params)
-    vectors = told.users.reshape(data.n_users, -1), told.items.fused.reshape(data.n_items, -1)
-    found = full_ranking.ranking_task(data.test, data.train, data.n_users, data.n_items)
+    params = _train(build(config, task).objective, data, seed)
+    known = explain(config, task, params)
+    users, items = known.users, known.items.fused
+    vectors = Vectors(users.reshape(len(users), -1), items.reshape(len(items), -1))
+    found = ranking.ranking_task(data.test, data.train, data.n_users, data.n_items)
     score = steer(jnp.ones(4))
-    recall = full_ranking.summarise(full_ranking.evaluate(found, *vectors, ks=(20,), score=score))
+    retriever = given_vectors(data.n_items, score=score)
+    recall = ranking.summarise(ranking.evaluate(retriever, vectors, found, ks=(20,)))
     liked = np.stack(list(labels.values()))[attribute] == value[:, None]
 
     def share(score, users):
-        ids = np.asarray(full_ranking.rank(found, *vectors, k=10, score=score))
+        retriever = given_vectors(data.n_items, score=score)
+        ids = np.asarray(ranking.rank(retriever, vectors, found, k=10).ids)
         return np.take_along_axis(liked, ids, 1)[users]
 
     alone = [share(steer(jnp.eye(4)[a]), attribute == a) for a in range(3)]
     controlled = np.concatenate(alone).mean()
-    probes = _probes(np.asarray(told.items.fused), labels, seed)
+    probes = _probes(np.asarray(items), labels, seed)
     return recall["recall@20"], share(score, slice(None)).mean(), controlled, probes
 
 

@@ -8,14 +8,14 @@ from mmjax.models.collaborative import mgdcf
 from mmjax.models.collaborative.config import MGDCFConfig
 from mmjax.models.multimodal import mig_gt
 from mmjax.models.multimodal.mig_gt.config import MIGGTConfig
-from tests.models.conftest import N_ITEMS, N_USERS
+from tests.models.conftest import N_ITEMS, N_USERS, vectors
 
 CONFIG = MGDCFConfig(width=4, hops=3, input_dropout=0.0, output_dropout=0.0, l2=0.1)
 
 
 def test_is_mig_gt_without_content_and_transformer(graphs, rows, getkey):
-    objective = mgdcf.objective(CONFIG, graphs[True], N_USERS, N_ITEMS)
-    params = objective.init(getkey())["params"]
+    model = mgdcf.build_from_graph(CONFIG, graphs[True], N_USERS, N_ITEMS)
+    params = model.objective.init(getkey())["params"]
     x = params["embedding"]
     same = MIGGTConfig(
         modalities=(),
@@ -34,21 +34,23 @@ def test_is_mig_gt_without_content_and_transformer(graphs, rows, getkey):
     split = {"user_embedding": x[:N_USERS], "item_embedding": x[N_USERS:]}
     key = getkey()
     for ours, theirs in zip(
-        objective.predict(params, {}, key), other.predict(split, {}, key), strict=True
+        vectors(model, params, {}, key), vectors(other, split, {}, key), strict=True
     ):
         assert_allclose(ours, theirs, atol=1e-6)
     assert_allclose(
-        objective.loss(params, {}, rows, key)[0], other.loss(split, {}, rows, key)[0], rtol=1e-5
+        model.objective.loss(params, {}, rows, key)[0],
+        other.objective.loss(split, {}, rows, key)[0],
+        rtol=1e-5,
     )
 
 
 def test_dropout_leaves_the_expected_input(graphs, getkey):
     config = MGDCFConfig(width=4, hops=0, input_dropout=0.5, output_dropout=0.0, l2=0.0)
-    model = mgdcf.MGDCF(config, N_USERS + N_ITEMS)
+    network = mgdcf.MGDCF(config, N_USERS, N_ITEMS)
     x = jnp.ones((N_USERS + N_ITEMS, 4))
     keys = jax.random.split(getkey(), 400)
     draws = jax.vmap(
-        lambda k: model.apply(
+        lambda k: network.apply(
             {"params": {"embedding": x}}, graphs[True], train=True, rngs={"dropout": k}
         )
     )(keys)

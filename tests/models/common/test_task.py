@@ -34,13 +34,14 @@ def test_graphs_are_made_once():
     assert task.adjacency() is not task.adjacency(self_loops=True)
     assert task.item_graph("text", k=2) is task.item_graph("text", k=2)
     assert task.content(("text",))["text"] is task.content()["text"]
+    assert _task().adjacency() is not task.adjacency()
 
 
 def test_content_has_rows_of_length_one_in_the_order_asked_for():
     content = _task().content(("text", "image"))
     assert list(content) == ["text", "image"]
     assert_allclose(content["text"], [[0.6, 0.8], [0.0, 1.0]], rtol=1e-6)
-    assert_allclose(_task().content(unit=False)["text"], FEATURES["text"])
+    assert_allclose(_task().content(normalise=False)["text"], FEATURES["text"])
 
 
 def test_what_is_not_there_is_named():

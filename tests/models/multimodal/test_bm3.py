@@ -11,8 +11,9 @@ from mmjax.models.collaborative import light_gcn
 from mmjax.models.collaborative.config import LightGCNConfig
 from mmjax.models.multimodal import bm3
 from mmjax.models.multimodal.bm3 import BM3Config
+from tests.models.conftest import vectors
 
-CONFIG = BM3Config(width=4, dropout=0.5, reg=0.1)
+CONFIG = BM3Config(width=4, dropout=0.5, l2=0.1)
 
 
 def _key():
@@ -20,8 +21,8 @@ def _key():
 
 
 def _built(task, **changes):
-    objective = bm3.build(BM3Config(**{**CONFIG.__dict__, **changes}), task)
-    return objective, objective.init(jax.random.key(0))["params"]
+    model = bm3.build(BM3Config(**{**CONFIG.__dict__, **changes}), task)
+    return model, model.objective.init(jax.random.key(0))["params"]
 
 
 def _cosine(a, b):
@@ -33,10 +34,10 @@ def _identity(params):
 
 
 def test_losses_by_their_definition(task, rows):
-    objective, params = _built(task, dropout=0.0)
-    value, aux = objective.loss(params, {}, rows, _key())
-    gcn = light_gcn.build(LightGCNConfig(width=4, layers=1), task)
-    users, items = (np.asarray(x) for x in gcn.predict(params["ids"], {}, _key()))
+    model, params = _built(task, dropout=0.0)
+    value, aux = model.objective.loss(params, {}, rows, _key())
+    gcn = light_gcn.build(LightGCNConfig(width=4, hops=1), task)
+    users, items = (np.asarray(x) for x in vectors(gcn, params["ids"], {}, _key()))
     items = items + np.asarray(params["ids"]["item_embedding"])
 
     def q(x):
@@ -53,13 +54,13 @@ def test_losses_by_their_definition(task, rows):
     norms = (np.linalg.norm(users) + np.linalg.norm(items)) / task.n_items
     assert_allclose(aux.metrics["norms"], 0.1 * norms, rtol=1e-5)
     assert_allclose(value, sum(aux.metrics.values()), rtol=1e-6)
-    found_users, found_items = objective.predict(params, {}, _key())
+    found_users, found_items = vectors(model, params, {}, _key())
     assert_allclose(found_users, q(users), rtol=1e-4, atol=1e-6)
     assert_allclose(found_items, q(items), rtol=1e-4, atol=1e-6)
 
 
 def test_parallel_vectors_and_the_identity_lose_nothing(task, rows):
-    objective, params = _built(task, dropout=0.0, layers=0)
+    model, params = _built(task, dropout=0.0, hops=0)
     along = jnp.array([[1.0, -2.0, 0.5, 3.0]])
     ids = {name: jnp.arange(1.0, len(x) + 1)[:, None] * along for name, x in params["ids"].items()}
     flat = {
@@ -67,16 +68,16 @@ def test_parallel_vectors_and_the_identity_lose_nothing(task, rows):
         for name, w in params["content"].items()
     }
     params = _identity(params | {"ids": ids, "content": flat})
-    metrics = objective.loss(params, {}, rows, _key())[1].metrics
+    metrics = model.objective.loss(params, {}, rows, _key())[1].metrics
     for name in ("pairs", "text", "image"):
         assert_allclose(metrics[name], 0, atol=1e-5)
     opposite = {**ids, "user_embedding": -ids["user_embedding"]}
-    metrics = objective.loss(params | {"ids": opposite}, {}, rows, _key())[1].metrics
+    metrics = model.objective.loss(params | {"ids": opposite}, {}, rows, _key())[1].metrics
     assert_allclose(metrics["pairs"], 4, rtol=1e-5)
 
 
 def test_losses_lie_between_zero_and_four(task, rows):
-    objective, params = _built(task)
+    model, params = _built(task)
 
     @jax.jit
     def metrics(seed):
@@ -84,7 +85,7 @@ def test_losses_lie_between_zero_and_four(task, rows):
         leaves, tree = jax.tree.flatten(params)
         keys = jax.random.split(k_values, len(leaves))
         drawn = [3 * jax.random.normal(k, x.shape) for k, x in zip(keys, leaves, strict=True)]
-        return objective.loss(jax.tree.unflatten(tree, drawn), {}, rows, k_loss)[1].metrics
+        return model.objective.loss(jax.tree.unflatten(tree, drawn), {}, rows, k_loss)[1].metrics
 
     for seed in range(20):
         found = metrics(seed)
@@ -102,9 +103,9 @@ def test_no_gradient_reaches_the_targets(getkey):
 
 def test_items_that_are_only_targets_get_no_gradient(task, rows):
     # With one pair, no layers and no norms, the id of its user learns from q(u) alone.
-    objective, params = _built(task, dropout=0.0, layers=0, reg=0.0, content_weight=0.0)
+    model, params = _built(task, dropout=0.0, hops=0, l2=0.0, content_weight=0.0)
     one = {name: x[:1] for name, x in rows.items()}
-    grads = jax.grad(lambda p: objective.loss(p, {}, one, _key())[0])(params)["ids"]
+    grads = jax.grad(lambda p: model.objective.loss(p, {}, one, _key())[0])(params)["ids"]
     q = params["predictor"]
     u, i = params["ids"]["user_embedding"][0], 2 * params["ids"]["item_embedding"][0]
 
@@ -118,36 +119,36 @@ def test_items_that_are_only_targets_get_no_gradient(task, rows):
 
 @pytest.mark.parametrize("trainable", [True, False])
 def test_gradient_reaches_what_learns(task, rows, trainable):
-    objective, params = _built(task, trainable_features=trainable)
+    model, params = _built(task, trainable_features=trainable)
     assert any("table" in name for name in params["content"]) == trainable
-    grads = jax.grad(lambda p: objective.loss(p, {}, rows, _key())[0])(params)
+    grads = jax.grad(lambda p: model.objective.loss(p, {}, rows, _key())[0])(params)
     for x in jax.tree.leaves(grads):
         assert np.isfinite(x).all()
         assert np.asarray(x).any()
 
 
 def test_rows_that_do_not_count_and_negatives_are_not_read(task, rows):
-    objective, params = _built(task)
-    value = objective.loss(params, {}, rows, _key())[0]
+    model, params = _built(task)
+    value = model.objective.loss(params, {}, rows, _key())[0]
     fewer = {name: x[:3] for name, x in rows.items() if name != "negatives"}
-    assert_allclose(objective.loss(params, {}, fewer, _key())[0], value, rtol=1e-6)
+    assert_allclose(model.objective.loss(params, {}, fewer, _key())[0], value, rtol=1e-6)
 
 
 def test_dropout_changes_the_targets_only_in_training(task, rows):
-    objective, params = _built(task)
-    values = {float(objective.loss(params, {}, rows, jax.random.key(s))[0]) for s in range(3)}
+    model, params = _built(task)
+    values = {float(model.objective.loss(params, {}, rows, jax.random.key(s))[0]) for s in range(3)}
     assert len(values) == 3
-    one, other = (objective.predict(params, {}, jax.random.key(s)) for s in range(2))
+    one, other = (vectors(model, params, {}, jax.random.key(s)) for s in range(2))
     chex.assert_trees_all_equal(one, other)
 
 
 def test_two_devices_agree_with_one(task, rows):
-    objective, params = _built(task)
+    model, params = _built(task)
 
     def value_and_grad(batch, axis=None):
-        found = jax.value_and_grad(lambda p: objective.loss(p, {}, batch, _key(), axis=axis)[0])(
-            params
-        )
+        found = jax.value_and_grad(
+            lambda p: model.objective.loss(p, {}, batch, _key(), axis=axis)[0]
+        )(params)
         return found if axis is None else jax.lax.pmean(found, axis)
 
     shards = {name: x.reshape(2, 2, *x.shape[1:]) for name, x in rows.items()}

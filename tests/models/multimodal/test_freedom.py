@@ -11,9 +11,9 @@ from mmjax.models.collaborative.config import LightGCNConfig
 from mmjax.models.common.item_graphs import mixed_item_graph
 from mmjax.models.multimodal import freedom
 from mmjax.models.multimodal.freedom import FREEDOMConfig
-from tests.models.conftest import N_ITEMS, N_USERS, PAIRS
+from tests.models.conftest import N_ITEMS, N_USERS, PAIRS, vectors
 
-CONFIG = FREEDOMConfig(width=4, neighbours=2, dropout=0.5, reg=0.1)
+CONFIG = FREEDOMConfig(width=4, k=2, dropout=0.5, content_weight=0.1)
 KEY = jax.random.key(3)
 
 
@@ -22,12 +22,12 @@ def _config(**changes):
 
 
 def _built(task, **changes):
-    objective = freedom.build(_config(**changes), task)
-    return objective, objective.init(jax.random.key(0))["params"]
+    model = freedom.build(_config(**changes), task)
+    return model, model.objective.init(jax.random.key(0))["params"]
 
 
-def _batch(objective, rows, seed=1):
-    return rows | objective.epoch(jax.random.key(seed))
+def _batch(model, rows, seed=1):
+    return rows | model.objective.epoch(jax.random.key(seed))
 
 
 def _dense(op, weights=None):
@@ -38,39 +38,39 @@ def _dense(op, weights=None):
 
 
 def test_without_item_graph_pruning_and_content_loss_it_is_light_gcn(task, rows):
-    objective, params = _built(task, item_layers=0, dropout=0.0, reg=0.0)
-    gcn = light_gcn.build(LightGCNConfig(width=4, layers=2, reg=0.0), task)
-    chex.assert_trees_all_equal_shapes(params["ids"], gcn.init(KEY)["params"])
+    model, params = _built(task, item_hops=0, dropout=0.0, content_weight=0.0)
+    gcn = light_gcn.build(LightGCNConfig(width=4, hops=2, l2=0.0), task)
+    chex.assert_trees_all_equal_shapes(params["ids"], gcn.objective.init(KEY)["params"])
     assert set(params) == {"ids"}
-    assert objective.epoch is None
+    assert model.objective.epoch is None
 
-    def both(objective, params):
-        return jax.value_and_grad(lambda p: objective.loss(p, {}, rows, KEY)[0])(params)
+    def both(model, params):
+        return jax.value_and_grad(lambda p: model.objective.loss(p, {}, rows, KEY)[0])(params)
 
-    value, grads = both(objective, params)
+    value, grads = both(model, params)
     chex.assert_trees_all_close((value, grads["ids"]), both(gcn, params["ids"]), atol=1e-6)
-    ours, theirs = objective.predict(params, {}, KEY), gcn.predict(params["ids"], {}, KEY)
+    ours, theirs = vectors(model, params, {}, KEY), vectors(gcn, params["ids"], {}, KEY)
     chex.assert_trees_all_close(ours, theirs, atol=1e-6)
 
 
 def test_items_add_their_neighbours_initial_vectors(task):
-    objective, params = _built(task)
-    plain, _ = _built(task, item_layers=0)
+    model, params = _built(task)
+    plain, _ = _built(task, item_hops=0)
     graph = mixed_item_graph(task, ("text", "image"), k=2)
     s = np.zeros((N_ITEMS, N_ITEMS))
     np.add.at(s, (graph.structure.receivers, graph.structure.senders), graph.weights)
     assert_allclose(s.sum(1), 1, rtol=1e-6)
-    users, items = objective.predict(params, {}, KEY)
-    bare_users, bare_items = plain.predict(params, {}, KEY)
+    users, items = vectors(model, params, {}, KEY)
+    bare_users, bare_items = vectors(plain, params, {}, KEY)
     assert_allclose(users, bare_users, atol=1e-6)
     expected = s @ np.asarray(params["ids"]["item_embedding"])
     assert_allclose(items - bare_items, expected, atol=1e-5)
 
 
 def test_content_losses_by_their_definition(task, rows):
-    objective, params = _built(task)
-    batch = _batch(objective, rows)
-    value, aux = objective.loss(params, {}, batch, KEY)
+    model, params = _built(task)
+    batch = _batch(model, rows)
+    value, aux = model.objective.loss(params, {}, batch, KEY)
     a = _dense(task.adjacency(), batch["weights"])
     e = np.concatenate([params["ids"]["user_embedding"], params["ids"]["item_embedding"]])
     users = ((e + a @ e + a @ a @ e) / 3)[:N_USERS]
@@ -85,8 +85,8 @@ def test_content_losses_by_their_definition(task, rows):
 
 
 def test_pruned_graph_has_the_right_edges_and_degrees(task):
-    objective, _ = _built(task)
-    a = _dense(task.adjacency(), objective.epoch(KEY)["weights"])
+    model, _ = _built(task)
+    a = _dense(task.adjacency(), model.objective.epoch(KEY)["weights"])
     assert_allclose(a, a.T)
     assert (a > 0).sum() == 2 * (len(PAIRS) // 2)
     full = _dense(task.adjacency()) > 0
@@ -97,9 +97,9 @@ def test_pruned_graph_has_the_right_edges_and_degrees(task):
 
 
 def test_edges_between_rare_ends_are_kept_more_often(task):
-    objective, _ = _built(task)
+    model, _ = _built(task)
     keys = jax.random.split(jax.random.key(5), 3000)
-    kept = jax.vmap(lambda k: objective.epoch(k)["weights"] > 0)(keys).mean(0)
+    kept = jax.vmap(lambda k: model.objective.epoch(k)["weights"] > 0)(keys).mean(0)
     s = task.adjacency().structure
     d = np.bincount(s.receivers, minlength=N_USERS + N_ITEMS)
     chance = 1 / np.sqrt(d[s.senders] * d[s.receivers])
@@ -110,41 +110,43 @@ def test_edges_between_rare_ends_are_kept_more_often(task):
 
 
 def test_the_epoch_changes_training_and_not_evaluation(task, rows):
-    objective, params = _built(task)
-    losses = {float(objective.loss(params, {}, _batch(objective, rows, s), KEY)[0]) for s in (1, 2)}
+    model, params = _built(task)
+    losses = {
+        float(model.objective.loss(params, {}, _batch(model, rows, s), KEY)[0]) for s in (1, 2)
+    }
     assert len(losses) == 2
     unpruned, _ = _built(task, dropout=0.0)
-    ours, full = (o.predict(params, {}, KEY) for o in (objective, unpruned))
+    ours, full = (vectors(o, params, {}, KEY) for o in (model, unpruned))
     chex.assert_trees_all_equal(ours, full)
 
 
 def test_with_the_weights_of_all_edges_it_is_unpruned(task, rows):
-    objective, params = _built(task)
+    model, params = _built(task)
     unpruned, _ = _built(task, dropout=0.0)
     batch = rows | {"weights": task.adjacency().weights}
-    found = objective.loss(params, {}, batch, KEY)[0]
-    assert_allclose(found, unpruned.loss(params, {}, rows, KEY)[0], rtol=1e-6)
+    found = model.objective.loss(params, {}, batch, KEY)[0]
+    assert_allclose(found, unpruned.objective.loss(params, {}, rows, KEY)[0], rtol=1e-6)
 
 
 @pytest.mark.parametrize("trainable", [True, False])
 def test_gradient_reaches_what_learns(task, rows, trainable):
-    objective, params = _built(task, trainable_features=trainable)
+    model, params = _built(task, trainable_features=trainable)
     assert any("table" in name for name in params["content"]) == trainable
-    batch = _batch(objective, rows)
-    grads = jax.grad(lambda p: objective.loss(p, {}, batch, KEY)[0])(params)
+    batch = _batch(model, rows)
+    grads = jax.grad(lambda p: model.objective.loss(p, {}, batch, KEY)[0])(params)
     for path, x in jax.tree_util.tree_leaves_with_path(grads):
         assert np.isfinite(x).all()
         # A bias moves the scores of an item and of its negative alike.
         assert np.asarray(x).any() or "bias" in str(path)
     fewer = {name: x[:3] for name, x in rows.items()} | {"weights": batch["weights"]}
-    less = jax.grad(lambda p: objective.loss(p, {}, fewer, KEY)[0])(params)
+    less = jax.grad(lambda p: model.objective.loss(p, {}, fewer, KEY)[0])(params)
     chex.assert_trees_all_close(less, grads, atol=1e-6)
 
 
 def test_trained_tables_leave_the_item_graph_alone(task):
-    objective, params = _built(task)
+    model, params = _built(task)
     moved = params | {"content": jax.tree.map(lambda x: x + 1, params["content"])}
-    one, other = (objective.predict(p, {}, KEY) for p in (params, moved))
+    one, other = (vectors(model, p, {}, KEY) for p in (params, moved))
     chex.assert_trees_all_equal(one, other)
 
 

@@ -11,24 +11,24 @@ from mmjax.blocks.graphs.sparse import spmm
 from mmjax.models.common.task import Task
 from mmjax.models.multimodal import grcn
 from mmjax.models.multimodal.grcn import GRCN, GRCNConfig, attend
-from tests.models.conftest import N_ITEMS, N_USERS
+from tests.models.conftest import N_ITEMS, N_USERS, vectors
 
-CONFIG = GRCNConfig(width=4, reg=0.3)
+CONFIG = GRCNConfig(width=4, l2=0.3)
 
 
 # Compiled: one program is quicker than its operations one by one.
-_init = jax.jit(lambda objective, key: objective.init(key))
-_loss = jax.jit(lambda objective, *args: objective.loss(*args))
-_predict = jax.jit(lambda objective, *args: objective.predict(*args))
+_init = jax.jit(lambda model, key: model.objective.init(key))
+_loss = jax.jit(lambda model, *args: model.objective.loss(*args))
+_predict = jax.jit(lambda model, *args: vectors(model, *args))
 
 
 def _start(config, task, key):
-    objective = grcn.build(config, task)
-    return objective, _init(objective, key)["params"]
+    model = grcn.build(config, task)
+    return model, _init(model, key)["params"]
 
 
 def _nodes(config, task, params):
-    features = task.content(config.modalities, unit=config.unit)
+    features = task.content(config.modalities, normalise=config.normalise)
     forward = jax.jit(GRCN(config, *task.sizes).apply)
     return forward({"params": params}, features, task.adjacency(), task.one_way("users"))
 
@@ -58,15 +58,15 @@ def test_one_round_of_routing_by_hand():
     assert_allclose(a, [0.450166, 0.549834], rtol=1e-5)
 
 
-def test_the_released_flow_never_moves_a_preference():
+def test_the_official_flow_never_moves_a_preference():
     params = _toy_params([1.0, 0.0])
-    released = GRCNConfig(width=2, released_flow=True)
-    assert_allclose(_nodes(released, toy(), params).routed[0], [[1.0, 0.0]], atol=1e-6)
+    official = GRCNConfig(width=2, official=True)
+    assert_allclose(_nodes(official, toy(), params).routed[0], [[1.0, 0.0]], atol=1e-6)
     moved = _nodes(GRCNConfig(width=2), toy(), params).routed[0]
     assert moved[0, 1] > 0.3
     # It computes what no rounds at all compute.
     none = _nodes(GRCNConfig(width=2, routing=0), toy(), params)
-    chex.assert_trees_all_equal(_nodes(released, toy(), params), none)
+    chex.assert_trees_all_equal(_nodes(official, toy(), params), none)
 
 
 def test_messages_from_users_to_items_leave_users_alone():
@@ -135,9 +135,9 @@ def test_the_order_of_the_modalities_does_not_matter(task, getkey):
 
 
 def test_loss_by_its_definition(task, rows, getkey):
-    objective, p = _start(CONFIG, task, getkey())
-    value, aux = _loss(objective, p, {}, rows, getkey())
-    users, items = _predict(objective, p, {}, getkey())
+    model, p = _start(CONFIG, task, getkey())
+    value, aux = _loss(model, p, {}, rows, getkey())
+    users, items = _predict(model, p, {}, getkey())
     assert users.shape == (N_USERS, 12) and items.shape == (N_ITEMS, 12)
     u, i, j = rows["user"][:3], rows["item"][:3], rows["negatives"][:3, 0]
     rank = jax.nn.softplus(-(users[u] * (items[i] - items[j])).sum(-1)).mean()
@@ -149,48 +149,48 @@ def test_loss_by_its_definition(task, rows, getkey):
 
 
 def test_whole_tables_can_be_penalised_besides(task, rows, getkey):
-    objective, p = _start(CONFIG, task, getkey())
+    model, p = _start(CONFIG, task, getkey())
     more, _ = _start(
         GRCNConfig(**CONFIG.__dict__ | {"penalised_tables": ("image",)}), task, getkey()
     )
-    values = [_loss(o, p, {}, rows, getkey())[0] for o in (objective, more)]
+    values = [_loss(o, p, {}, rows, getkey())[0] for o in (model, more)]
     extra = 0.3 * jnp.square(p["image_preference"]).mean()
     assert_allclose(values[1] - values[0], extra, rtol=1e-3)
 
 
 def test_rows_that_do_not_count_change_nothing(task, rows, getkey):
-    objective, p = _start(CONFIG, task, getkey())
+    model, p = _start(CONFIG, task, getkey())
     other = {**rows, "item": rows["item"].at[3].set(2), "negatives": rows["negatives"].at[3].set(1)}
     assert_array_equal(
-        _loss(objective, p, {}, rows, getkey())[0], _loss(objective, p, {}, other, getkey())[0]
+        _loss(model, p, {}, rows, getkey())[0], _loss(model, p, {}, other, getkey())[0]
     )
 
 
 def test_gradient_is_finite_and_reaches_everything(task, rows, getkey):
-    objective, p = _start(CONFIG, task, getkey())
-    f = jax.jit(jax.grad(lambda p, o: o.loss(p, {}, rows, jax.random.key(0))[0]))
-    grads = f(p, objective)
+    model, p = _start(CONFIG, task, getkey())
+    f = jax.jit(jax.grad(lambda p, o: o.objective.loss(p, {}, rows, jax.random.key(0))[0]))
+    grads = f(p, model)
     for path, g in jax.tree_util.tree_leaves_with_path(grads):
         assert np.isfinite(g).all(), path
         assert np.abs(g).max() > 0, path
 
 
 def test_eight_devices_agree_with_one(task, rows, getkey, devices_agree):
-    objective, p = _start(CONFIG, task, getkey())
+    model, p = _start(CONFIG, task, getkey())
     many = {name: jnp.concatenate([x, x[::-1]] * 2) for name, x in rows.items()}
-    devices_agree(objective, p, many, devices=8, rtol=2e-4)
+    devices_agree(model.objective, p, many, devices=8, rtol=2e-4)
 
 
 def test_the_table_gradients_need_no_scatter_but_the_batch_rows(task, rows, getkey):
     """Propagation and attention only read; the batch's reads of `final` are what scatters."""
-    objective, p = _start(CONFIG, task, getkey())
+    model, p = _start(CONFIG, task, getkey())
     key = getkey()
 
-    def total(p, predict):
-        users, items = predict(p, {}, key)
+    def total(p, model):
+        users, items = vectors(model, p, {}, key)
         return jnp.square(users).sum() + jnp.square(items).sum()
 
-    program = jax.jit(jax.grad(total)).lower(p, objective.predict).as_text()
+    program = jax.jit(jax.grad(total)).lower(p, model).as_text()
     scatters = program.count('"stablehlo.scatter"')
     # The largest logit of a node is found by a scatter-max on CPU, once for each attention.
     assert scatters <= 2 * (CONFIG.routing + 1)

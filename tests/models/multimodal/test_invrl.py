@@ -10,12 +10,12 @@ from numpy.testing import assert_allclose, assert_array_equal
 from mmjax.blocks.losses.pointwise import degree_factors
 from mmjax.models.multimodal import invrl
 from mmjax.models.multimodal.invrl import stages
-from mmjax.models.multimodal.invrl.objective import Factors, InvRLConfig
-from mmjax.models.multimodal.invrl.stages import Given
-from tests.models.conftest import N_ITEMS, N_USERS
+from mmjax.models.multimodal.invrl.objective import DegreeFactors, InvRLConfig
+from mmjax.models.multimodal.invrl.stages import Pretrained
+from tests.models.conftest import N_ITEMS, N_USERS, vectors
 
 CONFIG = InvRLConfig(
-    width=4, environments=3, weights=(1.0, 2.0, 3.0, 0.5), reg=0.1, item_reg=2.0, kernel_reg=0.2
+    width=4, environments=3, weights=(1.0, 2.0, 3.0, 0.5), l2=0.1, item_l2=2.0, kernel_l2=0.2
 )
 WIDTH = 16
 
@@ -43,8 +43,8 @@ def grouped(rows):
 
 
 def _stage(task, getkey):
-    pretrained = _start(invrl.build(CONFIG, task), getkey)
-    return stages.given(CONFIG, task, pretrained), pretrained
+    params = _start(invrl.build(CONFIG, task).objective, getkey)
+    return stages.pretrained(CONFIG, task, params), params
 
 
 def _row_loss(task, u, i, negatives, score):
@@ -57,10 +57,10 @@ def _row_loss(task, u, i, negatives, score):
 
 
 def test_loss_by_its_definition(task, rows, getkey):
-    objective = invrl.build(CONFIG, task)
-    p = _start(objective, getkey)
+    model = invrl.build(CONFIG, task)
+    p = _start(model.objective, getkey)
     rows = {**rows, "negatives": jnp.array([[3, 2], [4, 0], [1, 1], [0, 0]])}
-    value, aux = _loss(objective, p, {}, rows, getkey())
+    value, aux = _loss(model.objective, p, {}, rows, getkey())
     x = np.concatenate([task.content()["text"], task.content()["image"]], 1)
     items = np.concatenate(
         [p["item_embedding"], x @ np.asarray(p["kernel"]) + np.asarray(p["bias"])], 1
@@ -76,24 +76,23 @@ def test_loss_by_its_definition(task, rows, getkey):
     l2 = 0.1 * (square["user_embedding"] + 2 * square["item_embedding"])
     l2 += 0.2 * (square["kernel"] + square["bias"])
     assert_allclose(value, rank + l2, rtol=1e-5)
-    vectors = objective.predict(p, {}, getkey())
-    assert_allclose(vectors[1], items, atol=1e-5)
-    assert vectors[0].shape == (N_USERS, 8)
+    found = vectors(model, p)
+    assert_allclose(found.items, items, atol=1e-5)
+    assert found.users.shape == (N_USERS, 8)
 
 
 def test_the_final_training_has_weights_of_its_own():
-    final = invrl.final_config(InvRLConfig(final_item_reg=3.0, final_kernel_reg=0.7))
-    assert (final.item_reg, final.kernel_reg) == (3.0, 0.7)
+    final = invrl.final_config(InvRLConfig(final_item_l2=3.0, final_kernel_l2=0.7))
+    assert (final.item_l2, final.kernel_l2) == (3.0, 0.7)
 
 
 def test_a_mask_of_ones_changes_nothing_and_of_zeros_leaves_the_ids(task, getkey):
     plain = invrl.build(CONFIG, task)
-    p = {**_start(plain, getkey), "bias": jnp.zeros(4)}
+    p = {**_start(plain.objective, getkey), "bias": jnp.zeros(4)}
     ones = invrl.build(CONFIG, task, jnp.ones(WIDTH))
     zeros = invrl.build(CONFIG, task, jnp.zeros(WIDTH))
-    key = getkey()
-    chex.assert_trees_all_equal(plain.predict(p, {}, key), ones.predict(p, {}, key))
-    assert_array_equal(zeros.predict(p, {}, key)[1][:, 4:], np.zeros((N_ITEMS, 4)))
+    chex.assert_trees_all_equal(vectors(plain, p), vectors(ones, p))
+    assert_array_equal(vectors(zeros, p).items[:, 4:], np.zeros((N_ITEMS, 4)))
     with pytest.raises(ValueError, match="3 entries, content 16"):
         invrl.build(CONFIG, task, jnp.ones(3))
     with pytest.raises(ValueError, match=r"\['audio'\] are not among"):
@@ -102,11 +101,10 @@ def test_a_mask_of_ones_changes_nothing_and_of_zeros_leaves_the_ids(task, getkey
 
 def test_a_masked_entry_of_the_content_is_never_read(task, getkey):
     mask = jnp.ones(WIDTH).at[5].set(0.0)
-    objective = invrl.build(CONFIG, task, mask)
-    p = _start(objective, getkey)
+    model = invrl.build(CONFIG, task, mask)
+    p = _start(model.objective, getkey)
     other = {**p, "kernel": p["kernel"].at[5].set(9.0)}
-    key = getkey()
-    chex.assert_trees_all_equal(objective.predict(p, {}, key), objective.predict(other, {}, key))
+    chex.assert_trees_all_equal(vectors(model, p), vectors(model, other))
 
 
 def _by_environment(task, p, kernels, biases, rows):
@@ -131,13 +129,13 @@ def test_each_environment_is_scored_by_its_own_kernel(task, grouped, getkey):
     expected = _by_environment(task, pretrained, p["kernel"], p["bias"], grouped)
     assert_allclose(aux.metrics["rank"], expected.sum(), rtol=1e-5)
     absolute = CONFIG.absolute * np.abs(p["kernel"]).mean((1, 2)).sum()
-    l2 = CONFIG.kernel_reg * (np.square(p["kernel"]).sum() + np.square(p["bias"]).sum())
+    l2 = CONFIG.kernel_l2 * (np.square(p["kernel"]).sum() + np.square(p["bias"]).sum())
     assert_allclose(value, expected.sum() + absolute + l2, rtol=1e-5)
 
 
 def test_an_environment_learns_from_its_own_rows_alone(task, grouped, getkey):
     fixed, _ = _stage(task, getkey)
-    config = InvRLConfig(**CONFIG.__dict__ | {"kernel_reg": 0.0})
+    config = InvRLConfig(**CONFIG.__dict__ | {"kernel_l2": 0.0})
     objective = stages.environments(config, fixed, jnp.zeros(WIDTH))
     grads = _grad(objective, _start(objective, getkey), {}, grouped, getkey())["kernel"]
     # The only row of environment 1 does not count.
@@ -183,7 +181,7 @@ def _by_hand():
     one = jnp.ones((1, 1))
     zero = jnp.zeros((2, 1))
     content = jnp.array([[1.0, 1.0], [1.0, -1.0]])
-    fixed = Given(0 * one, one, zero, content, Factors(jnp.zeros(1), jnp.zeros(2)))
+    fixed = Pretrained(0 * one, one, zero, content, DegreeFactors(jnp.zeros(1), jnp.zeros(2)))
     rows = {
         "user": jnp.array([0, 0]),
         "item": jnp.array([0, 1]),
@@ -201,7 +199,7 @@ def test_the_penalty_by_hand():
     (0, 1/8), times mu + 1/2 = 1/2 it is (0, 1/16), whose square is 1/256.
     """
     fixed, rows = _by_hand()
-    config = InvRLConfig(width=1, environments=2, sigma=0.0, kernel_reg=0.0)
+    config = InvRLConfig(width=1, environments=2, sigma=0.0, kernel_l2=0.0)
     objective = stages.mask_learning(config, fixed)
     p = {"kernel": jnp.zeros((2, 1)), "gate": jnp.zeros(2)}
     value, aux = _loss(objective, p, {}, rows, jax.random.key(0))
@@ -252,7 +250,7 @@ def test_rows_devices_and_gradients(stage, task, grouped, getkey):
     """Rows with where = False count for nothing, 8 devices agree with one, all is reached."""
     fixed, _ = _stage(task, getkey)
     objective = {
-        "recommender": lambda: invrl.build(CONFIG, task),
+        "recommender": lambda: invrl.build(CONFIG, task).objective,
         "environments": lambda: stages.environments(CONFIG, fixed, jnp.ones(WIDTH)),
         "mask": lambda: stages.mask_learning(CONFIG, fixed),
     }[stage]()

@@ -11,22 +11,22 @@ from numpy.testing import assert_allclose
 
 from mmjax.models.multimodal import lattice
 from mmjax.models.multimodal.lattice import LATTICEConfig
-from tests.models.conftest import N_ITEMS, N_USERS, PAIRS
+from tests.models.conftest import N_ITEMS, N_USERS, PAIRS, vectors
 
-CONFIG = LATTICEConfig(width=4, content_width=6, neighbours=3, skip=0.6, reg=0.1)
+CONFIG = LATTICEConfig(width=4, content_width=6, k=3, skip=0.6, l2=0.1)
 NAMES = ("text", "image")
 
 
 def _built(task, **changes):
-    objective = lattice.build(LATTICEConfig(**{**CONFIG.__dict__, **changes}), task)
-    state = objective.init(jax.random.key(0))
-    return objective, state.pop("params"), state
+    model = lattice.build(LATTICEConfig(**{**CONFIG.__dict__, **changes}), task)
+    state = model.objective.init(jax.random.key(0))
+    return model, state.pop("params"), state
 
 
 @cache
 def _value_and_grad():
-    def loss(params, objective, state, batch):
-        return objective.loss(params, state, batch, jax.random.key(3))
+    def loss(params, model, state, batch):
+        return model.objective.loss(params, state, batch, jax.random.key(3))
 
     return jax.jit(jax.value_and_grad(loss, has_aux=True))
 
@@ -70,17 +70,17 @@ def test_the_item_graph_equals_its_dense_form(task):
 
 
 def test_modalities_are_weighed_by_a_softmax(task, rows):
-    objective, params, state = _built(task)
+    model, params, state = _built(task)
     params = params | {"mix": jnp.array([0.0, np.log(3.0)])}
     batch = rows | {"epoch": jnp.uint32(7)}
-    (_, aux), _ = _value_and_grad()(params, objective, state, batch)
+    (_, aux), _ = _value_and_grad()(params, model, state, batch)
     found = _dense(aux.state["item_graph"]["kept"])
     assert_allclose(found, _item_matrix(params, task, (0.25, 0.75)), rtol=1e-4, atol=1e-6)
 
 
 def test_vectors_and_loss_by_their_definition(task, rows):
-    objective, params, state = _built(task)
-    users, items = (np.asarray(x) for x in objective.predict(params, state, jax.random.key(0)))
+    model, params, state = _built(task)
+    users, items = (np.asarray(x) for x in vectors(model, params, state, jax.random.key(0)))
     a = np.eye(N_USERS + N_ITEMS)
     a[PAIRS[:, 0], N_USERS + PAIRS[:, 1]] = a[N_USERS + PAIRS[:, 1], PAIRS[:, 0]] = 1
     a /= a.sum(1, keepdims=True)
@@ -91,8 +91,8 @@ def test_vectors_and_loss_by_their_definition(task, rows):
     h /= np.linalg.norm(h, axis=1, keepdims=True)
     assert_allclose(users, x[:N_USERS], rtol=1e-4, atol=1e-6)
     assert_allclose(items, x[N_USERS:] + h, rtol=1e-4, atol=1e-5)
-    batch = rows | objective.epoch(jax.random.key(1))
-    (value, aux), _ = _value_and_grad()(params, objective, state, batch)
+    batch = rows | model.objective.epoch(jax.random.key(1))
+    (value, aux), _ = _value_and_grad()(params, model, state, batch)
     u, i, j = users[rows["user"][:3]], items[rows["item"][:3]], items[rows["negatives"][:3, 0]]
     rank = np.log1p(np.exp((u * (j - i)).sum(-1))).mean()
     norms = 0.1 * 0.5 * (u**2 + i**2 + j**2).sum() / 3
@@ -103,26 +103,25 @@ def test_vectors_and_loss_by_their_definition(task, rows):
 
 def test_the_penalty_grows_with_the_square(task, rows):
     # Without the item graph, whose vectors have length one, the final vectors are linear.
-    objective, params, state = _built(task, item_layers=0, layers=0)
+    model, params, state = _built(task, item_hops=0, hops=0)
     batch = rows | {"epoch": jnp.uint32(1)}
     zero = {**params, "ids": jax.tree.map(jnp.zeros_like, params["ids"])}
-    nothing = _value_and_grad()(zero, objective, state, batch)[0][1].metrics["norms"]
+    nothing = _value_and_grad()(zero, model, state, batch)[0][1].metrics["norms"]
     assert nothing == 0
     users = {**params, "ids": {**zero["ids"], "user_embedding": params["ids"]["user_embedding"]}}
     double = {**users, "ids": jax.tree.map(lambda x: 2 * x, users["ids"])}
     one, four = (
-        _value_and_grad()(p, objective, state, batch)[0][1].metrics["norms"]
-        for p in (users, double)
+        _value_and_grad()(p, model, state, batch)[0][1].metrics["norms"] for p in (users, double)
     )
     assert_allclose(four, 4 * one, rtol=1e-5)
 
 
 def test_the_graph_learns_in_the_first_batch_of_an_epoch_alone(task, rows):
-    objective, params, state = _built(task)
+    model, params, state = _built(task)
     moved = {**params, "content": jax.tree.map(lambda x: x[::-1] + 0.3, params["content"])}
     step = _value_and_grad()
-    batch = rows | objective.epoch(jax.random.key(1))
-    (first, aux), grads = step(moved, objective, state, batch)
+    batch = rows | model.objective.epoch(jax.random.key(1))
+    (first, aux), grads = step(moved, model, state, batch)
     for path, x in jax.tree_util.tree_leaves_with_path(grads):
         assert np.isfinite(x).all(), path
         assert np.asarray(x).any(), path
@@ -130,7 +129,7 @@ def test_the_graph_learns_in_the_first_batch_of_an_epoch_alone(task, rows):
     assert_allclose(rebuilt, _item_matrix(moved, task, (0.5, 0.5)), rtol=1e-4, atol=1e-6)
 
     # Later batches of the epoch: the kept graph, whatever the content has become.
-    (second, later), grads = step(params, objective, aux.state, batch)
+    (second, later), grads = step(params, model, aux.state, batch)
     chex.assert_trees_all_equal(later.state, aux.state)
     assert not np.asarray(grads["mix"]).any()
     assert not any(np.asarray(x).any() for x in jax.tree.leaves(grads["content"]))
@@ -138,47 +137,49 @@ def test_the_graph_learns_in_the_first_batch_of_an_epoch_alone(task, rows):
     assert_allclose(second, first, rtol=1e-6)
 
     # The next epoch builds anew.
-    batch = rows | objective.epoch(jax.random.key(2))
-    (_, aux), grads = step(params, objective, aux.state, batch)
+    batch = rows | model.objective.epoch(jax.random.key(2))
+    (_, aux), grads = step(params, model, aux.state, batch)
     found = _dense(aux.state["item_graph"]["kept"])
     assert_allclose(found, _item_matrix(params, task, (0.5, 0.5)), rtol=1e-4, atol=1e-6)
     assert np.asarray(grads["mix"]).any()
 
 
 def test_evaluation_builds_its_own_graph(task):
-    objective, params, state = _built(task)
+    model, params, state = _built(task)
     stale = jax.tree.map(jnp.zeros_like, state)
     key = jax.random.key(0)
-    fresh, other = objective.predict(params, state, key), objective.predict(params, stale, key)
+    fresh, other = vectors(model, params, state, key), vectors(model, params, stale, key)
     chex.assert_trees_all_equal(fresh, other)
     moved = {**params, "mix": jnp.array([3.0, -3.0])}
-    assert not np.allclose(objective.predict(moved, state, key)[1], fresh[1])
+    assert not np.allclose(vectors(model, moved, state, key)[1], fresh[1])
 
 
 def test_constant_features_are_no_parameters(task, rows):
-    objective, params, state = _built(task, trainable_features=False)
+    model, params, state = _built(task, trainable_features=False)
     assert set(params["content"]) == {"project_text", "project_image"}
-    _, grads = _value_and_grad()(params, objective, state, rows | {"epoch": jnp.uint32(1)})
+    _, grads = _value_and_grad()(params, model, state, rows | {"epoch": jnp.uint32(1)})
     assert all(np.asarray(x).any() for x in jax.tree.leaves(grads))
 
 
 def test_rows_that_do_not_count_are_not_read(task, rows):
-    objective, params, state = _built(task)
+    model, params, state = _built(task)
     batch = rows | {"epoch": jnp.uint32(1)}
     fewer = {name: x[:3] if x.ndim else x for name, x in batch.items()}
-    (value, _), grads = _value_and_grad()(params, objective, state, batch)
-    (other, _), less = _value_and_grad()(params, objective, state, fewer)
+    (value, _), grads = _value_and_grad()(params, model, state, batch)
+    (other, _), less = _value_and_grad()(params, model, state, fewer)
     assert_allclose(other, value, rtol=1e-6)
     chex.assert_trees_all_close(less, grads, rtol=1e-4, atol=1e-6)
 
 
 def test_two_devices_agree_with_one(task, rows):
-    objective, params, state = _built(task)
+    model, params, state = _built(task)
 
     def value_and_grad(batch, axis=None):
         def loss(params):
             batch_and_epoch = batch | {"epoch": jnp.uint32(5)}
-            return objective.loss(params, state, batch_and_epoch, jax.random.key(3), axis=axis)[0]
+            return model.objective.loss(
+                params, state, batch_and_epoch, jax.random.key(3), axis=axis
+            )[0]
 
         found = jax.value_and_grad(loss)(params)
         return found if axis is None else jax.lax.pmean(found, axis)
@@ -191,16 +192,16 @@ def test_two_devices_agree_with_one(task, rows):
 
 @pytest.mark.parametrize("names", [("text",), ("image", "text")])
 def test_the_order_and_number_of_modalities(task, names):
-    objective, params, state = _built(task, modalities=names)
+    model, params, state = _built(task, modalities=names)
     assert params["mix"].shape == (len(names),)
     params = {**params, "mix": jnp.arange(1.0, len(names) + 1)}
     key = jax.random.key(0)
-    compiled = jax.jit(lambda o, p: o.predict(p, state, key))(objective, params)
-    chex.assert_trees_all_close(objective.predict(params, state, key), compiled, atol=1e-5)
+    compiled = jax.jit(lambda o, p: vectors(o, p, state, key))(model, params)
+    chex.assert_trees_all_close(vectors(model, params, state, key), compiled, atol=1e-5)
     if len(names) == 2:
         turned, _, _ = _built(task, modalities=names[::-1])
         same = {**params, "mix": params["mix"][::-1]}
-        chex.assert_trees_all_close(turned.predict(same, state, key), compiled, atol=1e-5)
+        chex.assert_trees_all_close(vectors(turned, same, state, key), compiled, atol=1e-5)
 
 
 def test_unknown_modality_is_refused(task):

@@ -17,25 +17,27 @@ from mmjax.models.collaborative import light_gcn
 from mmjax.models.collaborative.config import LightGCNConfig
 from mmjax.models.multimodal import lgmrec
 from mmjax.models.multimodal.lgmrec import LGMRecConfig
-from tests.models.conftest import N_ITEMS, N_USERS, PAIRS
+from tests.models.conftest import N_ITEMS, N_USERS, PAIRS, vectors
 
-CONFIG = LGMRecConfig(width=4, hyperedges=3, hyper_layers=2, eval_noise=False)
+CONFIG = LGMRecConfig(width=4, hyperedges=3, hyper_hops=2, eval_noise=False)
 
 
 @pytest.fixture
 def fitted(task, getkey):
-    """An objective and parameters that are far from zero."""
-    objective = lgmrec.build(CONFIG, task)
-    return objective, jax.tree.map(lambda x: 3 * x, objective.init(getkey())["params"])
+    """A model and parameters that are far from zero."""
+    model = lgmrec.build(CONFIG, task)
+    return model, jax.tree.map(lambda x: 3 * x, model.objective.init(getkey())["params"])
 
 
 def _forward(task, params, **options):
-    model = lgmrec.LGMRec(CONFIG, *task.sizes, ("image", "text"))
-    return model.apply({"params": params}, *lgmrec.build(CONFIG, task).predict.args[0], **options)
+    network = lgmrec.LGMRec(CONFIG, *task.sizes, ("image", "text"))
+    return network.apply(
+        {"params": params}, *lgmrec.build(CONFIG, task).retriever.index.args[0], **options
+    )
 
 
 def test_vectors_by_their_definition(task, fitted, getkey):
-    objective, params = fitted
+    model, params = fitted
     a = np.zeros((N_USERS, N_ITEMS), np.float32)
     a[PAIRS[:, 0], PAIRS[:, 1]] = 1
     mean = a / np.maximum(a.sum(1, keepdims=True), 1)
@@ -55,18 +57,18 @@ def test_vectors_by_their_definition(task, fitted, getkey):
         # What the block leaves out: sums over items instead of means.
         total += jnp.concatenate([users @ edges, e])
     expected = local + 0.3 * l2_normalise(total)
-    got = jnp.concatenate(objective.predict(params, {}, getkey()))
+    got = jnp.concatenate(vectors(model, params, {}, getkey()))
     assert_allclose(got, expected, rtol=1e-3, atol=1e-4)
 
 
 def test_evaluation_is_fixed_by_its_key_or_draws_nothing(task, fitted, getkey):
     quiet, params = fitted
     one, two = jax.random.key(1), jax.random.key(2)
-    chex.assert_trees_all_equal(quiet.predict(params, {}, one), quiet.predict(params, {}, two))
+    chex.assert_trees_all_equal(vectors(quiet, params, {}, one), vectors(quiet, params, {}, two))
     noisy = lgmrec.build(dataclasses.replace(CONFIG, eval_noise=True), task)
-    first = noisy.predict(params, {}, one)
-    chex.assert_trees_all_equal(first, noisy.predict(params, {}, jax.random.key(1)))
-    assert jnp.abs(first[0] - noisy.predict(params, {}, two)[0]).max() > 1e-3
+    first = vectors(noisy, params, {}, one)
+    chex.assert_trees_all_equal(first, vectors(noisy, params, {}, jax.random.key(1)))
+    assert jnp.abs(first[0] - vectors(noisy, params, {}, two)[0]).max() > 1e-3
 
 
 def test_training_draws_noise_and_dropout(task, rows, fitted):
@@ -81,13 +83,13 @@ def test_training_draws_noise_and_dropout(task, rows, fitted):
 
 def test_terms_by_their_definition(task, rows, fitted):
     _, params = fitted
-    # The same dropout and noise as the objective draws cannot be had from outside; without both,
-    # the loss is what a model without dropout gives at a temperature that drowns the noise.
-    calm = dataclasses.replace(CONFIG, dropout=0.0, temperature=1e6, contrast=0.5, reg=0.2)
-    objective = lgmrec.build(calm, task)
-    value, aux = objective.loss(params, {}, rows, jax.random.key(4))
-    model = lgmrec.LGMRec(calm, *task.sizes, ("image", "text"))
-    final, hyper = model.apply({"params": params}, *objective.predict.args[0], noise=False)
+    # The same dropout and noise as the model draws cannot be had from outside; without both,
+    # the loss is what a network without dropout gives at a temperature that drowns the noise.
+    calm = dataclasses.replace(CONFIG, dropout=0.0, temperature=1e6, contrast=0.5, l2=0.2)
+    model = lgmrec.build(calm, task)
+    value, aux = model.objective.loss(params, {}, rows, jax.random.key(4))
+    network = lgmrec.LGMRec(calm, *task.sizes, ("image", "text"))
+    final, hyper = network.apply({"params": params}, *model.retriever.index.args[0], noise=False)
     user, item, other = (
         ids[:3] for ids in (rows["user"], N_USERS + rows["item"], N_USERS + rows["negatives"][:, 0])
     )
@@ -103,24 +105,26 @@ def test_terms_by_their_definition(task, rows, fitted):
 
 
 def test_without_content_and_hyperedges_it_is_light_gcn(task, rows, getkey):
-    objective = lgmrec.build(dataclasses.replace(CONFIG, alpha=0.0, contrast=0.0), task)
-    params = objective.init(getkey())["params"]
+    model = lgmrec.build(dataclasses.replace(CONFIG, alpha=0.0, contrast=0.0), task)
+    params = model.objective.init(getkey())["params"]
     params = {
         n: x * 0 if n.startswith("linear") else x for n, x in params.items() if n != "ids"
     } | {"ids": params["ids"]}
-    base = light_gcn.build(LightGCNConfig(width=4, layers=2, reg=0.0), task)
+    base = light_gcn.build(LightGCNConfig(width=4, hops=2, l2=0.0), task)
     key = getkey()
     chex.assert_trees_all_close(
-        objective.predict(params, {}, key), base.predict(params["ids"], {}, key), atol=1e-6
+        vectors(model, params, {}, key), vectors(base, params["ids"], {}, key), atol=1e-6
     )
 
 
 @pytest.mark.parametrize("names", [("text",), ("image", "text")])
 def test_the_gradient_is_finite_and_reaches_all_parameters(task, rows, getkey, names):
-    objective = lgmrec.build(dataclasses.replace(CONFIG, modalities=names), task)
-    params = objective.init(getkey())["params"]
+    model = lgmrec.build(dataclasses.replace(CONFIG, modalities=names), task)
+    params = model.objective.init(getkey())["params"]
     assert {n[7:] for n in params if n.startswith("assign")} == set(names)
-    f = jax.value_and_grad(lambda p: objective.loss(p, {}, rows, jax.random.key(0)), has_aux=True)
+    f = jax.value_and_grad(
+        lambda p: model.objective.loss(p, {}, rows, jax.random.key(0)), has_aux=True
+    )
     (_, aux), gradient = f(params)
     assert (aux.metrics["contrast"] > 0) == (len(names) > 1)
     for path, g in jax.tree_util.tree_leaves_with_path(gradient):
@@ -132,38 +136,38 @@ def test_the_earlier_modality_is_the_anchor_under_jit_too(task, rows, fitted):
     """A dict that goes through jit comes out sorted."""
     params, found = fitted[1], []
 
-    def contrast(objective):
-        return objective.loss(params, {}, rows, jax.random.key(4))[1].metrics["contrast"]
+    def contrast(model):
+        return model.objective.loss(params, {}, rows, jax.random.key(4))[1].metrics["contrast"]
 
     for names in (("text", "image"), ("image", "text"), ()):
         calm = dataclasses.replace(CONFIG, dropout=0.0, temperature=0.5, modalities=names)
-        objective = lgmrec.build(calm, task)
-        found.append(contrast(objective))
-        assert_allclose(jax.jit(contrast)(objective), found[-1], rtol=1e-4)
+        model = lgmrec.build(calm, task)
+        found.append(contrast(model))
+        assert_allclose(jax.jit(contrast)(model), found[-1], rtol=1e-4)
     assert found[0] != found[1]
     assert found[1] == found[2]
 
 
 def test_rows_that_do_not_count_do_not_matter(rows, fitted):
-    objective, params = fitted
+    model, params = fitted
     other = {
         **rows,
         "user": rows["user"].at[3].set(5),
         "item": rows["item"].at[3].set(1),
         "negatives": rows["negatives"].at[3].set(2),
     }
-    value = objective.loss(params, {}, rows, jax.random.key(0))[0]
-    assert_allclose(objective.loss(params, {}, other, jax.random.key(0))[0], value, rtol=1e-6)
+    value = model.objective.loss(params, {}, rows, jax.random.key(0))[0]
+    assert_allclose(model.objective.loss(params, {}, other, jax.random.key(0))[0], value, rtol=1e-6)
 
 
 def test_two_devices_agree_with_one(rows, fitted, devices_agree):
-    objective, params = fitted
-    devices_agree(objective, params, rows, rtol=1e-3)
+    model, params = fitted
+    devices_agree(model.objective, params, rows, rtol=1e-3)
 
 
 def test_a_user_without_items_belongs_to_all_hyperedges_alike(task, fitted):
     _, params = fitted
     _, hyper = _forward(task, params, noise=False)
     assert np.isfinite(np.concatenate([*hyper.values()])).all()
-    counts = lgmrec.build(CONFIG, task).predict.args[0][-1][:, 0]
+    counts = lgmrec.build(CONFIG, task).retriever.index.args[0][-1][:, 0]
     assert_array_equal(counts, [2, 2, 1, 2, 2, 0] + [1] * N_ITEMS)

@@ -15,18 +15,18 @@ from mmjax.blocks.graphs.sparse import operator
 from mmjax.models.common.task import Task
 from mmjax.models.multimodal import meta_mmf
 from mmjax.models.multimodal.meta_mmf.config import MetaMMFConfig
-from tests.models.conftest import N_ITEMS, N_USERS, PAIRS
+from tests.models.conftest import N_ITEMS, N_USERS, PAIRS, vectors
 
 SMALL = MetaMMFConfig(
     widths=(6, 3), id_width=3, meta_width=2, rank=4, hidden_dropout=0.0, output_dropout=0.0
 )
 COLD = 4
-INIT = jax.jit(lambda objective, key: objective.init(key))
-PREDICT = jax.jit(lambda objective, params, key: objective.predict(params, {}, key))
-LOSS = jax.jit(lambda objective, params, rows, key: objective.loss(params, {}, rows, key))
+INIT = jax.jit(lambda model, key: model.objective.init(key))
+PREDICT = jax.jit(lambda model, params, key: vectors(model, params, {}, key))
+LOSS = jax.jit(lambda model, params, rows, key: model.objective.loss(params, {}, rows, key))
 GRAD = jax.jit(
-    lambda objective, params, rows, key: jax.value_and_grad(
-        lambda p: objective.loss(p, {}, rows, key)[0]
+    lambda model, params, rows, key: jax.value_and_grad(
+        lambda p: model.objective.loss(p, {}, rows, key)[0]
     )(params)
 )
 MOVIELENS = (55_485, 5_986, 2_276)
@@ -39,26 +39,26 @@ def _config(**changes):
 @functools.cache
 def _made(task, **changes):
     """Objective and first parameters; the same ones wherever the same are asked for."""
-    objective = meta_mmf.build(_config(**changes), task)
-    return objective, INIT(objective, jax.random.key(0))["params"]
+    model = meta_mmf.build(_config(**changes), task)
+    return model, INIT(model, jax.random.key(0))["params"]
 
 
-def _vectors(objective, params):
-    return PREDICT(objective, params, jax.random.key(0))
+def _vectors(model, params):
+    return PREDICT(model, params, jax.random.key(0))
 
 
 def _at_movielens(**changes):
     """Abstract parameters and inputs of the model at MovieLens' size."""
     n_users, n_items, width = MOVIELENS
-    model = meta_mmf.MetaMMF(MetaMMFConfig(**changes), n_users, n_items)
+    network = meta_mmf.MetaMMF(MetaMMFConfig(**changes), n_users, n_items)
     none = np.zeros(0, np.int32)
     graph = weighted_graph(none, none, np.zeros(0), n_users + n_items)
     inputs = (
         jax.ShapeDtypeStruct((n_items, width), jnp.float32),
-        operator(normalise(graph, "left")) if model.config.head == "gcn" else None,
+        operator(normalise(graph, "left")) if network.config.head == "gcn" else None,
         jax.ShapeDtypeStruct((n_items,), jnp.bool_),
     )
-    return model, inputs, jax.eval_shape(model.init, jax.random.key(0), *inputs)
+    return network, inputs, jax.eval_shape(network.init, jax.random.key(0), *inputs)
 
 
 def _count(tree):
@@ -78,41 +78,41 @@ def test_parameter_count_of_movielens():
 
 def test_forward_pass_at_movielens_size_stays_below_a_gigabyte():
     """The weights of all items would take 56 GB in the first layer alone."""
-    model, inputs, variables = _at_movielens(head="mf")
-    compiled = jax.jit(model.apply).lower(variables, *inputs).compile()
+    network, inputs, variables = _at_movielens(head="mf")
+    compiled = jax.jit(network.apply).lower(variables, *inputs).compile()
     assert compiled.memory_analysis().temp_size_in_bytes < 1e9
 
 
 @pytest.mark.parametrize(
-    "dynamic, head", [("cp", "gcn"), ("released", "mf"), ("full", "mf"), ("none", "gcn")]
+    "dynamic, head", [("cp", "gcn"), ("official", "mf"), ("full", "mf"), ("none", "gcn")]
 )
 def test_everything_that_should_learn_does(task, rows, head, dynamic):
-    objective, params = _made(task, head=head, dynamic=dynamic)
-    value, grads = GRAD(objective, params, rows, jax.random.key(1))
+    model, params = _made(task, head=head, dynamic=dynamic)
+    value, grads = GRAD(model, params, rows, jax.random.key(1))
     assert np.isfinite(value)
     assert all(np.isfinite(g).all() and np.abs(g).max() > 0 for g in jax.tree.leaves(grads))
 
 
 def test_loss_by_its_definition(task, rows):
-    objective, params = _made(task, head="mf")
+    model, params = _made(task, head="mf")
     rows = {**rows, "negatives": jnp.array([[3, 4], [4, 0], [1, 2], [0, 0]])}
-    users, items = _vectors(objective, params)
+    users, items = _vectors(model, params)
     u, i = users[rows["user"][:3]], items[rows["item"][:3]]
     margins = jnp.einsum("bd,bkd->bk", u, i[:, None] - items[rows["negatives"][:3]])
-    value, aux = LOSS(objective, params, rows, jax.random.key(1))
+    value, aux = LOSS(model, params, rows, jax.random.key(1))
     assert_allclose(value, -jnp.log(jax.nn.sigmoid(margins)).mean(), rtol=1e-5)
     assert_allclose(aux.metrics["rank"], value)
 
 
 def test_rows_that_do_not_count_change_nothing(task, rows):
-    objective, params = _made(task)
+    model, params = _made(task)
     other = {k: x if k == "where" else x.at[3].set(1) for k, x in rows.items()}
-    one, two = (GRAD(objective, params, b, jax.random.key(1)) for b in (rows, other))
+    one, two = (GRAD(model, params, b, jax.random.key(1)) for b in (rows, other))
     chex.assert_trees_all_equal(one, two)
 
 
 def test_by_its_equations_in_numpy(task):
-    objective, params = _made(task)
+    model, params = _made(task)
     p = jax.tree.map(np.asarray, params)
     f = p["fusion"]
     x = np.concatenate([task.features[n] for n in ("text", "image")], 1)
@@ -137,12 +137,12 @@ def test_by_its_equations_in_numpy(task):
         near = mean @ nodes @ c["neighbours"]["kernel"] + c["neighbours"]["bias"]
         nodes = near + nodes @ c["root"]["kernel"]
         nodes = np.where(nodes > 0, nodes, 0.01 * nodes) if name == "sage_0" else nodes
-    got = jnp.concatenate(_vectors(objective, params))
+    got = jnp.concatenate(_vectors(model, params))
     assert_allclose(got, nodes, rtol=1e-3, atol=1e-4)
 
 
 def test_factors_and_their_tensor_are_the_same_model(task):
-    objective, params = _made(task)
+    model, params = _made(task)
     fusion = dict(params["fusion"])
     for n in range(2):
         factors = CP(*(fusion.pop(f"{k}_{n}") for k in ("rows", "columns", "modes")))
@@ -150,16 +150,16 @@ def test_factors_and_their_tensor_are_the_same_model(task):
     full, shapes = _made(task, dynamic="full")
     whole = {**params, "fusion": fusion}
     chex.assert_trees_all_equal_shapes(whole, shapes)
-    chex.assert_trees_all_close(_vectors(full, whole), _vectors(objective, params), atol=1e-5)
+    chex.assert_trees_all_close(_vectors(full, whole), _vectors(model, params), atol=1e-5)
 
 
 def test_static_ablation_is_a_perceptron_without_extractor(task):
-    objective, params = _made(task, head="mf", dynamic="none", id_width=0)
+    model, params = _made(task, head="mf", dynamic="none", id_width=0)
     assert set(params["fusion"]) == {"static_0", "static_1"}
     x = np.concatenate([task.features[n] for n in ("text", "image")], 1)
     hidden = jax.nn.leaky_relu(x @ params["fusion"]["static_0"])
     expected = hidden @ params["fusion"]["static_1"]
-    users, items = _vectors(objective, params)
+    users, items = _vectors(model, params)
     assert_allclose(items, expected, atol=1e-5)
     assert users.shape == (N_USERS, 3)
 
@@ -177,14 +177,14 @@ def test_fused_content_has_no_term_across_items(task):
     for x in features.values():
         x[1] = x[0]
 
-    def vectors(features):
-        objective, params = _made(Task(PAIRS, N_USERS, N_ITEMS, features), head="mf")
-        return np.asarray(_vectors(objective, params)[1])[:, :3]
+    def found(features):
+        model, params = _made(Task(PAIRS, N_USERS, N_ITEMS, features), head="mf")
+        return np.asarray(_vectors(model, params)[1])[:, :3]
 
-    before = vectors(features)
+    before = found(features)
     assert_array_equal(before[0], before[1])
     features["image"][3] += 1
-    after = vectors(features)
+    after = found(features)
     same = np.arange(N_ITEMS) != 3
     assert_array_equal(after[same], before[same])
     assert not np.allclose(after[3], before[3])
@@ -193,9 +193,9 @@ def test_fused_content_has_no_term_across_items(task):
 def test_modalities_by_name_and_in_their_order(task):
     _, params = _made(task, modalities=("image",))
     assert params["fusion"]["static_0"].shape == (9, 6)
-    objective, params = _made(task, modalities=("image", "text"), head="mf")
+    model, params = _made(task, modalities=("image", "text"), head="mf")
     turned = meta_mmf.build(_config(modalities=("text", "image"), head="mf"), task)
-    one, two = (_vectors(o, params)[1] for o in (objective, turned))
+    one, two = (_vectors(o, params)[1] for o in (model, turned))
     assert not np.allclose(one, two)
     with pytest.raises(ValueError, match="not among the features"):
         _made(task, modalities=("sound",))
@@ -204,11 +204,11 @@ def test_modalities_by_name_and_in_their_order(task):
 def test_features_are_raw_unless_asked(task):
     """Raw features times 7 are other features."""
     scaled = Task(PAIRS, N_USERS, N_ITEMS, {n: 7 * x for n, x in task.features.items()})
-    for unit in (False, True):
-        objective, params = _made(task, unit=unit)
-        one = _vectors(objective, params)
-        two = _vectors(meta_mmf.build(_config(unit=unit), scaled), params)
-        assert np.allclose(one[1], two[1], atol=1e-4) == unit
+    for scale in (False, True):
+        model, params = _made(task, normalise=scale)
+        one = _vectors(model, params)
+        two = _vectors(meta_mmf.build(_config(normalise=scale), scaled), params)
+        assert np.allclose(one[1], two[1], atol=1e-4) == scale
 
 
 def test_cold_items_keep_their_content(task):
@@ -223,8 +223,8 @@ def test_cold_items_keep_their_content(task):
 
 
 def test_a_cold_item_in_the_graph_reads_itself_alone(task):
-    objective, params = _made(task)
-    _, items = _vectors(objective, params)
+    model, params = _made(task)
+    _, items = _vectors(model, params)
     mf = meta_mmf.build(_config(head="mf"), task)
     h = _vectors(mf, params)[1][COLD]
     for n in (0, 1):
@@ -235,20 +235,20 @@ def test_a_cold_item_in_the_graph_reads_itself_alone(task):
 
 
 def test_dropout_of_the_head_in_training_alone(task, rows):
-    objective, params = _made(task, hidden_dropout=0.5, output_dropout=0.2)
-    values = [LOSS(objective, params, rows, jax.random.key(s))[0] for s in (0, 0, 1)]
+    model, params = _made(task, hidden_dropout=0.5, output_dropout=0.2)
+    values = [LOSS(model, params, rows, jax.random.key(s))[0] for s in (0, 0, 1)]
     assert values[0] == values[1] != values[2]
-    one, two = (PREDICT(objective, params, jax.random.key(s)) for s in (0, 1))
+    one, two = (PREDICT(model, params, jax.random.key(s)) for s in (0, 1))
     chex.assert_trees_all_equal(one, two)
 
 
 def test_two_devices_agree_with_one(task, rows):
-    objective, params = _made(task)
+    model, params = _made(task)
     many = {name: jnp.concatenate([x, x[::-1]]) for name, x in rows.items()}
 
     def value_and_grad(batch, axis=None):
         def loss(p):
-            return objective.loss(p, {}, batch, jax.random.key(3), axis=axis)[0]
+            return model.objective.loss(p, {}, batch, jax.random.key(3), axis=axis)[0]
 
         result = jax.value_and_grad(loss)(params)
         return result if axis is None else jax.lax.pmean(result, axis)

@@ -11,12 +11,17 @@ from mmjax.blocks.graphs.graph import lightgcn
 from mmjax.blocks.losses.pairwise import info_nce
 from mmjax.models.collaborative import light_gcn
 from mmjax.models.collaborative.config import LightGCNConfig
-from mmjax.models.common.purified_views import BehaviourAndSide, Gate, PurifiedViews, loss_terms
+from mmjax.models.common.purified_views import (
+    BehaviourAndSide,
+    GuidedGate,
+    PurifiedViews,
+    loss_terms,
+)
 from mmjax.models.multimodal import mgcn
 from mmjax.models.multimodal.mgcn import CommonAndSpecific, MGCNConfig
-from tests.models.conftest import N_ITEMS, N_USERS
+from tests.models.conftest import N_ITEMS, N_USERS, vectors
 
-CONFIG = MGCNConfig(width=4, neighbours=3, contrast=0.5, reg=0.1)
+CONFIG = MGCNConfig(width=4, k=3, contrast=0.5, l2=0.1)
 
 
 def shut(params):
@@ -31,24 +36,24 @@ def shut(params):
 
 
 def test_without_contrast_and_side_it_is_light_gcn(task, rows, getkey):
-    config = dataclasses.replace(CONFIG, contrast=0.0, reg=0.0)
-    objective = mgcn.build(config, task)
-    params = shut(objective.init(getkey())["params"])
-    base = light_gcn.build(LightGCNConfig(width=4, layers=2, reg=0.0), task)
+    config = dataclasses.replace(CONFIG, contrast=0.0, l2=0.0)
+    model = mgcn.build(config, task)
+    params = shut(model.objective.init(getkey())["params"])
+    base = light_gcn.build(LightGCNConfig(width=4, hops=2, l2=0.0), task)
     ids, key = params["ids"], getkey()
     for ours, theirs in zip(
-        objective.predict(params, {}, key), base.predict(ids, {}, key), strict=True
+        vectors(model, params, {}, key), vectors(base, ids, {}, key), strict=True
     ):
         assert_allclose(ours, theirs, atol=1e-6)
-    value, aux = objective.loss(params, {}, rows, key)
-    assert_allclose(value, base.loss(ids, {}, rows, key)[0], rtol=1e-5)
+    value, aux = model.objective.loss(params, {}, rows, key)
+    assert_allclose(value, base.objective.loss(ids, {}, rows, key)[0], rtol=1e-5)
     assert "contrast" not in aux.metrics
 
 
 def test_terms_by_their_definition(rows, getkey):
     behaviour, side = (jax.random.normal(getkey(), (N_USERS + N_ITEMS, 4)) for _ in range(2))
     terms = loss_terms(
-        BehaviourAndSide(behaviour, side), N_USERS, rows, reg=0.1, contrast=0.5, temperature=0.3
+        BehaviourAndSide(behaviour, side), N_USERS, rows, l2=0.1, contrast=0.5, temperature=0.3
     )
     x, user, item = behaviour + side, rows["user"][:3], N_USERS + rows["item"][:3]
     other = N_USERS + rows["negatives"][:3, 0]
@@ -69,21 +74,23 @@ def test_equal_views_cost_the_logarithm_of_the_rows(rows):
 def test_gate_by_hand(getkey):
     x, guide = jnp.array([[2.0, -4.0]]), jnp.array([[1.0]])
     params = {"linear": {"kernel": jnp.array([[0.0, 5.0]]), "bias": jnp.array([0.0, -5.0])}}
-    assert_allclose(Gate().apply({"params": params}, x, guide), [[1.0, -2.0]])
+    assert_allclose(GuidedGate().apply({"params": params}, x, guide), [[1.0, -2.0]])
     many = jnp.ones((2000, 1)), jnp.ones((2000, 1))
     params = {"linear": {"kernel": jnp.zeros((1, 1)), "bias": jnp.zeros(1)}}
-    dropped = Gate(0.5).apply({"params": params}, *many, train=True, rngs={"dropout": getkey()})
+    dropped = GuidedGate(0.5).apply(
+        {"params": params}, *many, train=True, rngs={"dropout": getkey()}
+    )
     assert set(jnp.unique(dropped).tolist()) == {0.0, 1.0}
     assert_allclose(dropped.mean(), 0.5, atol=0.05)
 
 
 def test_views_travel_over_items_and_on_to_users(task, getkey):
-    bound = mgcn.build(CONFIG, task).predict.args[0]
+    bound = mgcn.build(CONFIG, task).retriever.index.args[0]
     initial = jax.random.normal(getkey(), (task.n_nodes, 4))
     content = {"text": jax.random.normal(getkey(), (N_ITEMS, 4))}
-    model = PurifiedViews(2)
-    variables = model.init(getkey(), initial, content, bound.graphs, bound.to_users)
-    view = model.apply(variables, initial, content, bound.graphs, bound.to_users)["text"]
+    network = PurifiedViews(2)
+    variables = network.init(getkey(), initial, content, bound.graphs, bound.to_users)
+    view = network.apply(variables, initial, content, bound.graphs, bound.to_users)["text"]
     gate = variables["params"]["purifier_text"]["linear"]
     items = initial[N_USERS:] * jax.nn.sigmoid(
         content["text"] @ gate["kernel"] + gate["bias"][None, :]
@@ -102,16 +109,16 @@ def test_views_travel_over_items_and_on_to_users(task, getkey):
 def test_equal_views_have_nothing_specific(getkey):
     x, behaviour = (jax.random.normal(getkey(), (5, 4)) for _ in range(2))
     views = {"a": x, "b": x, "c": x}
-    model = CommonAndSpecific()
-    variables = model.init(getkey(), views, behaviour)
-    assert_allclose(model.apply(variables, views, behaviour), x / 4, atol=1e-6)
+    network = CommonAndSpecific()
+    variables = network.init(getkey(), views, behaviour)
+    assert_allclose(network.apply(variables, views, behaviour), x / 4, atol=1e-6)
 
 
 def test_fuser_by_its_definition(getkey):
     views = {name: jax.random.normal(getkey(), (5, 4)) for name in "ab"}
     behaviour = jax.random.normal(getkey(), (5, 4))
-    model = CommonAndSpecific()
-    variables = model.init(getkey(), views, behaviour)
+    network = CommonAndSpecific()
+    variables = network.init(getkey(), views, behaviour)
     p = variables["params"]
 
     def linear(name, x):
@@ -125,40 +132,40 @@ def test_fuser_by_its_definition(getkey):
         gate = p[f"prefer_{name}"]["linear"]
         opened = jax.nn.sigmoid(behaviour @ gate["kernel"] + gate["bias"][None, :])
         total = total + opened * (x - common)
-    assert_allclose(model.apply(variables, views, behaviour), total / 3, atol=1e-5)
+    assert_allclose(network.apply(variables, views, behaviour), total / 3, atol=1e-5)
 
 
 @pytest.mark.parametrize("trainable", [True, False])
 def test_the_gradient_is_finite_and_reaches_all_parameters(task, rows, getkey, trainable):
-    objective = mgcn.build(dataclasses.replace(CONFIG, trainable_features=trainable), task)
-    params = objective.init(getkey())["params"]
+    model = mgcn.build(dataclasses.replace(CONFIG, trainable_features=trainable), task)
+    params = model.objective.init(getkey())["params"]
     tables = [n for n in params["content"] if n.startswith("table")]
     assert len(tables) == (2 if trainable else 0)
-    gradient = jax.grad(lambda p: objective.loss(p, {}, rows, jax.random.key(0))[0])(params)
+    gradient = jax.grad(lambda p: model.objective.loss(p, {}, rows, jax.random.key(0))[0])(params)
     for path, g in jax.tree_util.tree_leaves_with_path(gradient):
         assert jnp.isfinite(g).all(), path
         assert jnp.abs(g).max() > 0, path
 
 
 def test_rows_that_do_not_count_do_not_matter(task, rows, getkey):
-    objective = mgcn.build(CONFIG, task)
-    params, key = objective.init(getkey())["params"], getkey()
+    model = mgcn.build(CONFIG, task)
+    params, key = model.objective.init(getkey())["params"], getkey()
     other = {
         **rows,
         "user": rows["user"].at[3].set(5),
         "item": rows["item"].at[3].set(1),
         "negatives": rows["negatives"].at[3].set(2),
     }
-    value = objective.loss(params, {}, rows, key)[0]
-    assert_allclose(objective.loss(params, {}, other, key)[0], value, rtol=1e-6)
+    value = model.objective.loss(params, {}, rows, key)[0]
+    assert_allclose(model.objective.loss(params, {}, other, key)[0], value, rtol=1e-6)
 
 
 def test_any_modalities_in_any_number(task, getkey):
     for names in (("text",), ("image",), ("image", "text")):
-        objective = mgcn.build(dataclasses.replace(CONFIG, modalities=names), task)
-        params = objective.init(getkey())["params"]
+        model = mgcn.build(dataclasses.replace(CONFIG, modalities=names), task)
+        params = model.objective.init(getkey())["params"]
         assert {n[8:] for n in params["content"] if n.startswith("project_")} == set(names)
-        users, items = objective.predict(params, {}, getkey())
+        users, items = vectors(model, params, {}, getkey())
         assert users.shape == (N_USERS, 4)
         assert items.shape == (N_ITEMS, 4)
     with pytest.raises(ValueError, match="sound"):
@@ -166,18 +173,16 @@ def test_any_modalities_in_any_number(task, getkey):
 
 
 def test_two_devices_agree_with_one(task, rows, getkey, devices_agree):
-    objective = mgcn.build(CONFIG, task)
-    params = objective.init(getkey())["params"]
-    devices_agree(objective, params, rows)
+    model = mgcn.build(CONFIG, task)
+    params = model.objective.init(getkey())["params"]
+    devices_agree(model.objective, params, rows)
 
 
 def test_behaviour_is_light_gcn(task, getkey):
-    objective = mgcn.build(CONFIG, task)
-    params = objective.init(getkey())["params"]
-    bound = objective.predict.args[0]
+    model = mgcn.build(CONFIG, task)
+    params = model.objective.init(getkey())["params"]
+    bound = model.retriever.index.args[0]
     nodes = mgcn.MGCN(CONFIG, N_USERS, N_ITEMS).apply({"params": params}, bound)
     initial = jnp.concatenate([params["ids"]["user_embedding"], params["ids"]["item_embedding"]])
     assert_allclose(nodes.behaviour, lightgcn(bound.adjacency, initial, layers=2), atol=1e-6)
-    assert_allclose(
-        jnp.concatenate(objective.predict(params, {}, getkey())), nodes.final, atol=1e-6
-    )
+    assert_allclose(jnp.concatenate(vectors(model, params, {}, getkey())), nodes.final, atol=1e-6)

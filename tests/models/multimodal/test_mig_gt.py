@@ -9,7 +9,7 @@ from numpy.testing import assert_allclose, assert_array_equal
 
 from mmjax.models.multimodal import mig_gt
 from mmjax.models.multimodal.mig_gt.config import MIGGTConfig
-from tests.models.conftest import N_ITEMS, N_USERS
+from tests.models.conftest import N_ITEMS, N_USERS, vectors
 
 N = N_USERS + N_ITEMS
 CONFIG = MIGGTConfig(width=4, hidden=8, samples=3, attention_width=2)
@@ -28,13 +28,13 @@ def _config(**changes):
 
 
 def _forward(config, graph, features=None, *, seed=0, samples=None, train=False):
-    model = mig_gt.MIGGT(config, N_USERS, N_ITEMS)
+    network = mig_gt.MIGGT(config, N_USERS, N_ITEMS)
     features = _features() if features is None else features
     streams = {"params": jax.random.key(seed), "samples": jax.random.key(seed + 1)}
-    variables = model.init(streams, features, graph)
+    variables = network.init(streams, features, graph)
     if samples is None:
         samples = jax.random.randint(jax.random.key(1), (N, config.samples), 0, N_ITEMS)
-    return variables, model.apply(variables, features, graph, samples=samples, train=train)
+    return variables, network.apply(variables, features, graph, samples=samples, train=train)
 
 
 def test_shapes(graphs):
@@ -53,9 +53,9 @@ def test_parameter_count(graphs):
 def test_modalities_add_up(graphs):
     none = {"samples": 0}
     whole, nodes = _forward(_config(**none), graphs[True])
-    model = lambda **c: mig_gt.MIGGT(_config(**none, **c), N_USERS, N_ITEMS)  # noqa: E731
+    network = lambda **c: mig_gt.MIGGT(_config(**none, **c), N_USERS, N_ITEMS)  # noqa: E731
     parts = [
-        model(**c).apply(whole, _features(), graphs[True]).fused
+        network(**c).apply(whole, _features(), graphs[True]).fused
         for c in (
             {"hops": (-1, -1)},
             {"id_hops": -1, "hops": (2, -1)},
@@ -98,15 +98,15 @@ def test_order_of_the_feature_dict_does_not_matter(graphs):
 
 
 def test_loss_is_the_sum_of_its_terms_over_rows_that_count(graphs, rows, getkey):
-    objective = mig_gt.build_from_graph(CONFIG, _features(), graphs[True], N_USERS, N_ITEMS)
-    variables = objective.init(getkey())
+    model = mig_gt.build_from_graph(CONFIG, _features(), graphs[True], N_USERS, N_ITEMS)
+    variables = model.objective.init(getkey())
     params = variables.pop("params")
-    value, aux = objective.loss(params, variables, rows, jax.random.key(1))
+    value, aux = model.objective.loss(params, variables, rows, jax.random.key(1))
     assert set(aux.metrics) == {"rank", "tur", "l2"}
     assert_allclose(value, sum(aux.metrics.values()), rtol=1e-6)
     fewer = {name: x[:3] for name, x in rows.items()}
     assert_allclose(
-        objective.loss(params, variables, fewer, jax.random.key(1))[0], value, rtol=1e-5
+        model.objective.loss(params, variables, fewer, jax.random.key(1))[0], value, rtol=1e-5
     )
 
 
@@ -126,23 +126,23 @@ def test_ablations_drop_their_terms(graphs, rows, getkey):
         ({"samples": 0}, {"rank", "l2"}),
         ({"tur_weight": 0.0}, {"rank", "l2"}),
     ):
-        objective = mig_gt.build_from_graph(
+        model = mig_gt.build_from_graph(
             _config(**changes), _features(), graphs[True], N_USERS, N_ITEMS
         )
-        variables = objective.init(getkey())
+        variables = model.objective.init(getkey())
         params = variables.pop("params")
-        assert set(objective.loss(params, variables, rows, getkey())[1].metrics) == names
+        assert set(model.objective.loss(params, variables, rows, getkey())[1].metrics) == names
 
 
 def test_content_gradient_stays_in_the_receptive_field(graphs, getkey):
     config = _config(hops=(1, 1), id_hops=1, samples=0, l2=0.0)
     features = _features()
-    model = mig_gt.MIGGT(config, N_USERS, N_ITEMS)
-    variables = model.init(getkey(), features, graphs[True])
+    network = mig_gt.MIGGT(config, N_USERS, N_ITEMS)
+    variables = network.init(getkey(), features, graphs[True])
 
     def score(text):
         # Evaluation mode: batch statistics would couple all items.
-        x = model.apply(variables, {**features, "text": text}, graphs[True]).final
+        x = network.apply(variables, {**features, "text": text}, graphs[True]).final
         return x[0] @ x[N_USERS + 1]
 
     reached = np.abs(jax.grad(score)(jnp.asarray(features["text"]))).sum(1) > 0
@@ -153,17 +153,17 @@ def test_evaluation_is_fixed_by_its_key_and_averages_draws(graphs, getkey):
     build = lambda **c: mig_gt.build_from_graph(  # noqa: E731
         _config(**c), _features(), graphs[True], N_USERS, N_ITEMS
     )
-    variables = build().init(getkey())
+    variables = build().objective.init(getkey())
     params = variables.pop("params")
-    once = build().predict(params, variables, jax.random.key(7))
-    again = build().predict(params, variables, jax.random.key(7))
+    once = vectors(build(), params, variables, jax.random.key(7))
+    again = vectors(build(), params, variables, jax.random.key(7))
     chex.assert_trees_all_equal(once, again)
-    other = build().predict(params, variables, jax.random.key(8))
+    other = vectors(build(), params, variables, jax.random.key(8))
     assert not np.allclose(once[0], other[0])
     spread = [
         np.std(
             [
-                build(eval_samples=n).predict(params, variables, jax.random.key(s))[0][0, 0]
+                vectors(build(eval_samples=n), params, variables, jax.random.key(s))[0][0, 0]
                 for s in range(12)
             ]
         )
@@ -174,25 +174,25 @@ def test_evaluation_is_fixed_by_its_key_and_averages_draws(graphs, getkey):
 
 def test_random_projection_belongs_to_the_seed_and_travels_with_the_variables(graphs, rows):
     config = _config(project=("image",), projection_width=5)
-    objective = mig_gt.build_from_graph(config, _features(), graphs[True], N_USERS, N_ITEMS)
-    one, two = (objective.init(jax.random.key(s)) for s in (0, 1))
+    model = mig_gt.build_from_graph(config, _features(), graphs[True], N_USERS, N_ITEMS)
+    one, two = (model.objective.init(jax.random.key(s)) for s in (0, 1))
     chex.assert_shape(one["projected"]["image"], (N_ITEMS, 5))
     assert_allclose(jnp.linalg.norm(one["projected"]["image"], axis=1), np.ones(N_ITEMS), rtol=1e-5)
     assert not np.allclose(one["projected"]["image"], two["projected"]["image"])
     params = one.pop("params")
-    state = objective.loss(params, one, rows, jax.random.key(2))[1].state
+    state = model.objective.loss(params, one, rows, jax.random.key(2))[1].state
     assert_array_equal(state["projected"]["image"], one["projected"]["image"])
 
 
 def test_eight_devices_agree_with_one(graphs, rows, getkey):
-    objective = mig_gt.build_from_graph(CONFIG, _features(), graphs[True], N_USERS, N_ITEMS)
-    variables = objective.init(getkey())
+    model = mig_gt.build_from_graph(CONFIG, _features(), graphs[True], N_USERS, N_ITEMS)
+    variables = model.objective.init(getkey())
     params = variables.pop("params")
     many = {name: jnp.concatenate([x, x[::-1]] * 2) for name, x in rows.items()}
 
     def value_and_grad(batch, axis=None):
         def loss(p):
-            return objective.loss(p, variables, batch, jax.random.key(3), axis=axis)[0]
+            return model.objective.loss(p, variables, batch, jax.random.key(3), axis=axis)[0]
 
         result = jax.value_and_grad(loss)(params)
         return result if axis is None else jax.lax.pmean(result, axis)
@@ -205,9 +205,9 @@ def test_eight_devices_agree_with_one(graphs, rows, getkey):
 
 def test_bfloat16_features(graphs, rows, getkey):
     features = {name: jnp.asarray(x, jnp.bfloat16) for name, x in _features().items()}
-    objective = mig_gt.build_from_graph(CONFIG, features, graphs[True], N_USERS, N_ITEMS)
-    variables = objective.init(getkey())
+    model = mig_gt.build_from_graph(CONFIG, features, graphs[True], N_USERS, N_ITEMS)
+    variables = model.objective.init(getkey())
     params = variables.pop("params")
-    value = objective.loss(params, variables, rows, getkey())[0]
+    value = model.objective.loss(params, variables, rows, getkey())[0]
     assert value.dtype == jnp.float32
     assert np.isfinite(value)

@@ -11,7 +11,7 @@ from numpy.testing import assert_allclose
 
 from mmjax.blocks.graphs.gathered import pattern
 from mmjax.blocks.losses.pairwise import info_bpr
-from mmjax.models.multimodal.mig_gt.attention import (
+from mmjax.models.multimodal.mig_gt.network import (
     QueryKey,
     memory_attention,
     sampled_attention,

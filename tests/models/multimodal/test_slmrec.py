@@ -14,9 +14,9 @@ from mmjax.blocks.losses.pairwise import info_nce
 from mmjax.models.common.task import Task
 from mmjax.models.multimodal import slmrec
 from mmjax.models.multimodal.slmrec import FineAndCoarse, SLMRecConfig
-from tests.models.conftest import N_ITEMS, N_USERS, PAIRS
+from tests.models.conftest import N_ITEMS, N_USERS, PAIRS, vectors
 
-CONFIG = SLMRecConfig(width=4, layers=2, ssl=0.7)
+CONFIG = SLMRecConfig(width=4, hops=2, ssl=0.7)
 
 
 def affine(p, x):
@@ -32,9 +32,9 @@ def random_like(tree, key):
 
 def test_two_modalities_meet_one_and_three_steps_of_the_chain(getkey):
     ids, a, b = (jax.random.normal(getkey(), (5, 4)) for _ in range(3))
-    model = FineAndCoarse()
-    p = random_like(model.init(getkey(), ids, [a, b])["params"], getkey())
-    (ia, xa), (ib, xb) = model.apply({"params": p}, ids, [a, b])
+    network = FineAndCoarse()
+    p = random_like(network.init(getkey(), ids, [a, b])["params"], getkey())
+    (ia, xa), (ib, xb) = network.apply({"params": p}, ids, [a, b])
     g1 = affine(p["chain_0"], ids)
     assert_allclose(ia, g1, atol=1e-5)
     assert_allclose(xa, affine(p["content_0"], a), atol=1e-5)
@@ -47,9 +47,9 @@ def test_two_modalities_meet_one_and_three_steps_of_the_chain(getkey):
 def test_the_chain_grows_with_the_modalities(getkey):
     ids = jax.random.normal(getkey(), (5, 4))
     for count, widths in ((1, [4]), (3, [4, 4, 2]), (4, [4, 4, 4, 2])):
-        model = FineAndCoarse()
-        p = random_like(model.init(getkey(), ids, [ids] * count)["params"], getkey())
-        pairs = model.apply({"params": p}, ids, [ids] * count)
+        network = FineAndCoarse()
+        p = random_like(network.init(getkey(), ids, [ids] * count)["params"], getkey())
+        pairs = network.apply({"params": p}, ids, [ids] * count)
         assert [(a.shape[1], b.shape[1]) for a, b in pairs] == [(w, w) for w in widths]
         x = ids
         for n, (left, right) in enumerate(pairs):
@@ -59,9 +59,9 @@ def test_the_chain_grows_with_the_modalities(getkey):
 
 
 def test_loss_by_its_definition(task, rows, getkey):
-    objective = slmrec.build(CONFIG, task)
-    params = random_like(objective.init(getkey())["params"], getkey())
-    value, aux = objective.loss(params, {}, rows, getkey())
+    model = slmrec.build(CONFIG, task)
+    params = random_like(model.objective.init(getkey())["params"], getkey())
+    value, aux = model.objective.loss(params, {}, rows, getkey())
 
     content = task.content(("image", "text"))
     users, ids = params["ids"]["user_embedding"], params["ids"]["item_embedding"]
@@ -71,7 +71,7 @@ def test_loss_by_its_definition(task, rows, getkey):
     final_users = affine(params["read_users"], x[:N_USERS])
     final_items = affine(params["read_items"], x[N_USERS:])
     for ours, theirs in zip(
-        objective.predict(params, {}, getkey()), (final_users, final_items), strict=True
+        vectors(model, params, {}, getkey()), (final_users, final_items), strict=True
     ):
         assert_allclose(ours, theirs, rtol=1e-4, atol=1e-4)
 
@@ -87,9 +87,9 @@ def test_loss_by_its_definition(task, rows, getkey):
 
 
 def test_equal_items_cost_the_logarithm_of_the_rows(task, rows, getkey):
-    objective = slmrec.build(CONFIG, task)
-    params = jax.tree.map(jnp.zeros_like, objective.init(getkey())["params"])
-    metrics = objective.loss(params, {}, rows, getkey())[1].metrics
+    model = slmrec.build(CONFIG, task)
+    params = jax.tree.map(jnp.zeros_like, model.objective.init(getkey())["params"])
+    metrics = model.objective.loss(params, {}, rows, getkey())[1].metrics
     assert_allclose(metrics["rank"], jnp.log(3), rtol=1e-6)
     assert_allclose(metrics["ssl"], 0.7 * 2 * jnp.log(3), rtol=1e-6)
 
@@ -99,9 +99,9 @@ def test_the_gradient_is_finite_and_reaches_what_learns(rows, getkey, count):
     rng = np.random.default_rng(0)
     features = {str(n): rng.normal(size=(N_ITEMS, 6)).astype(np.float32) for n in range(count)}
     task = Task(PAIRS, N_USERS, N_ITEMS, features)
-    objective = slmrec.build(CONFIG, task)
-    params = objective.init(getkey())["params"]
-    gradient = jax.grad(lambda p: objective.loss(p, {}, rows, jax.random.key(0))[0])(params)
+    model = slmrec.build(CONFIG, task)
+    params = model.objective.init(getkey())["params"]
+    gradient = jax.grad(lambda p: model.objective.loss(p, {}, rows, jax.random.key(0))[0])(params)
     for path, g in jax.tree_util.tree_leaves_with_path(gradient):
         assert jnp.isfinite(g).all(), path
         # A constant added to all anchors of an in-batch softmax shifts no probability only for
@@ -111,27 +111,27 @@ def test_the_gradient_is_finite_and_reaches_what_learns(rows, getkey, count):
 
 
 def test_rows_that_do_not_count_do_not_matter(task, rows, getkey):
-    objective = slmrec.build(CONFIG, task)
-    params, key = objective.init(getkey())["params"], getkey()
+    model = slmrec.build(CONFIG, task)
+    params, key = model.objective.init(getkey())["params"], getkey()
     other = {
         **rows,
         "user": rows["user"].at[3].set(5),
         "item": rows["item"].at[3].set(1),
         "negatives": rows["negatives"] * 0,
     }
-    value = objective.loss(params, {}, rows, key)[0]
-    assert_allclose(objective.loss(params, {}, other, key)[0], value, rtol=1e-6)
+    value = model.objective.loss(params, {}, rows, key)[0]
+    assert_allclose(model.objective.loss(params, {}, other, key)[0], value, rtol=1e-6)
 
 
 def test_two_devices_agree_with_one(task, rows, getkey, devices_agree):
-    objective = slmrec.build(CONFIG, task)
-    params = objective.init(getkey())["params"]
-    devices_agree(objective, params, rows)
+    model = slmrec.build(CONFIG, task)
+    params = model.objective.init(getkey())["params"]
+    devices_agree(model.objective, params, rows)
 
 
-def _outputs(objective, params, rows):
+def _outputs(model, params, rows):
     key = jax.random.key(0)
-    return objective.loss(params, {}, rows, key)[0], objective.predict(params, {}, key)
+    return model.objective.loss(params, {}, rows, key)[0], vectors(model, params, {}, key)
 
 
 _compiled = jax.jit(_outputs)
@@ -141,9 +141,9 @@ def test_the_order_of_the_modalities_is_kept_under_jit(task, rows, getkey):
     """A dict that goes through jit comes out sorted."""
     found = []
     for names in (("text", "image"), ("image", "text"), ()):
-        objective = slmrec.build(dataclasses.replace(CONFIG, modalities=names), task)
-        params = random_like(objective.init(getkey())["params"], jax.random.key(1))
-        eager, compiled = _outputs(objective, params, rows), _compiled(objective, params, rows)
+        model = slmrec.build(dataclasses.replace(CONFIG, modalities=names), task)
+        params = random_like(model.objective.init(getkey())["params"], jax.random.key(1))
+        eager, compiled = _outputs(model, params, rows), _compiled(model, params, rows)
         chex.assert_trees_all_close(compiled, eager, rtol=1e-4, atol=1e-5)
         found.append(eager[0])
     assert found[0] != found[1]

@@ -12,20 +12,20 @@ from numpy.testing import assert_allclose
 from mmjax.models.collaborative import light_gcn
 from mmjax.models.collaborative.config import LightGCNConfig
 from mmjax.models.multimodal import smore
-from mmjax.models.multimodal.smore import FUSED, Preferences, SMOREConfig, Spectra
-from tests.models.conftest import N_ITEMS, N_USERS
+from mmjax.models.multimodal.smore import FUSED, PreferenceFusion, SMOREConfig, Spectra
+from tests.models.conftest import N_ITEMS, N_USERS, vectors
 from tests.models.multimodal.test_mgcn import shut
 
-CONFIG = SMOREConfig(width=4, layers=2, neighbours=(3,), dropout=0.0, contrast=0.5, reg=0.1)
+CONFIG = SMOREConfig(width=4, hops=2, k=(3,), dropout=0.0, contrast=0.5, l2=0.1)
 
 
 def test_without_contrast_and_side_it_is_light_gcn(task, rows, getkey):
-    objective = smore.build(dataclasses.replace(CONFIG, contrast=0.0, reg=0.0), task)
-    params, key = shut(objective.init(getkey())["params"]), getkey()
-    base = light_gcn.build(LightGCNConfig(width=4, layers=2, reg=0.0), task)
+    model = smore.build(dataclasses.replace(CONFIG, contrast=0.0, l2=0.0), task)
+    params, key = shut(model.objective.init(getkey())["params"]), getkey()
+    base = light_gcn.build(LightGCNConfig(width=4, hops=2, l2=0.0), task)
     assert_allclose(
-        objective.loss(params, {}, rows, key)[0],
-        base.loss(params["ids"], {}, rows, key)[0],
+        model.objective.loss(params, {}, rows, key)[0],
+        base.objective.loss(params["ids"], {}, rows, key)[0],
         rtol=1e-5,
     )
 
@@ -53,8 +53,8 @@ def test_filters_start_standard_normal(getkey):
 def test_preferences_by_their_definition(getkey):
     views = {name: jax.random.normal(getkey(), (5, 4)) for name in ("a", "b", FUSED)}
     behaviour = jax.random.normal(getkey(), (5, 4))
-    model = Preferences(0.5)
-    variables = model.init(getkey(), views, behaviour)
+    network = PreferenceFusion(0.5)
+    variables = network.init(getkey(), views, behaviour)
     p = variables["params"]
     total = jnp.zeros((5, 4))
     for name, x in views.items():
@@ -64,19 +64,17 @@ def test_preferences_by_their_definition(getkey):
             x = jax.nn.softmax(hidden @ p[f"weigh_{name}"]["kernel"], axis=1) * x
         gate = p[f"prefer_{name}"]["linear"]
         total += x * jax.nn.sigmoid(behaviour @ gate["kernel"] + gate["bias"][None, :])
-    assert_allclose(model.apply(variables, views, behaviour), total / 3, atol=1e-5)
+    assert_allclose(network.apply(variables, views, behaviour), total / 3, atol=1e-5)
     keys = jax.random.split(getkey(), 2000)
     draws = jax.vmap(
-        lambda k: model.apply(variables, views, behaviour, train=True, rngs={"dropout": k})
+        lambda k: network.apply(variables, views, behaviour, train=True, rngs={"dropout": k})
     )(keys)
     assert_allclose(draws.mean(0), total / 3, atol=0.06)
     assert draws.std(0).min() > 0
 
 
 def test_the_fused_graph_has_the_edges_of_all(task):
-    graphs = (
-        smore.build(dataclasses.replace(CONFIG, neighbours=(2, 3)), task).predict.args[0].graphs
-    )
+    graphs = smore.build(dataclasses.replace(CONFIG, k=(2, 3)), task).retriever.index.args[0].graphs
     edges = {
         name: set(zip(g.structure.senders.tolist(), g.structure.receivers.tolist(), strict=True))
         for name, g in graphs.items()
@@ -87,9 +85,9 @@ def test_the_fused_graph_has_the_edges_of_all(task):
 
 @pytest.mark.parametrize("names", [("text",), ("image", "text")])
 def test_the_gradient_is_finite_and_reaches_all_parameters(task, rows, getkey, names):
-    objective = smore.build(dataclasses.replace(CONFIG, modalities=names), task)
-    params = objective.init(getkey())["params"]
-    gradient = jax.grad(lambda p: objective.loss(p, {}, rows, jax.random.key(0))[0])(params)
+    model = smore.build(dataclasses.replace(CONFIG, modalities=names), task)
+    params = model.objective.init(getkey())["params"]
+    gradient = jax.grad(lambda p: model.objective.loss(p, {}, rows, jax.random.key(0))[0])(params)
     assert {n[7:] for n in params["spectra"]} == {*names, FUSED}
     for path, g in jax.tree_util.tree_leaves_with_path(gradient):
         assert g.dtype == jnp.float32
@@ -98,24 +96,24 @@ def test_the_gradient_is_finite_and_reaches_all_parameters(task, rows, getkey, n
 
 
 def test_two_devices_agree_with_one(task, rows, getkey, devices_agree):
-    objective = smore.build(dataclasses.replace(CONFIG, dropout=0.3), task)
-    params = objective.init(getkey())["params"]
-    devices_agree(objective, params, rows)
+    model = smore.build(dataclasses.replace(CONFIG, dropout=0.3), task)
+    params = model.objective.init(getkey())["params"]
+    devices_agree(model.objective, params, rows)
 
 
 def test_bad_settings_are_refused(task):
-    with pytest.raises(ValueError, match="neighbours"):
-        smore.build(dataclasses.replace(CONFIG, neighbours=(3, 3, 3)), task)
+    with pytest.raises(ValueError, match="k = "):
+        smore.build(dataclasses.replace(CONFIG, k=(3, 3, 3)), task)
     clash = dataclasses.replace(task, features={FUSED: task.features["text"]})
     with pytest.raises(ValueError, match="rename"):
         smore.build(CONFIG, clash)
 
 
 def test_evaluation_draws_nothing(task, getkey):
-    objective = smore.build(dataclasses.replace(CONFIG, dropout=0.5), task)
-    params = objective.init(getkey())["params"]
+    model = smore.build(dataclasses.replace(CONFIG, dropout=0.5), task)
+    params = model.objective.init(getkey())["params"]
     chex.assert_trees_all_equal(
-        objective.predict(params, {}, getkey()), objective.predict(params, {}, getkey())
+        vectors(model, params, {}, getkey()), vectors(model, params, {}, getkey())
     )
-    users, items = objective.predict(params, {}, getkey())
+    users, items = vectors(model, params, {}, getkey())
     assert (users.shape, items.shape) == ((N_USERS, 4), (N_ITEMS, 4))

@@ -11,14 +11,15 @@ from mmjax.models.collaborative import light_gcn
 from mmjax.models.collaborative.config import BPRMFConfig
 from mmjax.models.multimodal import vbpr
 from mmjax.models.multimodal.vbpr import VBPRConfig
+from tests.models.conftest import vectors
 
-CONFIG = VBPRConfig(width=4, content_width=3, reg=0.3)
+CONFIG = VBPRConfig(width=4, content_width=3, l2=0.3)
 
 
 def test_scores_by_the_definition(task, getkey):
-    objective = vbpr.build(CONFIG, task)
-    params = objective.init(getkey())["params"]
-    users, items = objective.predict(params, {}, getkey())
+    model = vbpr.build(CONFIG, task)
+    params = model.objective.init(getkey())["params"]
+    users, items = vectors(model, params, {}, getkey())
     x = task.content()
     w, b = params["project"]["kernel"], params["project"]["bias"]
     visual = np.concatenate([x["image"], x["text"]], axis=1) @ w + b[None]
@@ -28,36 +29,38 @@ def test_scores_by_the_definition(task, getkey):
 
 
 def test_without_content_it_is_matrix_factorisation(task, rows, getkey):
-    params = vbpr.build(CONFIG, task).init(getkey())["params"]
+    params = vbpr.build(CONFIG, task).objective.init(getkey())["params"]
     params["project"] = jax.tree.map(jnp.zeros_like, params["project"])
-    mf = light_gcn.bpr_mf(BPRMFConfig(width=4), *task.sizes)
+    mf = light_gcn.build_bpr_mf(BPRMFConfig(width=4), task)
     users, items = params["user_embedding"][:, :4], params["item_embedding"]
     same = {"user_embedding": users, "item_embedding": items}
-    found = vbpr.build(CONFIG, task).loss(params, {}, rows, getkey())[1].metrics["rank"]
-    assert_allclose(found, mf.loss(same, {}, rows, getkey())[1].metrics["rank"], rtol=1e-5)
+    found = vbpr.build(CONFIG, task).objective.loss(params, {}, rows, getkey())[1].metrics["rank"]
+    assert_allclose(
+        found, mf.objective.loss(same, {}, rows, getkey())[1].metrics["rank"], rtol=1e-5
+    )
 
 
 def test_the_penalty_is_on_the_composed_rows_and_scales_as_a_norm(task, rows, getkey):
-    objective = vbpr.build(CONFIG, task)
-    params = objective.init(getkey())["params"]
+    model = vbpr.build(CONFIG, task)
+    params = model.objective.init(getkey())["params"]
     key = getkey()
-    value, aux = objective.loss(params, {}, rows, key)
-    users, items = objective.predict(params, {}, key)
+    value, aux = model.objective.loss(params, {}, rows, key)
+    users, items = vectors(model, params, {}, key)
     u, i, j = rows["user"][:3], rows["item"][:3], rows["negatives"][:3, 0]
     norms = sum(jnp.linalg.norm(x) for x in (users[u], items[i], items[j])) / 3
     assert_allclose(aux.metrics["norms"], norms, rtol=1e-5)
     assert_allclose(value, aux.metrics["rank"] + 0.3 * norms, rtol=1e-5)
-    doubled = objective.loss(jax.tree.map(lambda x: 2 * x, params), {}, rows, key)[1]
+    doubled = model.objective.loss(jax.tree.map(lambda x: 2 * x, params), {}, rows, key)[1]
     assert_allclose(doubled.metrics["norms"], 2 * norms, rtol=1e-5)
 
 
 def test_gradient_reaches_everything_and_no_row_that_does_not_count(task, rows, getkey):
-    objective = vbpr.build(CONFIG, task)
-    params = objective.init(getkey())["params"]
+    model = vbpr.build(CONFIG, task)
+    params = model.objective.init(getkey())["params"]
     key = getkey()
 
     def loss(params, rows):
-        return objective.loss(params, {}, rows, key)[0]
+        return model.objective.loss(params, {}, rows, key)[0]
 
     grads = jax.grad(loss)(params, rows)
     for leaf in jax.tree.leaves(grads):
@@ -69,13 +72,13 @@ def test_gradient_reaches_everything_and_no_row_that_does_not_count(task, rows, 
 
 @pytest.mark.parametrize("modalities", [("text",), ("text", "image"), ("image", "text")])
 def test_modalities_in_any_order_eager_and_compiled(task, modalities, getkey):
-    objective = vbpr.build(VBPRConfig(modalities, width=4), task)
-    params = objective.init(getkey())["params"]
+    model = vbpr.build(VBPRConfig(modalities, width=4), task)
+    params = model.objective.init(getkey())["params"]
     width = sum(task.features[name].shape[1] for name in modalities)
     assert params["project"]["kernel"].shape == (width, 64)
     key = getkey()
-    compiled = jax.jit(lambda o, p: o.predict(p, {}, key))(objective, params)
-    chex.assert_trees_all_close(objective.predict(params, {}, key), compiled, atol=1e-6)
+    compiled = jax.jit(lambda o, p: vectors(o, p, {}, key))(model, params)
+    chex.assert_trees_all_close(vectors(model, params, {}, key), compiled, atol=1e-6)
 
 
 def test_unknown_modality_is_refused(task):
