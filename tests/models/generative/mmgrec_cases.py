@@ -16,6 +16,7 @@ SMALL = GeneratorConfig(
     layers=1, decoder_layers=1, heads=2, head_width=6, hidden=5, gate_hidden=3, dropout=0.0
 )
 VARIANTS = ({}, {"shared_vocab": True})
+KNOWN = np.array([[4, 7, 1, 9], [3, 8, -1, -1], [2, -1, -1, -1], [-1, -1, -1, -1]])
 
 
 @functools.cache
@@ -34,7 +35,7 @@ def inputs():
 def made(**changes):
     """Model, objective and random parameters; the same ones wherever the same are asked for."""
     config = dataclasses.replace(SMALL, **changes)
-    objective = mmgrec.build(config, inputs(), SIZES)
+    objective = mmgrec.build(config, inputs(), SIZES, KNOWN).objective
     shapes = jax.eval_shape(objective.init, jax.random.key(0))["params"]
     rng = np.random.default_rng(1)
     params = jax.tree.map(lambda x: jnp.asarray(0.5 * rng.normal(size=x.shape), x.dtype), shapes)
@@ -42,14 +43,14 @@ def made(**changes):
 
 
 USER = jnp.array([0, 2, 3])
-HISTORY = jnp.array([[4, 7, 1, 9], [2, -1, -1, -1], [-1, -1, -1, -1]])
+HISTORY = jnp.asarray(KNOWN, jnp.int32)[USER]
 ITEMS = jnp.array([[0, 3], [10, 5], [6, -1]])
 BATCH = {"user": USER, "history": HISTORY, "items": ITEMS, "where": jnp.array([True, True, True])}
 
 
 def source(user=USER, history=HISTORY):
-    """What the encoder is given."""
-    return mmgrec.shown(inputs(), user, history)
+    """Arguments of the encoder."""
+    return mmgrec.encoder_inputs(inputs(), user, history)
 
 
 def targets(items=ITEMS):

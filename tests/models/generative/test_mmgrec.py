@@ -15,6 +15,7 @@ from tests.models.generative.mmgrec_cases import (
     GRAD,
     HISTORY,
     ITEMS,
+    KNOWN,
     LOGITS,
     LOSS,
     SIZES,
@@ -149,7 +150,7 @@ def test_the_encoder_follows_a_permutation_of_the_source():
     encode = jax.jit(lambda p, s: model.apply({"params": p}, *s, method="encode"))
     order = jnp.array([2, 0, 3, 1])
     plain, moved = encode(params, source()), encode(params, source(history=HISTORY[:, order]))
-    assert_allclose(moved.memory[0], plain.memory[0][order], atol=1e-5)
+    assert_allclose(moved.vectors[0], plain.vectors[0][order], atol=1e-5)
 
 
 def test_targets_of_a_row_know_nothing_of_each_other():
@@ -199,8 +200,8 @@ def test_frozen_vectors_get_no_gradient():
     frozen = inputs()
 
     def loss(items, users):
-        objective = mmgrec.build(SMALL, frozen._replace(items=items, users=users), SIZES)
-        return objective.loss(params, {}, BATCH, jax.random.key(0))[0]
+        model = mmgrec.build(SMALL, frozen._replace(items=items, users=users), SIZES, KNOWN)
+        return model.objective.loss(params, {}, BATCH, jax.random.key(0))[0]
 
     grads = jax.jit(jax.grad(loss, argnums=(0, 1)))(frozen.items, frozen.users)
     assert not any(g.any() for g in grads)
@@ -216,4 +217,4 @@ def test_norms_without_parameters():
 
 def test_sizes_are_checked():
     with pytest.raises(ValueError, match="ids of 2 levels, but 1 sizes"):
-        mmgrec.build(SMALL, inputs(), (4,))
+        mmgrec.build(SMALL, inputs(), (4,), KNOWN)

@@ -78,8 +78,8 @@ def test_which_commitments_reach_the_encoder():
 
 
 def test_shapes_and_the_one_codebook(world):
-    objective, params, state = started(CONFIG, world)
-    codes = jax.jit(objective.predict)(params, state, jax.random.key(0))
+    _, params, state = started(CONFIG, world)
+    codes = avg_tokenizer.encode(CONFIG, {"params": params, **state}, world[0])
     assert codes.shape == (30, 3) and codes.dtype == jnp.int32
     assert 0 <= int(codes.min()) and int(codes.max()) < 5
     assert [name for name in params if name.startswith("codebook")] == ["codebook_1"]
@@ -201,7 +201,7 @@ def test_trained_codes_are_those_of_the_image_alone(world):
     losses = np.asarray(metrics["loss"])
     assert losses[-5:].mean() < 0.9 * losses[:5].mean()
     variables = {"params": state.params, **state.extra}
-    codes = jax.jit(objective.predict)(state.params, state.extra, jax.random.key(5))
+    codes = jax.jit(partial(avg_tokenizer.encode, CONFIG))(variables, world[0])
     alone = jax.jit(partial(avg_tokenizer.encode, CONFIG))(variables, world[0][3:5])
     assert_array_equal(alone, codes[3:5])
     output = jax.jit(partial(avg_tokenizer.decode, CONFIG))(variables, codes)

@@ -5,11 +5,11 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class GraphConfig:
-    """Stage 0, the graph encoder; the authors' values but for `unit`."""
+    """Stage 0, the graph encoder; the authors' values but for `normalise`."""
 
     modalities: tuple[str, ...] = ()
     """Content modalities, which are read side by side; none named means all that the data have."""
-    unit: bool = True
+    normalise: bool = True
     """Scale every item's features of a modality to length one (the authors read them raw)."""
     width: int = 128
     """Width of users' free vectors, projected features and the first layer."""

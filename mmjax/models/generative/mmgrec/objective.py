@@ -1,226 +1,45 @@
-"""MMGRec, stage 2: a Transformer that reads what a user has met and writes the ids of items.
+"""MMGRec, stage 2: a Transformer that reads a user's history and writes the ids of items.
 
 H. Liu, Y. Wei, X. Song, W. Guan, Y.-F. Li, L. Nie, arXiv 2404.16555; what the text leaves open
-follows the released code. The source is a set: the encoder has no positions, but a relation term
-that depends on the user.
+follows the released code.
 
-Axes: b rows, s items of a source, m width, k targets of a row, t tokens (one a level, then the end
-where there is one), i items, u users, l levels, w beams, v tokens of a level.
+Axes: u users, s items of a history.
 """
 
-import functools
 from collections.abc import Mapping
-from typing import Any, NamedTuple
+from typing import Any
 
 import jax
 import jax.numpy as jnp
-from flax import linen as nn
-from jax import Array, lax
-from jax.tree_util import Partial
-from jaxtyping import Bool, Float, Int
+import numpy as np
+from jax import Array
+from jaxtyping import Int
 
-from mmjax.blocks.attention.attention import causal, visible
-from mmjax.blocks.attention.positions import sinusoidal
-from mmjax.blocks.attention.relational import Gate, Gates, Relation, Terms, gate, relation_terms
 from mmjax.blocks.common.collectives import global_sum
-from mmjax.blocks.decoding.vocabulary import Vocabulary
-from mmjax.blocks.quantisation.codes import lookup
-from mmjax.layers.dropout import module_dropout
-from mmjax.layers.stack import CrossMemory, DecodeCache, Stack, StackConfig
-from mmjax.layers.transformer import Block, BlockConfig
 from mmjax.models.generative.mmgrec.config import GeneratorConfig
-from mmjax.objective import Aux, Objective
-
-# What torch.nn.Linear starts from: uniform below one over the root of the inputs.
-_INIT = nn.initializers.variance_scaling(1 / 3, "fan_in", "uniform")
-
-
-class Source(NamedTuple):
-    """What the decoder reads."""
-
-    memory: Float[Array, "b s m"]
-    where: Bool[Array, "b s"]
+from mmjax.models.generative.mmgrec.network import Generator, Inputs, encoder_inputs, generator
+from mmjax.models.generative.mmgrec.search import id_retriever
+from mmjax.objective import Aux, Objective, Params, State, Variables
+from mmjax.retriever import Model
 
 
-class UserRelation(nn.Module):
-    """The relation term of one layer, with its gates."""
-
-    head_width: int
-    gate_hidden: int
-
-    @nn.compact
-    def __call__(self, x: Float[Array, "b s m"], user: Float[Array, "b g"]) -> Terms:
-        """Of the tokens `x` as `user` sees them."""
-
-        def opened(name: str) -> Array:
-            hidden = self.param(f"{name}_gate_hidden", _INIT, (user.shape[1], self.gate_hidden))
-            out = self.param(f"{name}_gate_out", _INIT, (self.gate_hidden, 1))
-            return gate(user, Gate(hidden, out[:, 0]))
-
-        names = ("query", "key", "value")
-        shape = (x.shape[2], self.head_width)
-        projections = Relation(*(self.param(name, _INIT, shape) for name in names))
-        return relation_terms(x, Gates(*map(opened, names)), projections)
-
-
-class Generator(nn.Module):
-    """From item vectors of a history and the user's vector to tokens.
-
-    Teacher forcing is `__call__`; generation is `encode`, `start` and then one `step` a token,
-    with equal logits.
-    """
-
-    config: GeneratorConfig
-    vocabulary: Vocabulary
-    width: int
-
-    def setup(self) -> None:
-        c = self.config
-        block = {
-            "width": self.width,
-            "heads": c.heads,
-            "head_width": c.head_width,
-            "hidden": c.hidden,
-            "pre_norm": False,
-            "affine_norm": c.affine_ln,
-            "bias": False,
-            "activation": "relu",
-            "dropout": c.dropout,
-            "kernel_init": _INIT,
-        }
-        self.encoder = [Block(BlockConfig(**block)) for _ in range(c.layers)]
-        if c.relation:
-            self.relation = [UserRelation(c.head_width, c.gate_hidden) for _ in range(c.layers)]
-        decoder = BlockConfig(**block, cross=True)
-        self.decoder = Stack(StackConfig(decoder, c.decoder_layers, causal=True))
-        normal = nn.initializers.normal(1.0)
-        self.nothing = self.param("nothing", normal, (self.width,))
-        self.embedding = self.param("embedding", normal, (self.vocabulary.rows, self.width))
-        self.head = self.param("head", _INIT, (self.width, self.vocabulary.columns))
-
-    def __call__(
-        self,
-        items: Float[Array, "b s m"],
-        where: Bool[Array, "b s"],
-        user: Float[Array, "b g"],
-        codes: Int[Array, "b k l"],
-        *,
-        train: bool = False,
-    ) -> tuple[Float[Array, "b k _"], ...]:
-        """Logits of every token of the targets given those before it, an array for each token.
-
-        The targets of a row share its source and know nothing of each other.
-
-        Args:
-            items: vectors of the source, in any order.
-            where: which of them are no padding. A row without any reads a learned vector.
-            user: vectors of the users.
-            codes: ids of the targets.
-            train: draw dropout from the stream "dropout".
-        """
-        source = self.encode(items, where, user, train=train)
-        tokens = self.vocabulary.inputs(codes)
-        b, k, t = tokens.shape
-        x = self._embed(tokens) + self._positions(t)[None, None]
-        x = module_dropout(self, x.reshape(b, k * t, -1), self.config.dropout, train)
-        own = jnp.arange(k * t) // t
-        alone = causal(k * t) & (own[:, None] == own[None])[None, None]
-        for block in self.decoder.layer:
-            x = block(
-                x,
-                where=alone,
-                memory=source.memory,
-                memory_where=visible(source.where),
-                train=train,
-            )
-        x = x.reshape(b, k, t, -1)
-        return tuple(self._logits(x[:, :, n], n) for n in range(t))
-
-    def encode(
-        self,
-        items: Float[Array, "b s m"],
-        where: Bool[Array, "b s"],
-        user: Float[Array, "b g"],
-        *,
-        train: bool = False,
-    ) -> Source:
-        """What the decoder reads; arguments as above."""
-        empty = ~where.any(1)
-        first = (jnp.arange(items.shape[1]) == 0)[None] & empty[:, None]
-        x = jnp.where(first[..., None], self.nothing, items)
-        where = where | first
-        x = module_dropout(self, x, self.config.dropout, train)
-        for n, block in enumerate(self.encoder):
-            extra: dict[str, Any] = {}
-            if self.config.relation:
-                terms = self.relation[n](x, user)
-                extra = {"bias": terms.bias, "added_values": terms.values}
-            x = block(x, where=visible(where), train=train, **extra)
-        return Source(x, where)
-
-    def start(self, source: Source) -> tuple[CrossMemory, DecodeCache]:
-        """Before the first `step`: what all steps and beams share, and an empty cache of one
-        beam a row, which a search follows to more."""
-        length = self.vocabulary.steps
-        return self.decoder.start(source.memory, source.where, beams=1, length=length)
-
-    def step(
-        self, cache: DecodeCache, fixed: CrossMemory, codes: Int[Array, "b w"] | None, level: int
-    ) -> tuple[Float[Array, "b w v"], DecodeCache]:
-        """Logits of the token of `level`, given the token before it, None at level 0.
-
-        The tokens of a level are numbered as `Vocabulary.trie_codes` does.
-        """
-        if codes is None:
-            rows, beams = cache[0].key.shape[:2]
-            tokens = jnp.full((rows, beams), self.vocabulary.start)
-        else:
-            tokens = self.vocabulary.token_of(codes, level - 1)
-        x = self._embed(tokens) + self._positions(level + 1)[level][None, None]
-        x, cache = self.decoder.step(cache, fixed, x, level)
-        return self._logits(x, level), cache
-
-    def _embed(self, tokens: Array) -> Array:
-        return lookup(self.embedding, tokens.ravel()).reshape(*tokens.shape, -1)
-
-    def _positions(self, length: int) -> Array:
-        return sinusoidal(length, self.width)
-
-    def _logits(self, x: Array, level: int) -> Array:
-        first, last = self.vocabulary.span(level)
-        return x @ self.head[:, first:last]
-
-
-class Inputs(NamedTuple):
-    """What the first two stages leave, frozen."""
-
-    items: Float[Array, "i m"]
-    """Item vectors."""
-    users: Float[Array, "u g"]
-    """User vectors."""
-    codes: Int[Array, "i l"]
-    """Item ids, a code a level."""
-
-
-def shown(
-    inputs: Inputs, user: Int[Array, "b"], history: Int[Array, "b s"]
-) -> tuple[Float[Array, "b s m"], Bool[Array, "b s"], Float[Array, "b g"]]:
-    """Arguments of `Generator.encode` for users and items by number; -1 is padding."""
-    items, users = lax.stop_gradient((inputs.items, inputs.users))
-    where = history >= 0
-    return items[jnp.maximum(history, 0)], where, users[user]
+def _init(model: Generator, inputs: Inputs, key: Array) -> Variables:
+    none = jnp.zeros(1, jnp.int32)
+    source = encoder_inputs(inputs, none, none[:, None])
+    return dict(model.init(key, *source, inputs.codes[:1, None]))
 
 
 def _loss(
     model: Generator,
     inputs: Inputs,
-    params: Any,
-    state: Any,
+    params: Params,
+    state: State,
     batch: Mapping[str, Array],
     key: Array,
+    *,
     axis: str | None = None,
 ) -> tuple[Array, Aux]:
-    source = shown(inputs, batch["user"], batch["history"])
+    source = encoder_inputs(inputs, batch["user"], batch["history"])
     codes = inputs.codes[jnp.maximum(batch["items"], 0)]
     logits: Any = model.apply({"params": params}, *source, codes, train=True, rngs={"dropout": key})
     there = (batch["items"] >= 0) & batch["where"][:, None]
@@ -236,21 +55,25 @@ def _loss(
     return sum(by_token, jnp.zeros(())) / len(by_token), Aux(state, metrics)
 
 
-def generator(config: GeneratorConfig, sizes: tuple[int, ...], width: int) -> Generator:
-    """The module for ids of these `sizes` and item vectors of this `width`."""
-    return Generator(config, Vocabulary(sizes, config.shared_vocab), width)
+def build(
+    config: GeneratorConfig,
+    inputs: Inputs,
+    sizes: tuple[int, ...],
+    history: Int[Array, "u s"] | Int[np.ndarray, "u s"],
+    *,
+    width: int = 50,
+) -> Model:
+    """Cross-entropy of the targets' tokens, a mean over tokens and targets; constrained search.
 
-
-def build(config: GeneratorConfig, inputs: Inputs, sizes: tuple[int, ...]) -> Objective:
-    """Cross-entropy of the targets' tokens, a mean over tokens and targets.
-
-    Batches are those of `mmjax.training.sources.subset_source`. `predict` returns the
-    parameters: `mmjax.models.mmgrec` turns them into items. The inputs get no gradient.
+    Batches are those of `mmjax.training.sources.history_source`. The inputs get no gradient.
+    Queries are users by number.
 
     Args:
         config: hyper-parameters.
         inputs: frozen vectors and ids.
         sizes: codes of each level.
+        history: items that the retriever reads of every user, in any order; -1 is padding.
+        width: beams of the retriever; see `mmgrec.id_retriever`.
 
     Raises:
         ValueError: the ids have another number of levels than there are sizes.
@@ -258,14 +81,7 @@ def build(config: GeneratorConfig, inputs: Inputs, sizes: tuple[int, ...]) -> Ob
     if inputs.codes.shape[1] != len(sizes):
         raise ValueError(f"ids of {inputs.codes.shape[1]} levels, but {len(sizes)} sizes")
     model = generator(config, sizes, inputs.items.shape[1])
-
-    def init(inputs: Inputs, key: Array) -> dict[str, Any]:
-        none = jnp.zeros(1, jnp.int32)
-        source = shown(inputs, none, none[:, None])
-        return dict(model.init(key, *source, inputs.codes[:1, None]))
-
-    return Objective(
-        Partial(init, inputs),
-        Partial(functools.partial(_loss, model), inputs),
-        Partial(lambda inputs, params, state, key: params, inputs),
+    return Model(
+        Objective.bind(model, inputs, init=_init, loss=_loss),
+        id_retriever(model, inputs, history, width=width),
     )

@@ -1,6 +1,6 @@
 """MMGRec, inference: the items whose ids a trained generator writes.
 
-Axes: b rows, s items of a source, m items left out, i items, l levels, w beams, k items found,
+Axes: b rows, s items of a history, m items left out, i items, u users, l levels, k items found,
 n candidates.
 """
 
@@ -18,24 +18,25 @@ from mmjax.blocks.decoding.beams import (
     beam_items,
     beam_search,
     free_beam_search,
-    invalid_rate,
     score_codes,
 )
 from mmjax.blocks.decoding.trie_subsets import block
 from mmjax.blocks.decoding.trie_walk import leaf_members
 from mmjax.blocks.decoding.tries import Trie, build_trie
-from mmjax.models.generative.mmgrec.objective import Generator, Inputs, shown
+from mmjax.models.generative.mmgrec.network import Generator, Inputs, encoder_inputs
+from mmjax.objective import Params, Variables
+from mmjax.retriever import Exclusion, Retriever, TopK
+
+CHUNK = 64
+"""Users that are answered at a time."""
 
 
-class Found(NamedTuple):
-    """Items for each row, best first."""
+class Readers(NamedTuple):
+    """Users with their histories."""
 
-    items: Int[Array, "b k"]
-    """-1 where an id is of no item, or there are fewer."""
-    scores: Float[Array, "b k"]
-    """Log-probabilities of the ids."""
-    invalid: Float[Array, "b"]
-    """Share of the ids that no item has."""
+    user: Int[Array, "b"]
+    history: Int[Array, "b s"]
+    """Items in any order; -1 is padding."""
 
 
 def id_trie(model: Generator, codes: Int[Array, "i l"] | Int[np.ndarray, "i l"]) -> Trie:
@@ -47,16 +48,15 @@ def id_trie(model: Generator, codes: Int[Array, "i l"] | Int[np.ndarray, "i l"])
 @partial(jax.jit, static_argnames=("model", "width", "k"))
 def recommend(
     model: Generator,
-    params: Any,
+    params: Params,
     inputs: Inputs,
     trie: Trie,
-    user: Int[Array, "b"],
-    history: Int[Array, "b s"],
-    blocked: Int[Array, "b m"] | None = None,
+    readers: Readers,
+    excluded: Int[Array, "b m"] | None = None,
     *,
     width: int,
     k: int,
-) -> Found:
+) -> TopK:
     """The best items by constrained beam search; every id is that of an item.
 
     Args:
@@ -64,70 +64,129 @@ def recommend(
         params: trained.
         inputs: frozen vectors and ids.
         trie: from `id_trie`.
-        user: their numbers.
-        history: what each has met, in any order; -1 is padding.
-        blocked: items that are left out, exactly, such as those met in training; -1 is padding.
+        readers: users with their histories.
+        excluded: items that are left out, exactly, such as those of training; -1 is padding.
         width: beams, k or more.
-        k: items found.
+        k: items found; scores are log-probabilities of their ids.
 
     Raises:
         ValueError: fewer beams than items are asked for.
     """
     if width < k:
         raise ValueError(f"width {width} is below k {k}: a beam finds one item")
-    step, cache = _started(model, params, inputs, user, history)
-    subset = None if blocked is None else block(trie, blocked)
-    beams = beam_search(step, cache, trie, batch=user.shape[0], width=width, subset=subset)
-    items, scores = beam_items(beams, trie, k=k, subset=subset)
-    return Found(items, scores, invalid_rate(beams))
+    step, cache = _started(model, params, inputs, readers)
+    subset = None if excluded is None else block(trie, excluded)
+    batch = readers.user.shape[0]
+    beams = beam_search(step, cache, trie, batch=batch, width=width, subset=subset)
+    return TopK(*beam_items(beams, trie, k=k, subset=subset))
 
 
 @partial(jax.jit, static_argnames=("model", "width"))
 def write_freely(
-    model: Generator,
-    params: Any,
-    inputs: Inputs,
-    trie: Trie,
-    user: Int[Array, "b"],
-    history: Int[Array, "b s"],
-    *,
-    width: int,
-) -> Found:
+    model: Generator, params: Params, inputs: Inputs, trie: Trie, readers: Readers, *, width: int
+) -> TopK:
     """The best ids among all that there could be, as the released code does: k is the width.
 
-    An id of no item keeps its rank, with item -1; nothing is left out.
+    An id of no item keeps its rank and its finite score, with item -1; nothing is left out.
     """
-    step, cache = _started(model, params, inputs, user, history)
-    special = model.vocabulary.special
-    beams = free_beam_search(step, cache, trie, batch=user.shape[0], width=width, drop=special)
-    items = leaf_members(trie, beams.leaves, k=1)[..., 0]
-    return Found(items, beams.scores, invalid_rate(beams))
+    step, cache = _started(model, params, inputs, readers)
+    batch, special = readers.user.shape[0], model.vocabulary.special
+    beams = free_beam_search(step, cache, trie, batch=batch, width=width, drop=special)
+    return TopK(leaf_members(trie, beams.leaves, k=1)[..., 0], beams.scores)
+
+
+def invalid_share(found: TopK) -> Float[Array, "b"]:
+    """Share of the ids of `write_freely` that no item has."""
+    live = found.scores > -jnp.inf
+    return (live & (found.ids < 0)).sum(1) / jnp.maximum(live.sum(1), 1)
 
 
 @partial(jax.jit, static_argnames=("model",))
 def score_items(
-    model: Generator,
-    params: Any,
-    inputs: Inputs,
-    user: Int[Array, "b"],
-    history: Int[Array, "b s"],
-    items: Int[Array, "b n"],
+    model: Generator, params: Params, inputs: Inputs, readers: Readers, items: Int[Array, "b n"]
 ) -> Float[Array, "b n"]:
-    """Log-probability of the id of each candidate: what `recommend` scores."""
-    step, cache = _started(model, params, inputs, user, history)
+    """Log-probability of the id of each candidate, by which `recommend` ranks."""
+    step, cache = _started(model, params, inputs, readers)
     codes = inputs.codes[items] + jnp.int32(model.vocabulary.shared)
     return score_codes(step, cache, codes)
 
 
 def _started(
-    model: Generator, params: Any, inputs: Inputs, user: Array, history: Array
+    model: Generator, params: Params, inputs: Inputs, readers: Readers
 ) -> tuple[Step, Any]:
     def call(method: str, *args: Any) -> Any:
         return model.apply({"params": params}, *args, method=method)
 
-    fixed, cache = call("start", call("encode", *shown(inputs, user, history)))
+    fixed, cache = call("start", call("encode", *encoder_inputs(inputs, *readers)))
 
     def step(cache: Any, codes: Array | None, level: int) -> tuple[Array, Any]:
         return call("step", cache, fixed, codes, level)
 
     return step, cache
+
+
+class _Search(NamedTuple):
+    """The static part of a retriever."""
+
+    model: Generator
+    width: int
+    official: bool
+
+
+class _Arrays(NamedTuple):
+    """The arrays of a retriever."""
+
+    inputs: Inputs
+    trie: Trie
+    history: Int[Array, "u s"]
+
+
+def id_retriever(
+    model: Generator,
+    inputs: Inputs,
+    history: Int[Array, "u s"] | Int[np.ndarray, "u s"],
+    *,
+    width: int = 50,
+    official: bool = False,
+) -> Retriever:
+    """Items by a search through the ids, `CHUNK` users at a time.
+
+    Args:
+        model: from `mmgrec.generator`.
+        inputs: frozen vectors and ids.
+        history: items that are read of every user; -1 is padding.
+        width: beams; a query is given no more items.
+        official: as the released code does, write freely (`write_freely`) and leave nothing out,
+            whatever is to be excluded.
+    """
+    arrays = _Arrays(inputs, id_trie(model, inputs.codes), jnp.asarray(history, jnp.int32))
+    return Retriever.bind(
+        _Search(model, width, official),
+        arrays,
+        index=_index,
+        retrieve=_retrieve,
+        n_candidates=len(inputs.codes),
+        chunk=CHUNK,
+    )
+
+
+def _index(search: _Search, arrays: _Arrays, variables: Variables, key: Array) -> Params:
+    return variables["params"]
+
+
+def _retrieve(
+    search: _Search,
+    arrays: _Arrays,
+    params: Params,
+    queries: Int[Array, "b"],
+    exclude: Exclusion | None,
+    *,
+    k: int,
+) -> TopK:
+    inputs, trie, history = arrays
+    args = (search.model, params, inputs, trie, Readers(queries, history[queries]))
+    if search.official:
+        return TopK(*(x[:, :k] for x in write_freely(*args, width=search.width)))
+    # A search that leaves nothing out is cheaper.
+    excluded = exclude.table(len(queries)) if exclude is not None and exclude.most else None
+    return recommend(*args, excluded, width=search.width, k=k)

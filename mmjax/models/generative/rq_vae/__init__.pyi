@@ -5,7 +5,7 @@ from .config import Activation as Activation
 from .config import Reduction as Reduction
 from .config import RQVAEConfig as RQVAEConfig
 from .network import RQVAE as RQVAE
-from .network import Terms as Terms
+from .network import RQVAETerms as RQVAETerms
 from .network import codebook_names as codebook_names
 from .network import loss_terms as loss_terms
 from .network import normalised as normalised

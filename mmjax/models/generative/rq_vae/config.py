@@ -20,7 +20,7 @@ class RQVAEConfig:
     decoder_activation: Activation | Literal["same"] = "same"
     """Between the decoder's layers."""
     normalise: Literal["none", "unit", "standard"] = "none"
-    """What is done to the embeddings first: unit, rows of length one; standard, every feature to
+    """Scaling of the embeddings: unit, rows of length one; standard, every feature to
     mean 0 and variance 1 over the table."""
     sizes: tuple[int, ...] = (256, 256, 256)
     """Codes of each level."""

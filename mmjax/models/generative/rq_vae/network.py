@@ -101,7 +101,7 @@ def normalised(
     return x
 
 
-class Terms(NamedTuple):
+class RQVAETerms(NamedTuple):
     """Losses of a batch, averaged over its rows on all devices; `total` is the weighted sum."""
 
     total: Float[Array, ""]
@@ -119,7 +119,7 @@ def loss_terms(
     *,
     where: Bool[Array, "b"] | None = None,
     axis: str | None = None,
-) -> tuple[Terms, Any]:
+) -> tuple[RQVAETerms, Any]:
     """``reconstruction + weight (codebook + beta commitment)``, and the state after the batch.
 
     With moving averages the codebook loss is reported, but not part of the total.
@@ -161,7 +161,7 @@ def loss_terms(
     total = reconstruction + c.weight * (learnt + c.beta * commitment)
     if c.learning == "ema":
         state = {**state, **_followed(c, state, found, where, k_revive, axis)}
-    return Terms(total, reconstruction, codebook, commitment), state
+    return RQVAETerms(total, reconstruction, codebook, commitment), state
 
 
 def _of_device(key: Array, axis: str | None) -> Array:

@@ -15,7 +15,6 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from jax import Array, lax
-from jax.tree_util import Partial
 from jaxtyping import Float, Int, Key
 
 from mmjax.blocks.quantisation import encoding
@@ -25,7 +24,7 @@ from mmjax.blocks.quantisation.codes import counts_by_code, nearest
 from mmjax.blocks.quantisation.kmeans import init_codebooks as first_codebooks
 from mmjax.models.generative.rq_vae.config import RQVAEConfig
 from mmjax.models.generative.rq_vae.network import RQVAE, codebook_names, loss_terms, normalised
-from mmjax.objective import Aux, Objective, Variables
+from mmjax.objective import Aux, Objective, Params, State, Variables
 
 Table = Float[Array, "n d"] | Float[np.ndarray, "n d"]
 _BLOCK = 8192
@@ -35,22 +34,17 @@ _LEAST_USE = 0.5
 def build(config: RQVAEConfig, embeddings: Table) -> Objective:
     """RQ-VAE on the rows of a table; batches have int32 ``row`` and bool ``where`` ``[b]``.
 
-    `mmjax.training.sources.rows_source` makes such batches. `predict` returns the codes of all
-    rows, int32 ``[n, l]``. Codebooks start as `config.init` says, on the untrained encoder.
+    `mmjax.training.sources.rows_source` makes such batches. Codebooks start as `config.init`
+    says, on the untrained encoder; `encode` gives the codes of trained variables.
 
     Raises:
         ValueError: settings that contradict each other, or a table that is not finite or has
             fewer rows than a codebook that k-means starts.
     """
-    x = _checked(config, embeddings)
-    return Objective(
-        Partial(functools.partial(_init, config), x),
-        Partial(functools.partial(_loss, config), x),
-        Partial(functools.partial(_predict, config), x),
-    )
+    return Objective.bind(config, _checked(config, embeddings), init=_init, loss=_loss)
 
 
-def _init(config: RQVAEConfig, x: Array, key: Array) -> dict[str, Any]:
+def _init(config: RQVAEConfig, x: Array, key: Array) -> Variables:
     k_params, k_books = jax.random.split(key)
     state: dict[str, Any] = {}
     if config.normalise == "standard":
@@ -112,20 +106,17 @@ def init_codebooks(
 def _loss(
     config: RQVAEConfig,
     x: Array,
-    params: Any,
-    state: Any,
+    params: Params,
+    state: State,
     batch: Mapping[str, Array],
     key: Array,
+    *,
     axis: str | None = None,
 ) -> tuple[Array, Aux]:
     rows, where = x[batch["row"]], batch.get("where")
     terms, state = loss_terms(config, params, state, rows, key, where=where, axis=axis)
     metrics = terms._asdict()
     return metrics.pop("total"), Aux(state, metrics)
-
-
-def _predict(config: RQVAEConfig, x: Array, params: Any, state: Any, key: Array) -> Array:
-    return encode(config, {"params": params, **state}, x)
 
 
 def encode(config: RQVAEConfig, variables: Variables, embeddings: Table) -> Int[Array, "n l"]:
@@ -178,7 +169,7 @@ def _latents(config: RQVAEConfig, variables: Variables, x: Array) -> Array:
 def evaluation(
     config: RQVAEConfig, embeddings: Table, *, categories: Int[Array, "n"] | None = None
 ) -> Callable[[Any, Any, Array], dict[str, float]]:
-    """What `fit` evaluates: how codes are used and what they leave unexplained, over the table.
+    """Evaluation for `fit`: how codes are used and what they leave unexplained, over the table.
 
     The function it returns takes parameters, collections and a key and gives numbers by slash
     names: those of `blocks.quantisation.codebooks.summary`, ``level_1/residual_energy`` ... (of

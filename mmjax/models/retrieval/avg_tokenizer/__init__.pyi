@@ -1,4 +1,4 @@
-from .network import Read as Read
+from .network import Tokenized as Tokenized
 from .network import Tokenizer as Tokenizer
 from .network import Tower as Tower
 from .network import alignment as alignment

@@ -44,11 +44,11 @@ class Tower(nn.Module):
         return x
 
 
-class Read(NamedTuple):
-    """What the tokenizer makes of images."""
+class Tokenized(NamedTuple):
+    """Images as the tokenizer reads and restores them."""
 
     latent: Float[Array, "b z"]
-    found: Quantised
+    quantised: Quantised
     output: Float[Array, "b d"]
     """The reconstruction."""
 
@@ -76,11 +76,11 @@ class Tokenizer(nn.Module):
         """Latents of images; `options` are those of `Tower`."""
         return self.encoder(x, **options)
 
-    def __call__(self, x: Float[Array, "b d"], **options: Any) -> Read:
+    def __call__(self, x: Float[Array, "b d"], **options: Any) -> Tokenized:
         """Latents, their quantisation and the reconstruction from it."""
         z = self.encoder(x, **options)
-        found = quantise(z, self.codebooks(), residual=self.config.residual)
-        return Read(z, found, self.decoder(found.output, **options))
+        quantised = quantise(z, self.codebooks(), residual=self.config.residual)
+        return Tokenized(z, quantised, self.decoder(quantised.output, **options))
 
 
 def loss_terms(
@@ -111,8 +111,8 @@ def loss_terms(
     """
     if axis is not None:
         key = jax.random.fold_in(key, lax.axis_index(axis))
-    read: Any
-    read, new = Tokenizer(config, x.shape[1]).apply(
+    tokenized: Any
+    tokenized, new = Tokenizer(config, x.shape[1]).apply(
         {"params": params, **state},
         x,
         train=True,
@@ -123,15 +123,15 @@ def loss_terms(
     )
     average: Any = {"reduction": "mean", "level_reduction": "mean"}
     parts = {
-        "reconstruction": difference(read.output, x, by=config.reconstruct_by),
-        "codebook": codebook_loss(read.found, **average),
-        "commitment": commitment_loss(read.found, **average),
+        "reconstruction": difference(tokenized.output, x, by=config.reconstruct_by),
+        "codebook": codebook_loss(tokenized.quantised, **average),
+        "commitment": commitment_loss(tokenized.quantised, **average),
     }
     terms = {name: global_mean(rows, axis, where=where) for name, rows in parts.items()}
     quantiser = terms["codebook"] + config.beta * terms["commitment"]
     total = terms["reconstruction"] + config.weight * quantiser
     if config.alignment:
-        of = read.output if config.align == "after" else read.latent
+        of = tokenized.output if config.align == "after" else tokenized.latent
         terms["alignment"] = alignment(config, of, y, where=where, axis=axis)
         total += config.alignment * terms["alignment"]
     return {"total": total, **terms}, {**state, **new}

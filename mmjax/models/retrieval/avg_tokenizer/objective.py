@@ -11,7 +11,6 @@ l levels, k codes.
 """
 
 import dataclasses
-import functools
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
@@ -19,7 +18,6 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from jax import Array, lax
-from jax.tree_util import Partial
 from jaxtyping import Float, Int, Integer
 
 from mmjax.blocks.quantisation import encoding
@@ -28,7 +26,7 @@ from mmjax.blocks.quantisation.kmeans import init_codebooks
 from mmjax.models.generative.rq_vae.network import codebook_names
 from mmjax.models.retrieval.avg.config import AVGTokenizerConfig
 from mmjax.models.retrieval.avg_tokenizer.network import Tokenizer, loss_terms
-from mmjax.objective import Aux, Objective, Variables
+from mmjax.objective import Aux, Objective, Params, State, Variables
 
 Table = Float[Array, "n d"] | Float[np.ndarray, "n d"]
 _BLOCK = 8192
@@ -43,12 +41,20 @@ class Captions(NamedTuple):
     """By the text side of the encoder that made the images' features."""
 
 
+class _Inputs(NamedTuple):
+    """Features of all images, and the pairs."""
+
+    table: Float[Array, "n d"]
+    image: Int[Array, "p"]
+    text: Float[Array, "p t"]
+
+
 def build(config: AVGTokenizerConfig, images: Table, captions: Captions) -> Objective:
     """The tokenizer on pairs of a table's images and captions.
 
     Batches have int32 ``row`` (of a pair) and bool ``where`` ``[b]``, as
     `mmjax.training.sources.rows_source` makes them; a batch should hold many images, for batch
-    normalisation. `predict` returns the codes of all images, int32 ``[n l]``.
+    normalisation. `encode` gives the codes of trained variables.
 
     Raises:
         ValueError: settings that contradict each other or the features' widths, values that are
@@ -56,16 +62,16 @@ def build(config: AVGTokenizerConfig, images: Table, captions: Captions) -> Obje
     """
     x = np.asarray(images, np.float32)
     _check(config, x, captions)
-    table = jnp.asarray(x)
-    pairs = jnp.asarray(captions.image, jnp.int32), jnp.asarray(captions.features, jnp.float32)
-    return Objective(
-        Partial(functools.partial(_init, config), table),
-        Partial(functools.partial(_loss, config), table, *pairs),
-        Partial(functools.partial(_predict, config), table),
+    inputs = _Inputs(
+        jnp.asarray(x),
+        jnp.asarray(captions.image, jnp.int32),
+        jnp.asarray(captions.features, jnp.float32),
     )
+    return Objective.bind(config, inputs, init=_init, loss=_loss)
 
 
-def _init(config: AVGTokenizerConfig, x: Array, key: Array) -> dict[str, Any]:
+def _init(config: AVGTokenizerConfig, inputs: _Inputs, key: Array) -> Variables:
+    x = inputs.table
     k_params, k_rows, k_books = jax.random.split(key, 3)
     model = Tokenizer(config, x.shape[1])
     variables: Any = model.init(k_params, x[:2])
@@ -85,23 +91,18 @@ def _init(config: AVGTokenizerConfig, x: Array, key: Array) -> dict[str, Any]:
 
 def _loss(
     config: AVGTokenizerConfig,
-    table: Array,
-    image: Array,
-    text: Array,
-    params: Any,
-    state: Any,
+    inputs: _Inputs,
+    params: Params,
+    state: State,
     batch: Mapping[str, Array],
     key: Array,
+    *,
     axis: str | None = None,
 ) -> tuple[Array, Aux]:
     row, where = batch["row"], batch["where"]
-    x, y = table[image[row]], text[row]
+    x, y = inputs.table[inputs.image[row]], inputs.text[row]
     terms, state = loss_terms(config, params, state, x, y, key, where=where, axis=axis)
     return terms.pop("total"), Aux(state, terms)
-
-
-def _predict(config: AVGTokenizerConfig, x: Array, params: Any, state: Any, key: Array) -> Array:
-    return encode(config, {"params": params, **state}, x)
 
 
 def latents(config: AVGTokenizerConfig, variables: Variables, images: Table) -> Float[Array, "n z"]:
