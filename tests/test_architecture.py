@@ -28,6 +28,20 @@ ARROWS = {
     "training": ("blocks", "objective", "data"),
     "viz": ("data",),
 }
+# The same for the shelves inside a room: the folder, or the module, that an arrow may come from and
+# those of the room that it may go to.
+INNER_ARROWS = {
+    "data": {
+        "core": (),
+        "io": ("core",),
+        "formats": ("core", "io"),
+        "synthetic": ("core",),
+        "sets": ("core", "io", "formats"),
+        "registry": ("core", "sets"),
+        "loading": ("core", "io", "formats", "sets", "registry"),
+        "__init__": ("core", "io", "formats", "synthetic", "sets", "registry", "loading"),
+    },
+}
 NUMPY_ONLY = ("data", "viz")
 ACCELERATED = {"jax", "flax", "optax", "orbax", "chex"}
 # A person's or a machine's folders, and addresses of package registries.
@@ -106,6 +120,37 @@ def wrong_arrows(sources: Modules) -> list[str]:
     return found
 
 
+def wrong_inner_arrows(sources: Modules) -> list[str]:
+    """Imports inside a room that no inner arrow allows."""
+    found = []
+    for module, source in sources.items():
+        here, shelf = room(module), module.split(".")[2:3]
+        arrows = INNER_ARROWS.get(here)
+        if arrows is None:
+            continue
+        for line, name in imports(module, source):
+            parts = name.split(".")
+            if parts[:2] != ["mmjax", here]:
+                continue
+            there = parts[2] if parts[2:] else "__init__"
+            if not shelf or there not in {*arrows.get(shelf[0], ()), shelf[0]}:
+                found.append(f"{module}:{line}: {here}/{'.'.join(shelf)} imports {name}")
+    return found
+
+
+def hidden_imports(sources: Modules) -> list[str]:
+    """Imports of a module whose name is put together at run time."""
+    found = []
+    for module, source in sources.items():
+        for node in ast.walk(ast.parse(source)):
+            if isinstance(node, ast.Call) and node.args:
+                called = ast.unparse(node.func).rpartition(".")[2]
+                literal = isinstance(node.args[0], ast.Constant)
+                if called in {"import_module", "__import__"} and not literal:
+                    found.append(f"{module}:{node.lineno}: {ast.unparse(node)}")
+    return found
+
+
 def circle(sources: Modules) -> list[str]:
     """The modules of one import circle, or nothing."""
     names = {module.removesuffix(".__init__"): module for module in sources}
@@ -152,7 +197,8 @@ def undocumented(sources: Modules) -> list[str]:
                 yield from look(where, node.body)
             if not isinstance(node, ast.FunctionDef | ast.ClassDef) or node.name.startswith("_"):
                 continue
-            if not ast.get_docstring(node) and node.name != "setup":
+            overload = any(ast.unparse(d) == "overload" for d in node.decorator_list)
+            if not ast.get_docstring(node) and node.name != "setup" and not overload:
                 yield f"{where}.{node.name}:{node.lineno}"
             if isinstance(node, ast.ClassDef):
                 yield from look(f"{where}.{node.name}", node.body)
@@ -192,6 +238,14 @@ def python(code: str) -> subprocess.CompletedProcess[str]:
 
 def test_arrows_between_rooms_run_down():
     assert wrong_arrows(modules("mmjax")) == []
+
+
+def test_arrows_inside_rooms_run_down():
+    assert wrong_inner_arrows(modules("mmjax")) == []
+
+
+def test_no_import_is_hidden_in_a_string():
+    assert hidden_imports(modules("mmjax")) == []
 
 
 @pytest.mark.parametrize("folder", ["mmjax", "experiments"])
@@ -281,9 +335,9 @@ def test_help_does_not_import_jax():
         ("mmjax.blocks.graphs.graph", "from ...layers.mlp import MLP"),
         ("mmjax.layers.mlp", "from mmjax import models"),
         ("mmjax.models.multimodal.freedom", "def f():\n    from mmjax.training.fitting import fit"),
-        ("mmjax.models.multimodal.freedom", "import mmjax.data.load"),
-        ("mmjax.data.load", "from mmjax.models import freedom"),
-        ("mmjax.data.load", "import jax.numpy as jnp"),
+        ("mmjax.models.multimodal.freedom", "import mmjax.data.loading"),
+        ("mmjax.data.loading", "from mmjax.models import freedom"),
+        ("mmjax.data.loading", "import jax.numpy as jnp"),
         ("mmjax.models.multimodal.freedom.config", "from flax import linen"),
         ("mmjax.training.fitting", "from mmjax.encoders.image_text.clip import CLIP"),
         ("mmjax.viz.curves", "import experiments.mig_gt"),
@@ -308,12 +362,40 @@ def test_a_wrong_arrow_is_found(module, source):
             "from mmjax.objective import Aux\nfrom mmjax.blocks import graph",
         ),
         ("mmjax.training.fitting", "from mmjax.data.io.files import atomic_path\nimport optax"),
-        ("mmjax.data.__init__", "from .load import load"),
-        ("mmjax.data.load", "from mmjax import __version__"),
+        ("mmjax.data.__init__", "from .loading import load"),
+        ("mmjax.data.loading", "from mmjax import __version__"),
     ],
 )
 def test_a_right_arrow_is_let_through(module, source):
     assert wrong_arrows({module: source}) == []
+
+
+@pytest.mark.parametrize(
+    ("module", "source"),
+    [
+        ("mmjax.data.core.words", "from mmjax.data.io import files"),
+        ("mmjax.data.core.words", "from ..io.files import atomic_path"),
+        ("mmjax.data.io.files", "def f():\n    from mmjax.data.sets.builders import BUILDERS"),
+        ("mmjax.data.formats.mmrec", "from mmjax.data import registry"),
+        ("mmjax.data.sets.tiktok.source", "import mmjax.data.registry"),
+        ("mmjax.data.registry", "from mmjax.data.loading import load"),
+        ("mmjax.data.shelf.new", "from mmjax.data.core import words"),
+    ],
+)
+def test_a_wrong_inner_arrow_is_found(module, source):
+    assert len(wrong_inner_arrows({module: source})) == 1
+    assert wrong_arrows({module: source}) == []
+
+
+def test_a_right_inner_arrow_is_let_through():
+    source = "from mmjax.data.io import files\nfrom mmjax.data.sets.common import source"
+    assert wrong_inner_arrows({"mmjax.data.sets.tiktok.source": source}) == []
+    assert wrong_inner_arrows({"mmjax.viz.files": source}) == []
+
+
+def test_a_hidden_import_is_found():
+    source = "import importlib\nimportlib.import_module(f'mmjax.{x}')\n__import__('os')"
+    assert hidden_imports({"m": source}) == ["m:2: importlib.import_module(f'mmjax.{x}')"]
 
 
 def test_a_circle_is_found():

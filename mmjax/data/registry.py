@@ -46,14 +46,14 @@ _ROWS: tuple[DataSource[Any], ...] = (
 )
 SOURCES: dict[str, DataSource[Any]] = {source.name: source for source in _ROWS}
 """Name -> row."""
-_OWN_FILES: dict[Kind, str] = {
+_OWN_FILES: dict[str, str] = {
     "interactions": "mmjax.data.load_mmrec or load_ratings_csv",
     "sequences": "mmjax.data.load_sequences_csv",
     "captioned": "mmjax.data.load_caption_files",
 }
 
 
-def names(kind: Kind | None = None) -> tuple[str, ...]:
+def names(kind: str | None = None) -> tuple[str, ...]:
     """Names of the data sets that load as `kind`; None lists all.
 
     Raises:
@@ -69,7 +69,7 @@ def kinds_of(source: DataSource[Any]) -> tuple[Kind, ...]:
     return ("sequences", "interactions") if source.kind == "sequences" else (source.kind,)
 
 
-def find(name: str, kind: Kind | None = None) -> DataSource[Any]:
+def find(name: str, kind: str | None = None) -> DataSource[Any]:
     """The row of a data set, which loads as `kind`.
 
     Raises:

@@ -93,7 +93,7 @@ def test_quality_of_known_groups(groups, table):
 def test_a_collapse_is_refused(groups, table):
     with pytest.raises(sids.SidCollapse, match="83% of the items repeat"):
         sids.check(table)
-    sids.check(table, most_collisions=0.9)
+    sids.check(table, max_collisions=0.9)
     same = sids.assign(np.zeros((40, 2), int), (32, 32))
     with pytest.raises(sids.SidCollapse, match="level 1 uses 1 of 32 codes; level 2 uses 1 of 32"):
         sids.check(same)
