@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from experiments.benchmarks.torch_mig_gt import Config, MigGt
+from experiments.benchmarks.mig_gt_epoch.peer import Config, MigGt
 from tests.parity.mig_gt_cases import (
     ATTENTION,
     CASES,

@@ -24,7 +24,7 @@ from tests.parity.mig_gt_cases import (
 
 torch = pytest.importorskip("torch")
 
-from experiments.benchmarks import torch_mig_gt as peer  # noqa: E402
+from experiments.benchmarks.mig_gt_epoch import peer  # noqa: E402
 from tests.golden.make_mig_gt import reference, torch_model  # noqa: E402
 
 pytestmark = pytest.mark.parity
