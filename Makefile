@@ -21,7 +21,7 @@ need_here = $(call need,$(VENV),constraints.txt,$(1))
 
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
-.PHONY: help run test test-slow test-colab test-gpu parity lint format notebooks bench clean
+.PHONY: help run test test-slow test-colab test-gpu parity lint format notebooks bench bench-gpu clean
 
 help: ## This list
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/\1|\2/p' Makefile | \
@@ -70,6 +70,10 @@ notebooks: ## Execute every notebook; ARGS=--save keeps the last picture of each
 bench: ## Speed and memory beside jraph and, where installed, PyTorch
 	$(call need_here)
 	$(PY) -m experiments.benchmarks $(ARGS)
+
+bench-gpu: ## Every benchmark on one GPU in under 8 minutes: make bench-gpu EXTRAS=cuda12
+	$(call need_here,test)
+	JAX_PLATFORMS=cuda,cpu $(PY) -m experiments.benchmarks.gpu $(ARGS)
 
 clean: ## Remove environments and caches; runs/ stays
 	rm -rf $(VENV) $(COLAB) .pytest_cache .hypothesis .ruff_cache build dist

@@ -16,6 +16,7 @@ LINES = 450
 ARROWS = {
     "": (),
     "errors": (),
+    "api": ("blocks", "data", "evaluation", "models", "objective", "retriever", "training"),
     "objective": (),
     "semantic_ids": ("blocks", "data"),
     "blocks": (),

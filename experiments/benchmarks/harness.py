@@ -199,7 +199,8 @@ def compare(
     baseline = list(candidates)[-1] if baseline is None else baseline
     seconds = interleaved(candidates, rounds=rounds, warmup=warmup)
     rows = summary(seconds, baseline)
-    print("\n".join(filter(None, ["", title, table(rows, baseline, note)])), flush=True)
+    lines = [title] * bool(title) + [table(rows, baseline, note)]
+    print("", *lines, sep="\n", flush=True)
     return Comparison(baseline, seconds, rows)
 
 

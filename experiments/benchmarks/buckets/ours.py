@@ -47,7 +47,7 @@ CASES = {
     "tuned, 10 items": Case("tuned", 10, (3, 6)),
     "tuned, 20 items": Case("tuned", 20, (3, 6, 10)),
     "paper, 20 items": Case("paper", 20, (3, 6, 10)),
-    "tiny": Case("tiny", 4, (1, 2)),
+    "tiny": Case("tiny", 3, (1,)),
 }
 
 

@@ -89,7 +89,7 @@ def solve(
 
     Directions come from conjugate gradients, whose products read only the tables. It stops where
     a step is shorter than `tolerance`, as the authors do, or the loss is 0. They use L-BFGS; the
-    problem is convex, so both go to the same loss (`experiments/benchmarks/incdsi.py`).
+    problem is convex, so both go to the same loss (`experiments/benchmarks/incdsi`).
 
     Args:
         rows, queries, count, query, margins: as for `loss`.

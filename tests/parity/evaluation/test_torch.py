@@ -3,23 +3,26 @@
 import numpy as np
 import pytest
 
-from experiments.benchmarks import evaluation
+from experiments.benchmarks.evaluation import ours
+from experiments.benchmarks.evaluation.problem import problem
 
 pytestmark = pytest.mark.parity
 
 
 def test_both_sides_of_the_benchmark_agree():
     pytest.importorskip("torch")
-    p = evaluation.problem(300, 400, 1500, 900, 8)
+    from experiments.benchmarks.evaluation import peer
+
+    p = problem(300, 400, 1500, 900, 8)
     p = p._replace(users=np.round(2 * p.users), items=np.round(2 * p.items))
     # Distinct scores: PyTorch orders equal ones as it likes.
     p = p._replace(
         users=np.concatenate([p.users, np.ones((300, 1))], 1).astype(np.float32),
         items=np.concatenate([p.items, np.arange(400)[:, None] / 512], 1).astype(np.float32),
     )
-    ours = evaluation.jax_side(p)()
+    own = ours.evaluation(p)()
     for batch in (7, 4096):
-        theirs = evaluation.torch_side(p, batch)()
-        assert theirs.keys() == ours.keys()
-        for name, value in ours.items():
+        theirs = peer.evaluation(p, batch)()
+        assert theirs.keys() == own.keys()
+        for name, value in own.items():
             assert theirs[name] == pytest.approx(value, abs=1e-6), name

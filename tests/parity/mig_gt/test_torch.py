@@ -15,7 +15,7 @@ from tests.parity.mig_gt.ours import assert_equal_results, ours, x64
 
 torch = pytest.importorskip("torch")
 
-from experiments.benchmarks import torch_mig_gt as peer  # noqa: E402
+from experiments.benchmarks.mig_gt_epoch import peer  # noqa: E402
 from tests.parity.mig_gt.theirs import reference, torch_model  # noqa: E402
 
 pytestmark = pytest.mark.parity

@@ -10,7 +10,7 @@ from dataclasses import asdict
 import numpy as np
 import torch
 
-from experiments.benchmarks.torch_mig_gt import Config, MigGt
+from experiments.benchmarks.mig_gt_epoch.peer import Config, MigGt
 from tests.parity.common import records
 from tests.parity.mig_gt.case import (
     ATTENTION,

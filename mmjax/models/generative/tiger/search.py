@@ -24,7 +24,7 @@ CHUNK = 64
 """Histories that are decoded at a time."""
 
 
-class Catalogue(NamedTuple):
+class ItemIds(NamedTuple):
     """The ids of all items, and the trie of those that may be written."""
 
     codes: Integer[Array, "i l"]
@@ -32,7 +32,7 @@ class Catalogue(NamedTuple):
 
 
 class _Inputs(NamedTuple):
-    catalogue: Catalogue
+    catalogue: ItemIds
     history: Int[Array, "u n"]
     user: Int[Array, "u"]
 
@@ -40,7 +40,7 @@ class _Inputs(NamedTuple):
 def recommend(
     model: TIGER,
     params: Params,
-    catalogue: Catalogue,
+    catalogue: ItemIds,
     history: Int[Array, "b n"],
     user: Int[Array, "b"],
     excluded: Int[Array, "b m"] | None = None,
@@ -87,7 +87,7 @@ def id_retriever(model: TIGER, task: SequenceTask, codes: Integer[np.ndarray, "i
     """
     users = np.arange(task.n_users) if task.users is None else task.users
     inputs = _Inputs(
-        Catalogue(jnp.asarray(codes, jnp.int32), build_trie(codes, model.sizes)),
+        ItemIds(jnp.asarray(codes, jnp.int32), build_trie(codes, model.sizes)),
         jnp.asarray(task.latest(model.config.history), jnp.int32),
         jnp.asarray(users, jnp.int32),
     )

@@ -1,22 +1,17 @@
 """The fusion benchmark on small layers."""
 
-import json
-
 import jax
 import jax.numpy as jnp
 from numpy.testing import assert_allclose
 
-from experiments.benchmarks import fusion
+from experiments.benchmarks.fusion import ours as fusion
 from mmjax.blocks.fusion.item_specific import item_mlp
 
 SMALL = fusion.Options(items=50, widths=(12, 8, 4), meta_width=2, rank=3, ranks=(1,), rounds=1)
 
 
-def test_writes_its_figures(tmp_path, capsys):
-    out = tmp_path / "fusion.json"
-    fusion.main(fusion.Options(**{**SMALL.__dict__, "out": out}))
-    record = json.loads(out.read_text())
-    assert {"command", "commit", "versions", "cpu", "device", "widths"} <= record.keys()
+def test_writes_its_figures(run_tiny):
+    record, text = run_tiny(fusion)
     rows = {row["name"]: row for row in record["rows"]}
     assert set(rows) == {"static", "full tensor", "cp, rank 1", "cp, rank 3"}
     assert rows["static"]["parameters"] == 12 * 8 + 8 * 4
@@ -24,7 +19,7 @@ def test_writes_its_figures(tmp_path, capsys):
     assert rows["cp, rank 3"]["parameters"] == 128 + 3 * (12 + 8 + 2) + 3 * (8 + 4 + 2)
     assert all(row["median_ms"] > 0 for row in rows.values())
     assert record["weights_of_every_item_mib"] > 50 * 12 * 8 * 4 / 2**20
-    assert "not run" in capsys.readouterr().out
+    assert "not run" in text
 
 
 def test_the_definition_is_what_is_measured():

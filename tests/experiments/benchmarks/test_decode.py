@@ -1,21 +1,21 @@
 """The decoding benchmark on a tiny catalogue."""
 
-import dataclasses
-import json
-
 import numpy as np
 import pytest
 
-from experiments.benchmarks import decode
-from experiments.benchmarks.nested import allowed, nested
+from experiments.benchmarks.decode import ours as decode
+from experiments.benchmarks.decode.problem import allowed_tokens, nested_trie
 
 TINY = decode.Options(catalogues=("tiny",), queries=3, beams=4, length=3, rounds=1)
 
 
 def test_a_trie_of_dictionaries():
-    trie = nested(np.array([[0, 1], [2, 2], [0, 0], [0, 1]]))
+    trie = nested_trie(np.array([[0, 1], [2, 2], [0, 0], [0, 1]]))
     assert trie == {0: {1: None, 0: None}, 2: {2: None}}
-    assert sorted(allowed(trie, [])) == [0, 2] and sorted(allowed(trie, [0])) == [0, 1]
+    assert sorted(allowed_tokens(trie, [])) == [0, 2] and sorted(allowed_tokens(trie, [0])) == [
+        0,
+        1,
+    ]
 
 
 def test_problems_repeat_and_may_be_skewed():
@@ -42,23 +42,19 @@ def test_unknown_catalogues_are_refused():
         decode.main(decode.Options(catalogues=("huge",)))
 
 
-@pytest.mark.parametrize("cpu_time", [False, True])
-def test_writes_its_figures(tmp_path, capsys, monkeypatch, cpu_time):
-    monkeypatch.setattr(decode.importlib.util, "find_spec", lambda name: None)
-    out = tmp_path / "decode.json"
-    decode.main(dataclasses.replace(TINY, out=out, cpu_time=cpu_time))
-    record = json.loads(out.read_text())
-    assert {"command", "commit", "versions", "cpu", "device", "one_thread"} <= record.keys()
-    assert record["clock"] == ("CPU time" if cpu_time else "wall time")
-    found = record["catalogues"]["tiny"]
-    assert (found["items"], found["vocabulary"]) == (300, 8)
-    names = {task: {row["name"] for row in found[task]["rows"]} for task in decode.TASKS}
+@pytest.mark.parametrize("flags", [(), ("--cpu-time",)])
+def test_writes_its_figures(run_tiny, flags):
+    record, text = run_tiny(decode, *flags)
+    assert record["clock"] == ("CPU time" if flags else "wall time")
+    result = record["catalogues"]["tiny"]
+    assert (result["items"], result["vocabulary"]) == (300, 8)
+    names = {task: {row["name"] for row in result[task]["rows"]} for task in decode.TASKS}
     both = {"mmjax", decode.ALONE}
     assert names == {"whole": {*both, "mmjax, free"}, "step": both}
     for task in decode.TASKS:
-        assert found[task]["baseline"] == decode.ALONE
-        assert all(row["median_ms"] > 0 for row in found[task]["rows"])
-    assert "300 items" in capsys.readouterr().out
+        assert result[task]["baseline"] == decode.ALONE
+        assert all(row["median_ms"] > 0 for row in result[task]["rows"])
+    assert "300 items" in text
 
 
 @pytest.mark.parametrize("dense", [False, True])
