@@ -8,4 +8,7 @@ from .fitting import fit as fit
 from .loop import Evaluate as Evaluate
 from .loop import Hooks as Hooks
 from .optim import optimiser as optimiser
+from .pipeline import Pipeline as Pipeline
+from .pipeline import pipelines as pipelines
 from .signals import Interrupted as Interrupted
+from .stages import load_stage as load_stage
