@@ -54,11 +54,11 @@ def candidates(flags: Cost, n_items: int) -> dict[str, Program]:
         jnp.asarray(codes, jnp.int32),
     )
     model = mmgrec.generator(GeneratorConfig(), sizes, 64)
-    params = mmgrec.build(model.config, inputs, sizes).init(k_init)["params"]
     users = jnp.arange(flags.users, dtype=jnp.int32)
     seen = jnp.asarray(rng.integers(0, n_items, (flags.users, flags.seen)), jnp.int32)
+    params = mmgrec.build(model.config, inputs, sizes, seen).objective.init(k_init)["params"]
     pairs = jnp.stack([jnp.repeat(users, flags.seen), seen.ravel()], 1)
-    given = (params, inputs, id_trie(model, codes), users, seen, seen)
+    operands = (params, inputs, id_trie(model, codes), mmgrec.Readers(users, seen), seen)
 
     found = {
         RETRIEVE: program(
@@ -67,7 +67,7 @@ def candidates(flags: Cost, n_items: int) -> dict[str, Program]:
     }
     for width in flags.widths:
         found[f"write ids, {width} beams"] = program(
-            lambda *args, w=width: recommend(model, *args, width=w, k=flags.k), *given
+            lambda *args, w=width: recommend(model, *args, width=w, k=flags.k), *operands
         )
     return found
 

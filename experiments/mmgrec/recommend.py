@@ -61,21 +61,22 @@ def found(
     trained: "Trained", data: "Interactions", users: np.ndarray, *, k: int, include_seen: bool
 ) -> tuple[np.ndarray, np.ndarray]:
     """Items and scores of these users, by a constrained search of 50 beams or more."""
-    from experiments.mmgrec.evaluation import queries, search
-    from mmjax.models.generative.mmgrec.search import id_trie
+    from experiments.mmgrec.evaluation import user_histories
+    from mmjax.evaluation import ranking
+    from mmjax.models.generative.mmgrec.search import id_retriever
+    from mmjax.retriever import index_of
 
-    width = max(50, k)
-    trie = id_trie(trained.model, trained.table.codes)
-    asked = queries(data, users, trained.settings["generator"]["optim"]["length"])
-    result = search(
-        trained.model,
-        trained.params,
-        trained.inputs,
-        trie,
-        asked,
-        width=width,
-        k=k,
-        keep_seen=include_seen,
+    history = user_histories(data, trained.settings["generator"]["optim"]["length"])
+    retriever = id_retriever(trained.model, trained.inputs, history, width=max(50, k))
+    nothing, unique = np.zeros((0, 2), np.int64), np.unique(users)
+    task = ranking.ranking_task(
+        nothing,
+        nothing if include_seen else data.train,
+        data.n_users,
+        data.n_items,
+        users=unique,
+        batch_size=retriever.chunk,
     )
-    rows = len(users)
-    return np.asarray(result.items[:rows]), np.asarray(result.scores[:rows])
+    result = ranking.rank(retriever, index_of(retriever, {"params": trained.params}), task, k=k)
+    rows = np.searchsorted(unique, users)
+    return np.asarray(result.ids)[rows], np.asarray(result.scores)[rows]

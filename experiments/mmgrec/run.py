@@ -9,6 +9,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from experiments.common.problem import load_data
+from experiments.common.seeds import Judge, Outcome, Parts, joined, train_seeds
 from experiments.mmgrec.config import MMGRec, StageRun, shrink
 from experiments.mmgrec.evaluation import Searches
 from experiments.mmgrec.optimise import optimiser
@@ -25,11 +26,9 @@ from mmjax.data.io.files import atomic_path
 from mmjax.data.io.readers import read_npz
 from mmjax.models.generative import mmgrec
 from mmjax.models.generative.mmgrec.config import GeneratorConfig
-from mmjax.models.generative.mmgrec.search import id_trie
 from mmjax.semantic_ids.table import SidTable, arrays_sha256
 from mmjax.training.best import load_best
-from mmjax.training.seeds import Judge, Outcome, Parts, joined, train_seeds
-from mmjax.training.sources.subsets import subset_source
+from mmjax.training.sources.subsets import history_source
 
 SIDS, VECTORS, GENERATOR = "sids.npz", "vectors.npz", "generator"
 
@@ -108,18 +107,18 @@ def generator_stage(
         "select_width": config.select_width,
         "inputs": arrays_sha256(*map(np.asarray, inputs)),
     }
-    trie, length = id_trie(model, table.codes), stage.optim.length
-    watched = Searches(data, ("valid",), model, inputs, trie, length=length)
-    searches = Searches(data, ("valid", "test"), model, inputs, trie, length=length)
+    length = stage.optim.length
+    validation = Searches(data, ("valid",), model, inputs, length=length)
+    searches = Searches(data, ("valid", "test"), model, inputs, length=length)
 
     def watch(variables: Any) -> dict[str, float]:
-        return watched.scores(variables, "valid", width=config.select_width, ks=config.ks)
+        return validation.scores(variables, "valid", width=config.select_width, ks=config.ks)
 
     def judge(split: str) -> Judge:
         return lambda variables: all_scores(searches, variables, split, config)
 
     o = stage.optim
-    source = subset_source(
+    source = history_source(
         data.train,
         data.n_users,
         data.n_items,
@@ -131,8 +130,8 @@ def generator_stage(
     )
     parts = Parts(
         data=data,
-        mask="train",
-        objective=mmgrec.build(stage.model, inputs, table.sizes),
+        mask="mmrec",
+        objective=mmgrec.build(stage.model, inputs, table.sizes, validation.history).objective,
         source=source,
         optimiser=optimiser(o),
         watch=watch,
@@ -151,8 +150,10 @@ def all_scores(searches: Searches, variables: Any, split: str, config: MMGRec) -
         found |= {f"beam{width}/{name}": x for name, x in scores.items()}
         if width == max(config.widths):
             found |= scores
-    free = searches.scores(variables, split, width=config.official_width, ks=config.ks, free=True)
-    return found | {f"official/{name}": x for name, x in free.items()}
+    official = searches.scores(
+        variables, split, width=config.official_width, ks=config.ks, official=True
+    )
+    return found | {f"official/{name}": x for name, x in official.items()}
 
 
 def frozen(vectors: Vectors, table: SidTable) -> mmgrec.Inputs:

@@ -12,17 +12,20 @@ import numpy as np
 from jaxtyping import Float, Int
 
 from experiments.common.config import Adam, Run
-from experiments.common.evaluation import predict, ranker
+from experiments.common.evaluation import ranker
 from experiments.common.problem import build_optimiser, build_source, build_task
+from experiments.common.seeds import Judge, Outcome, Parts, train_seeds
 from experiments.mmgrec.config import MMGRec, StageRun
 from mmjax import semantic_ids
 from mmjax.data.core.interactions import Interactions
 from mmjax.models.generative import rq_vae
 from mmjax.models.generative.mmgrec import stages as mmgrec
 from mmjax.objective import Objective
+from mmjax.retriever import index_of
 from mmjax.semantic_ids.table import SidTable, arrays_sha256
-from mmjax.training.seeds import Judge, Outcome, Parts, train_seeds
 from mmjax.training.sources.pairs import rows_source
+
+_encode = jax.jit(rq_vae.encode, static_argnums=0)
 
 
 class Vectors(NamedTuple):
@@ -82,30 +85,30 @@ def graph_stage(
     task, source = build_task(run, data), build_source(run, data)
     settings = {"data": data.digest, "graph": config.graph, "joint": config.joint}
     if config.joint:
-        objective = mmgrec.build_joint(config.graph.model, config.quantiser.model, task)
+        model = mmgrec.build_joint(config.graph.model, config.quantiser.model, task)
         settings["quantiser"] = config.quantiser.model
     else:
-        objective = mmgrec.build_graph(config.graph.model, task)
+        model = mmgrec.build_graph(config.graph.model, task)
 
     def judge(split: str) -> Judge:
-        rank = ranker(run, data, split)
-        return lambda variables: rank(predict(objective, variables)).mean
+        rank = ranker(run, data, split, model.retriever)
+        return lambda variables: rank(variables).mean
 
     shown = dataclasses.replace(run, ks=tuple(sorted({*run.ks, 10, 20})))
-    watch = ranker(shown, data, "valid")
+    watch = ranker(shown, data, "valid", model.retriever)
     parts = Parts(
         data=data,
-        mask=run.exclude,
-        objective=objective,
+        mask=run.mask,
+        objective=model.objective,
         source=source,
         optimiser=build_optimiser(run.optim, source.steps_per_epoch),
-        watch=lambda variables: watch(predict(objective, variables)).mean,
+        watch=lambda variables: watch(variables).mean,
         judge=judge,
     )
     stage = StageRun("mmgrec_graph", settings, run.fit, seed, workdir)
     outcome = train_seeds(stage, parts, test=test)
     variables = outcome.variables[0]
-    users, items = predict(objective, variables)
+    users, items = index_of(model.retriever, variables)
     codes = None
     if config.joint:
         codes = np.asarray(mmgrec.item_codes(config.quantiser.model, variables, items))
@@ -114,7 +117,7 @@ def graph_stage(
 
 def side_by_side(run: Run, data: Interactions) -> Float[np.ndarray, "i f"]:
     """The features as stage 0 reads them."""
-    return np.asarray(mmgrec.inputs(run.model, build_task(run, data))[0])
+    return np.asarray(mmgrec.graph_inputs(run.model, build_task(run, data))[0])
 
 
 def feature_vectors(x: Float[np.ndarray, "i f"], data: Interactions, width: int) -> Vectors:
@@ -156,7 +159,7 @@ def quantiser_stage(
         stage = StageRun("mmgrec_rq_vae", settings, config.quantiser.fit, seed, workdir)
         objective = rq_vae.build(quantiser, source)
         outcome = train_seeds(stage, _quantiser_parts(config, data, objective, source), test=False)
-        codes = np.asarray(predict(objective, outcome.variables[0]))
+        codes = np.asarray(_encode(quantiser, outcome.variables[0], source))
         numbers = {name: values[0] for name, values in outcome.record.valid.items()}
         history, seconds = outcome.history, outcome.record.seconds
     table = semantic_ids.assign(

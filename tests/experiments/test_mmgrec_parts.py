@@ -1,4 +1,4 @@
-"""Parts of the MMGRec experiment: optimiser, whom a search asks, tables, ablation, cost, claim."""
+"""Parts of the MMGRec experiment: optimiser, histories, tables, ablation, cost, claim."""
 
 import dataclasses
 import json
@@ -6,7 +6,7 @@ import json
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from numpy.testing import assert_allclose, assert_array_equal
+from numpy.testing import assert_allclose
 
 from experiments.benchmarks import growth
 from experiments.common.config import override
@@ -14,7 +14,7 @@ from experiments.mmgrec import ablate, cost, tables
 from experiments.mmgrec import run as stages
 from experiments.mmgrec.ablate import FORMS, NAMES, Ablate, quiet
 from experiments.mmgrec.config import Writing
-from experiments.mmgrec.evaluation import queries
+from experiments.mmgrec.evaluation import user_histories
 from experiments.mmgrec.optimise import optimiser
 from experiments.mmgrec.presets import preset
 from experiments.mmgrec.train import ids_line, searches_table
@@ -55,17 +55,14 @@ def test_warm_up_is_linear_and_decay_decoupled():
     assert_allclose(decayed, [2.0 - 0.025 * 0.5 * 2.0], rtol=1e-5)
 
 
-def test_every_user_is_asked_with_what_it_has_met():
+def test_histories_are_those_of_training():
     data = topics()
-    users = np.arange(0, 400, 3)
-    asked = queries(data, users, length=5, batch=50)
-    assert asked.user.shape == (3, 50) and asked.history.shape == (3, 50, 5)
-    assert_array_equal(np.asarray(asked.user).ravel()[: len(users)], users)
-    rows = zip(*(np.asarray(x).reshape(150, -1) for x in asked), strict=True)
-    for (user,), history, seen in rows:
+    every, some = (np.asarray(user_histories(data, length)) for length in (12, 5))
+    assert every.shape == (data.n_users, 12) and some.shape == (data.n_users, 5)
+    for user in range(0, data.n_users, 3):
         mine = set(data.train[data.train[:, 0] == user, 1].tolist())
-        assert set(seen.tolist()) == mine and len(seen) == 12
-        assert len(set(history.tolist())) == 5 and set(history.tolist()) <= mine
+        assert set(every[user].tolist()) - {-1} == mine
+        assert len(set(some[user].tolist())) == 5 and set(some[user].tolist()) <= mine
 
 
 def _record(**changes):

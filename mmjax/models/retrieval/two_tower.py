@@ -14,14 +14,16 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from jax import Array
-from jax.tree_util import Partial
-from jaxtyping import Float, Int, Integer, Key, UInt8
+from jaxtyping import Float, Int, Key, UInt8
 
 from mmjax.blocks.common.batching import map_batched
 from mmjax.blocks.common.projection import l2_normalise
 from mmjax.blocks.losses.contrast import in_batch
+from mmjax.blocks.ranking.full_ranking import top_items
 from mmjax.encoders.image_text.clip import Clip, ClipConfig
-from mmjax.objective import Aux, Objective, Params
+from mmjax.models.common.query_task import QueryTask
+from mmjax.objective import Aux, Objective, Params, State, Variables
+from mmjax.retriever import Exclusion, Model, Retriever, TopK
 
 _ROWS = 256
 """Images or texts that are embedded at a time."""
@@ -29,21 +31,19 @@ _MOST = 100.0
 """The largest factor on cosines, CLIP's."""
 
 
-class Pairs(NamedTuple):
-    """Images, texts about them, and texts that `predict` embeds."""
+class TowerIndex(NamedTuple):
+    """The trained towers, and unit vectors of all images."""
 
-    pixels: UInt8[np.ndarray, "n y x 3"]
-    texts: Integer[np.ndarray, "q s"]
-    """Tokens, padded with 0, each text closed by `ClipTextConfig.end_id`."""
-    image: Integer[np.ndarray, "q"]
-    asked: Integer[np.ndarray, "a s"]
-
-
-class Vectors(NamedTuple):
-    """Vectors of length one."""
-
+    params: Params
     images: Float[Array, "n p"]
-    texts: Float[Array, "a p"]
+
+
+class _Inputs(NamedTuple):
+    """Pixels of all images, and the pairs."""
+
+    pixels: UInt8[Array, "n y x 3"]
+    texts: Int[Array, "q s"]
+    image: Int[Array, "q"]
 
 
 def embed_images(
@@ -73,12 +73,18 @@ def _texts(config: ClipConfig, params: Params, ids: Array) -> Array:
     return l2_normalise(found.projected.astype(jnp.float32))
 
 
-def build(config: ClipConfig, pairs: Pairs) -> Objective:
-    """Both towers by symmetric InfoNCE with a learnt temperature; `predict` gives `Vectors`.
+def build(config: ClipConfig, task: QueryTask, pixels: UInt8[np.ndarray, "n y x 3"]) -> Model:
+    """Both towers by symmetric InfoNCE with a learnt temperature, retrieving images by cosine.
 
     Batches have int32 ``row`` (of a text) and bool ``where`` ``[b]``, as
     `mmjax.training.sources.rows_source` makes them. Other texts about an image count against it
     where a batch holds several.
+
+    Args:
+        config: of both towers.
+        task: texts about images: tokens padded with 0, each closed by `ClipTextConfig.end_id`.
+            Queries are such tokens too.
+        pixels: of all images, which are the candidates.
 
     Raises:
         ValueError: towers without a shared width, or an image or a token out of range.
@@ -90,49 +96,68 @@ def build(config: ClipConfig, pairs: Pairs) -> Objective:
             "both towers one projection"
         )
     for name, x, n in (
-        ("image", pairs.image, len(pairs.pixels)),
-        ("token", pairs.texts, c.text.vocabulary),
-        ("token", pairs.asked, c.text.vocabulary),
+        ("image", task.candidate, len(pixels)),
+        ("token", task.queries, c.text.vocabulary),
     ):
         if x.size and (x.min() < 0 or x.max() >= n):
             bad = x.min() if x.min() < 0 else x.max()
             raise ValueError(f"two_tower: {name} {bad} is out of range (0..{n - 1})")
-    pixels = jnp.asarray(pairs.pixels)
-    rows = jnp.asarray(pairs.texts, jnp.int32), jnp.asarray(pairs.image, jnp.int32)
-    asked = jnp.asarray(pairs.asked, jnp.int32)
-    return Objective(
-        Partial(functools.partial(_init, config), pixels, asked),
-        Partial(functools.partial(_loss, config), pixels, *rows),
-        Partial(functools.partial(_predict, config), pixels, asked),
+    inputs = _Inputs(
+        jnp.asarray(pixels),
+        jnp.asarray(task.queries, jnp.int32),
+        jnp.asarray(task.candidate, jnp.int32),
+    )
+    return Model(
+        Objective.bind(config, inputs, init=_init, loss=_loss),
+        Retriever.bind(
+            config,
+            inputs.pixels,
+            index=_index,
+            retrieve=_retrieve,
+            n_candidates=len(pixels),
+            chunk=_ROWS,
+        ),
     )
 
 
-def _init(config: ClipConfig, pixels: Array, asked: Array, key: Key[Array, ""]) -> Any:
-    x = pixels[:1].astype(jnp.float32)
-    return dict(Clip(config).init(key, asked[:1], x))
+def _init(config: ClipConfig, inputs: _Inputs, key: Key[Array, ""]) -> Variables:
+    x = inputs.pixels[:1].astype(jnp.float32)
+    return dict(Clip(config).init(key, inputs.texts[:1], x))
 
 
 def _loss(
     config: ClipConfig,
-    pixels: Array,
-    texts: Array,
-    image: Array,
+    inputs: _Inputs,
     params: Params,
-    state: Any,
+    state: State,
     batch: Mapping[str, Array],
     key: Key[Array, ""],
+    *,
     axis: str | None = None,
 ) -> tuple[Array, Aux]:
     row, where = batch["row"], batch["where"]
-    a = _images(config, params, pixels[image[row]])
-    b = _texts(config, params, texts[row])
+    a = _images(config, params, inputs.pixels[inputs.image[row]])
+    b = _texts(config, params, inputs.texts[row])
     factor = jnp.minimum(jnp.exp(params["logit_scale"]), _MOST)
     options: Any = {"temperature": 1 / factor, "where": where, "axis": axis}
     value = (in_batch(a, b, **options) + in_batch(b, a, **options)) / 2
     return value, Aux(state, {"factor": jax.lax.stop_gradient(factor)})
 
 
-def _predict(
-    config: ClipConfig, pixels: Array, asked: Array, params: Params, state: Any, key: Array
-) -> Vectors:
-    return Vectors(embed_images(config, params, pixels), embed_texts(config, params, asked))
+def _index(config: ClipConfig, pixels: Array, variables: Variables, key: Array) -> TowerIndex:
+    params = variables["params"]
+    return TowerIndex(params, embed_images(config, params, pixels))
+
+
+def _retrieve(
+    config: ClipConfig,
+    pixels: Array,
+    index: TowerIndex,
+    queries: Int[Array, "b s"],
+    exclude: Exclusion | None,
+    *,
+    k: int,
+) -> TopK:
+    texts = embed_texts(config, index.params, queries)
+    pairs = None if exclude is None else exclude.pairs
+    return TopK(*top_items(texts, index.images, pairs, k=k))

@@ -10,15 +10,17 @@ import optax
 import pytest
 from numpy.testing import assert_allclose, assert_array_equal
 
+from mmjax.models.common.query_task import QueryTask
 from mmjax.models.retrieval import avg
 from mmjax.models.retrieval.avg.config import AVGConfig
 from mmjax.models.retrieval.avg.network import AVG, END, with_codebooks
+from mmjax.retriever import exclusion, index_of
 from mmjax.training.sources.pairs import rows_source
 from mmjax.training.state import init_state
 from mmjax.training.step import run_epochs
 
 CONFIG = AVGConfig(
-    width=8, layers=1, heads=2, head_width=4, hidden=16, dropout=0.0, beams=7, found=8, rank_beams=3
+    width=8, layers=1, heads=2, head_width=4, hidden=16, dropout=0.0, beams=7, rank_beams=3
 )
 WORDS = 12
 CODES = np.array([[0, 1], [0, 2], [1, 1], [2, 0], [2, 2], [2, 2], [1, 0], [0, 0]])
@@ -31,12 +33,20 @@ def task():
     captions = draw.integers(2, WORDS, (14, 4))
     captions[::3, 2:] = 0
     image = np.arange(14) % 7
-    return avg.Task(WORDS, captions, image, captions[:5], np.array([0, 1, 2, 3, 4, 5]))
+    return QueryTask(captions, image)
+
+
+GALLERY = np.array([0, 1, 2, 3, 4, 5])
+
+
+def built(task, config=CONFIG, codebooks=(BOOK, BOOK), gallery=GALLERY, **options):
+    vokens = avg.Vokens(CODES, codebooks)
+    return avg.build(config, task, vokens, gallery, **{"vocabulary": WORDS, **options})
 
 
 @pytest.fixture(scope="module")
 def objective(task):
-    return avg.build(CONFIG, task, CODES, [BOOK] * 2)
+    return built(task).objective
 
 
 @pytest.fixture(scope="module")
@@ -82,8 +92,8 @@ def test_vokens_start_as_the_codes_and_nothing_else_does(model, params):
 def test_the_generative_loss_by_definition(objective, model, params, batch, task):
     loss, aux = jax.jit(objective.loss)(params, {}, batch, jax.random.key(1))
     rows = np.asarray(batch["row"])[:3]
-    own = jnp.asarray(CODES[task.image[rows]])
-    text = jnp.asarray(task.captions[rows])
+    own = jnp.asarray(CODES[task.candidate[rows]])
+    text = jnp.asarray(task.queries[rows])
     logits = jax.jit(model.apply)({"params": params}, text, own[:, None])
     log_p = jax.nn.log_softmax(logits[:, 0] / 0.5, axis=-1)
     expected = 0.0
@@ -97,29 +107,39 @@ def test_the_generative_loss_by_definition(objective, model, params, batch, task
 @pytest.mark.parametrize("softmax", ["vocabulary", pytest.param("level", marks=pytest.mark.slow)])
 def test_the_search_is_an_exhaustive_ranking(softmax, task, params):
     config = dataclasses.replace(CONFIG, softmax=softmax)
-    objective = avg.build(config, task, CODES, [BOOK] * 2)
-    found = jax.jit(objective.predict)(params, {}, jax.random.key(0))
-    live = np.asarray(found.beams.leaves) >= 0
-    assert_array_equal(live.sum(1), 5)  # the pool has five different codes
-    codes = np.asarray(found.beams.tokens)[:, :5, :2]
+    retriever, captions = built(task, config).retriever, jnp.asarray(task.queries[:5])
+    trie = avg.gallery_trie(CODES, (3, 3), GALLERY)
+    beams = jax.jit(avg.search_many, static_argnums=0)(
+        AVG(config, WORDS, (3, 3)), params, trie, captions
+    )
+    live = np.asarray(beams.leaves) >= 0
+    assert_array_equal(live.sum(1), 5)  # the gallery has five different codes
+    codes = np.asarray(beams.tokens)[:, :5, :2]
     assert all(len({tuple(c) for c in row}) == 5 for row in codes)
-    assert (np.diff(np.asarray(found.beams.scores)[:, :5]) <= 0).all()
-    one = AVG(config, WORDS, (3, 3))
+    assert (np.diff(np.asarray(beams.scores)[:, :5]) <= 0).all()
     six = jnp.tile(jnp.asarray(CODES[:6])[None], (5, 1, 1))
     score = jax.jit(functools.partial(avg.score_images, one))
-    scores = np.asarray(score(params, jnp.asarray(task.asked), six))
+    scores = np.asarray(score(params, captions, six))
     order = np.argsort(-scores, axis=1, kind="stable")
-    assert_array_equal(found.images[:, :6], order)
-    assert_array_equal(found.images[:, 6:], -1)
+    retrieve, index = (
+        jax.jit(retriever.retrieve, static_argnames="k"),
+        index_of(retriever, {"params": params}),
+    )
+    found = retrieve(index, captions, None, k=8)
+    assert_array_equal(found.ids[:, :6], order)
+    assert_array_equal(found.ids[:, 6:], -1)
+    less = retrieve(index, captions, exclusion(np.array([[1, order[1, 0]]])), k=5)
+    assert_array_equal(less.ids[1], order[1, 1:])
+    assert_array_equal(less.ids[0], order[0, :5])
     assert_allclose(found.scores[:, :6], np.take_along_axis(scores, order, 1), rtol=1e-4)
 
 
 def test_the_discriminative_loss_by_definition(model, params, batch, task):
-    objective = avg.build(CONFIG, task, CODES, [BOOK] * 2, start=params)
+    objective = built(task, start=params).objective
     value, aux = jax.jit(objective.loss)(params, {}, batch, jax.random.key(1))
-    text = jnp.asarray(task.captions)[batch["row"][:3]]
-    own = jnp.asarray(CODES[task.image[np.asarray(batch["row"])[:3]]])
-    trie = avg.pool_trie(CODES, (3, 3), task.image)
+    text = jnp.asarray(task.queries)[batch["row"][:3]]
+    own = jnp.asarray(CODES[task.candidate[np.asarray(batch["row"])[:3]]])
+    trie = avg.gallery_trie(CODES, (3, 3), task.candidate)
     codes, where = jax.jit(functools.partial(avg.negatives, model))(params, trie, text, own)
     # Three beams, less the one that is the right code; and no right code among them.
     assert (np.asarray(where).sum(1) >= 2).all()
@@ -141,7 +161,7 @@ def test_both_stages_learn(task, objective):
     state = init_state(objective, optimiser, jax.random.key(0))
     state, metrics = run(objective, optimiser=optimiser, source=source, state=state)
     assert metrics["loss"][-1].mean() < 0.5 * metrics["loss"][0].mean()
-    ranking = avg.build(CONFIG, task, CODES, [BOOK] * 2, start=state.params)
+    ranking = built(task, start=state.params).objective
     state = init_state(ranking, optimiser, jax.random.key(0))
     state, metrics = run(ranking, optimiser=optimiser, source=source, state=state)
     assert metrics["rank"][-1].mean() < metrics["rank"][0].mean()
@@ -149,12 +169,12 @@ def test_both_stages_learn(task, objective):
 
 
 def test_bad_input(task):
+    with pytest.raises(ValueError, match="image 8 is out of range"):
+        built(task._replace(candidate=task.candidate + 2))
     for change, match in (
-        ({"image": task.image + 2}, "image 8 is out of range"),
         ({"vocabulary": 5}, "token .* out of range"),
-        ({"pool": task.pool[:0]}, "pool of 0"),
+        ({"gallery": GALLERY[:0]}, "gallery of 0"),
+        ({"codebooks": [BOOK[:, :6]] * 2}, "codes of width 6"),
     ):
         with pytest.raises(ValueError, match=match):
-            avg.build(CONFIG, task._replace(**change), CODES, [BOOK] * 2)
-    with pytest.raises(ValueError, match="codes of width 6"):
-        avg.build(CONFIG, task, CODES, [BOOK[:, :6]] * 2)
+            built(task, **change)

@@ -23,8 +23,8 @@ class AVGTokenizerConfig:
     alignment: float = 1.0
     """Weight of the alignment with the captions; 0 leaves them out."""
     align: Literal["after", "before"] = "after"
-    """What is aligned: the reconstruction, or the encoder's output, which needs its width to be
-    that of the captions' features."""
+    """Vectors that are aligned: the reconstruction, or the encoder's output, whose width must then
+    be that of the captions' features."""
     align_by: Literal["mse", "l1", "contrastive"] = "mse"
     """Mean squared or absolute difference, or symmetric InfoNCE of cosines within the batch."""
     temperature: float = 1.0
@@ -66,7 +66,7 @@ class AVGConfig:
     shared: bool = True
     """The levels share their tokens, as they share a codebook."""
     softmax: Literal["vocabulary", "level"] = "vocabulary"
-    """What a token's probability is relative to: all tokens, or the codes of its level."""
+    """Tokens over which a token's probability is taken: all, or the codes of its level."""
     temperature: float = 0.5
     """Divides the logits of the generative stage."""
     rank_weight: float = 0.5
@@ -75,12 +75,10 @@ class AVGConfig:
     """Divides all logits of the discriminative stage."""
     rank_beams: int = 10
     """Beams of the search that gives its negatives."""
-    double_softmax: bool = False
+    official: bool = False
     """Take the ranking loss of the softmax's probabilities, as the released code does, in place
     of the scores: never zero, and of weak gradients."""
     beams: int = 10
     """Beams of the search."""
-    found: int = 10
-    """Images that a search gives."""
     dtype: Literal["float32", "bfloat16"] = "float32"
     """Of the computation; parameters, softmax and scores are float32."""

@@ -33,7 +33,7 @@ class PromptDSIConfig:
     pull: float = 0.1
     """Weight of the pull of learned keys towards the queries that choose them (l2p, s++)."""
     pooling: Literal["mean", "cls"] = "mean"
-    """What stands for a query: the mean over its tokens (SBERT) or its first token (BERT)."""
+    """Vector of a query: the mean over its tokens (SBERT) or its first token (BERT)."""
     normalise: bool = False
     """Scale the vectors that the classifier reads to length one (SBERT)."""
     dropout: float = 0.1
@@ -42,11 +42,9 @@ class PromptDSIConfig:
     """Draw the encoder's dropout where it is trained; a frozen one never has any."""
     ewc: float = 0.0
     """Weight of elastic weight consolidation, where an anchor is given."""
-    official_layout: bool = False
+    official: bool = False
     """Give queries of a batch each other's prompts as the authors' code does; results then depend
     on the batch."""
-    found: int = 10
-    """Documents that are found for a query."""
 
     def __post_init__(self) -> None:
         """Check what depends on each other.

@@ -1,4 +1,4 @@
-"""The stages of PromptDSI (arXiv 2406.12593): what each trains, out of all weights and back in.
+"""The stages of PromptDSI (arXiv 2406.12593): trained parts out of all weights and back in.
 
 Axes: n rows, m entries of the pool, w width.
 """
@@ -20,7 +20,7 @@ TRAINED = {
     "s++": ("prompts", "keys"),
     "coda": ("prompts", "keys", "attention"),
 }
-"""Which parts of the pool each variant trains."""
+"""Parts of the pool that each variant trains."""
 
 Weights = dict[str, Any]
 """All there is: "encoder", "rows" ``[n w]``, and "pool", absent before there are prompts."""
@@ -29,7 +29,7 @@ Span = tuple[int, int]
 
 @dataclass(frozen=True)
 class Stage:
-    """What one stage trains and knows; spans are from the first to behind the last."""
+    """Trained and known parts of one stage; spans are from the first to behind the last."""
 
     rows: Span
     """Rows that are trained; they alone compete in training."""
@@ -123,7 +123,7 @@ def new_pool(
 
 
 def split(stage: Stage, weights: Weights) -> tuple[dict[str, Any], Weights]:
-    """What a stage trains, cut out of the weights; and the weights, where the rest is read."""
+    """The trained part of a stage, cut out of the weights; and the weights, for the rest."""
     params = {"rows": weights["rows"][slice(*stage.rows)]}
     if stage.encoder:
         params["encoder"] = weights["encoder"]
