@@ -94,5 +94,5 @@ def story(run, *, rate=0.02, shift=0.0, last_rate=0.01, fit=FIT):
 
 
 if __name__ == "__main__":
-    PAUSE = 0.3
+    PAUSE = 0.2
     story(Pipeline(Path(sys.argv[1]), seed=5))
