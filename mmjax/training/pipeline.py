@@ -50,8 +50,8 @@ _NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.]*")
 _KEY_DIGITS = 8
 
 Inputs = Sequence[Any] | Mapping[str, Any]
-"""The things that a stage is made of: trees of host data, results of earlier stages, or objects with a text
-`digest`; by name or in order."""
+"""The things that a stage is made of, by name or in order: trees of host data, results of earlier
+stages, or objects with a text `digest`."""
 
 
 class Pipeline:
