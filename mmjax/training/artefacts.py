@@ -72,6 +72,8 @@ def unknown_kinds(encoded: Encoded, kinds: Sequence[type]) -> set[str]:
 def digest(value: Any) -> str:
     """SHA-256 of a tree; of an object with a text `digest`, such as a data set, that text.
 
+    The order of a dict's entries does not count, nor whether a scalar is an array without axes.
+
     Raises:
         TypeError: something in the tree is no host data.
     """
@@ -79,11 +81,8 @@ def digest(value: Any) -> str:
     if isinstance(own, str):
         return own
     encoded = encode(value)
-    out = hashlib.sha256(json.dumps(encoded.tree, sort_keys=True).encode())
-    for name, x in encoded.arrays.items():
-        out.update(f"{name} {x.dtype}{x.shape}\n".encode())
-        out.update(np.ascontiguousarray(x).tobytes())
-    return out.hexdigest()
+    content = json.dumps(_hashed(encoded.tree, encoded.arrays), sort_keys=True)
+    return hashlib.sha256(content.encode()).hexdigest()
 
 
 def write(directory: Path, encoded: Encoded, manifest: Mapping[str, Any]) -> None:
@@ -148,6 +147,23 @@ def read_manifest(directory: Path) -> dict[str, Any]:
 
 def _checksum(content: Mapping[str, Any]) -> str:
     return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
+
+
+def _hashed(node: Any, arrays: Arrays) -> Any:
+    """A tree whose arrays are replaced by hashes of their content."""
+    if not isinstance(node, dict):
+        return node
+    if "name" in node:
+        x = arrays[node["name"]]
+        whole = hashlib.sha256(f"{x.dtype}{x.shape}\n".encode())
+        whole.update(np.ascontiguousarray(x).tobytes())
+        return {"is": "array", "sha256": whole.hexdigest()}
+    items = node["items"]
+    if isinstance(items, dict):
+        inside: Any = {name: _hashed(child, arrays) for name, child in items.items()}
+    else:
+        inside = [_hashed(child, arrays) for child in items]
+    return {**node, "items": inside}
 
 
 def _storable(x: np.ndarray) -> np.ndarray:

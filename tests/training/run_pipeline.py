@@ -1,8 +1,10 @@
-"""A pipeline of toy stages, as a process of its own to be killed, or in the test's process.
+"""A pipeline of toy stages, as a process of its own to be killed or joined by a twin, or not.
 
-python -m tests.training.run_pipeline WORKDIR
+python -m tests.training.run_pipeline WORKDIR [PROCESS COUNT PORT]
 """
 
+import dataclasses
+import json
 import os
 import sys
 import time
@@ -12,6 +14,7 @@ from typing import NamedTuple
 os.environ.setdefault("PJRT_NPROC", "16")
 os.environ.setdefault("JAX_PLATFORMS", "cpu")
 
+import jax
 import numpy as np
 import optax
 
@@ -34,7 +37,7 @@ CALLS: list[str] = []
 
 
 class Vectors(NamedTuple):
-    """What the first stage leaves."""
+    """The vectors of the first stage."""
 
     users: np.ndarray
     scale: float
@@ -93,6 +96,20 @@ def story(run, *, rate=0.02, shift=0.0, last_rate=0.01, fit=FIT):
     return first, vectors, centred, last
 
 
+def main(workdir: str, *twin: str) -> None:
+    """Tell the story; a twin prints what it saw as a line of JSON."""
+    run = Pipeline(Path(workdir), seed=5)
+    if not twin:
+        story(run)
+        return
+    process, count, port = map(int, twin)
+    jax.distributed.initialize(f"localhost:{port}", count, process, initialization_timeout=60)
+    _, vectors, centred, last = story(run, fit=dataclasses.replace(FIT, devices=None))
+    seen = {"scale": vectors.scale, "centred": centred["users"].tolist(), "calls": CALLS}
+    print(json.dumps(seen | {"best": last.best_metric, "records": run.records}), flush=True)
+    jax.distributed.shutdown()
+
+
 if __name__ == "__main__":
-    PAUSE = 0.3
-    story(Pipeline(Path(sys.argv[1]), seed=5))
+    PAUSE = 0.2
+    main(*sys.argv[1:])

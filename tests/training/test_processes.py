@@ -1,5 +1,6 @@
 """Two processes joined by jax.distributed train as one process with two devices does."""
 
+import dataclasses
 import json
 import signal
 import socket
@@ -11,6 +12,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from mmjax.training.pipeline import Pipeline
+from tests.training.run_pipeline import FIT, story
 from tests.training.run_toy import train
 
 ROOT = Path(__file__).parents[2]
@@ -18,10 +21,14 @@ pytestmark = [pytest.mark.process, pytest.mark.slow]
 
 
 def start(workdir, options):
+    return twins("run_toy", str(workdir), json.dumps(options))
+
+
+def twins(script, *arguments):
     with socket.socket() as s:
         s.bind(("localhost", 0))
         port = s.getsockname()[1]
-    command = [sys.executable, "-m", "tests.training.run_toy", str(workdir), json.dumps(options)]
+    command = [sys.executable, "-m", f"tests.training.{script}", *arguments]
     return [
         subprocess.Popen(
             [*command, str(n), "2", str(port)],
@@ -82,3 +89,14 @@ def test_an_error_of_the_first_process_reaches_the_other(tmp_path):
     for p in processes:
         p.kill()
     assert all("fit.epochs: 2 -> 3" in text for text in errors)
+
+
+def test_the_first_process_makes_stages_and_both_read_them(tmp_path):
+    expected = story(Pipeline(seed=5), fit=dataclasses.replace(FIT, devices=2))
+    for again in (False, True):
+        one, two = finish(twins("run_pipeline", str(tmp_path / "run")))
+        assert set(one["calls"]) == (set() if again else {"first", "vectors", "centred", "last"})
+        assert two["calls"] == []
+        assert one | {"calls": 0} == two | {"calls": 0}
+        np.testing.assert_allclose(one["scale"], expected[1].scale, rtol=1e-5)
+        np.testing.assert_allclose(one["best"], expected[3].best_metric, rtol=1e-4)
