@@ -134,7 +134,7 @@ def main(options: Options) -> None:
     with ExitStack() as stack:
         file = Path(stack.enter_context(tempfile.TemporaryDirectory())) / "problem.npz"
         write_problem(file, data)
-        peer = stack.enter_context(harness.peer(options, __package__, problem=str(file)))
+        peer = stack.enter_context(harness.peer(options, __name__, problem=str(file)))
         models = {name: against_torch(name, data, peer, options) for name in options.models}
     record = {
         **harness.record(options, ("flax", "optax")),
