@@ -87,7 +87,9 @@ def write_problem(path: Path, data: Any) -> None:
 
 def unit_rows(data: Any) -> Any:
     """The data with features of length one, as the models of the bench read them."""
-    return data.with_features(**{n: np.asarray(l2_normalise(x)) for n, x in data.features.items()})
+    return data.with_features(
+        **{n: np.asarray(l2_normalise(jnp.asarray(x))) for n, x in data.features.items()}
+    )
 
 
 def interactions(name: str) -> Any:
