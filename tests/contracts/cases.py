@@ -24,7 +24,7 @@ from mmjax.models.retrieval import avg, prompt_dsi, two_tower
 from mmjax.models.retrieval.prompt_dsi.stages import new_pool, new_rows, prompt_stage
 from mmjax.models.sequential import sasrec
 from mmjax.objective import Objective
-from mmjax.retriever import Model, Retriever
+from mmjax.retriever import Retriever
 
 N_USERS, N_ITEMS = 6, 5
 PAIRS = np.array([[0, 0], [0, 1], [1, 1], [1, 2], [2, 2], [3, 3], [3, 0], [4, 3], [4, 1]], np.int32)
