@@ -31,7 +31,11 @@ PAIRS = np.array([[0, 0], [0, 1], [1, 1], [1, 2], [2, 2], [3, 3], [3, 0], [4, 3]
 HISTORIES = ([0, 3, 2, 1], [4], [2, 2, 0], [1, 4, 4])
 CODES = np.array([[0, 0], [0, 1], [1, 1], [2, 0], [2, 1]])
 SIZES = (3, 2)
-KEY = jax.random.key(3)
+
+
+def key() -> jax.Array:
+    """The same key afresh; a key that was used once is refused."""
+    return jax.random.key(3)
 
 
 class Case(NamedTuple):
@@ -79,7 +83,7 @@ def _interactions(name: str, noise: bool) -> Case:
         "negatives": jnp.array([[3], [4], [1], [0]]),
         "where": jnp.array([True, True, True, False]),
     }
-    drawn = {} if model.objective.epoch is None else model.objective.epoch(KEY)
+    drawn = {} if model.objective.epoch is None else model.objective.epoch(key())
     users = jnp.arange(N_USERS)
     return Case(*model, batch | drawn, users, frozenset(drawn))
 
@@ -179,10 +183,10 @@ def _prompt_dsi(noise: bool) -> Case:
         pool=4, length=2, top_k=1, dropout=0.5 if noise else 0.0
     )
     task = _captions()
-    params = encoder.init(KEY, jnp.asarray(task.queries, jnp.int32))["params"]
-    weights = {"encoder": params, "rows": new_rows(KEY, N_ITEMS, 8)}
-    keys = jax.random.normal(KEY, (config.pool, 8))
-    weights |= {"pool": new_pool(KEY, config, encoder, keys)}
+    params = encoder.init(key(), jnp.asarray(task.queries, jnp.int32))["params"]
+    weights = {"encoder": params, "rows": new_rows(key(), N_ITEMS, 8)}
+    keys = jax.random.normal(key(), (config.pool, 8))
+    weights |= {"pool": new_pool(key(), config, encoder, keys)}
     stage = prompt_stage(config, 1, 1, 2, N_ITEMS - 2)
     late = QueryTask(task.queries[:4], np.array([2, 3, 4, 2]))
     model = prompt_dsi.build(config, encoder, stage, weights, late)
