@@ -37,7 +37,8 @@ SMOKE = {
 }
 REAL = {
     "mig_gt_real": "mig_gt --fit.epochs 3 --fit.eval-every 1",
-    "tiger_real": "tiger --method tiger --fit.epochs 1 --fit.eval-every 1 --model.validation-users 1000",
+    "tiger_real": "tiger --method tiger --fit.epochs 1 --fit.eval-every 1 "
+    "--model.validation-users 1000",
     "mmgrec_real": "mmgrec --graph.fit.epochs 3 --quantiser.fit.epochs 3 --generator.fit.epochs 3",
     "avg_real": "avg --fit-towers.epochs 3 --fit-tokenizer.epochs 3 --fit-model.epochs 3 "
     "--fit-rank.epochs 1",
