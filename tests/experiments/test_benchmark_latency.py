@@ -9,7 +9,7 @@ import pytest
 from experiments.benchmarks import latency
 from experiments.benchmarks.latency import Options
 from experiments.tiger.presets import preset
-from mmjax.models.generative.tiger.objective import Found
+from mmjax.retriever import TopK
 
 
 @pytest.mark.slow
@@ -28,7 +28,7 @@ def test_writes_figures_of_searches_that_agree(tmp_path, monkeypatch):
 
 
 def test_searches_that_differ_are_found_out():
-    found = Found(jnp.arange(10)[None], jnp.zeros((1, 10)))
+    found = TopK(jnp.arange(10)[None], jnp.zeros((1, 10)))
     latency.check_same(found, found)
     with pytest.raises(ValueError, match="0.0% of the items and 100.0% of the scores"):
         latency.check_same(found, found._replace(scores=found.scores + 1))

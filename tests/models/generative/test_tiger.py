@@ -212,8 +212,8 @@ def test_it_learns_what_follows_what(objective, batch):
     (params, _), losses = train(params)
     assert losses[-1] < 0.05 < losses[0]
     model = tiger.TIGER(CONFIG, SIZES)
-    catalogue = tiger.Catalogue(jnp.asarray(CODES, jnp.int32), build_trie(CODES, SIZES))
-    found = tiger.recommend(model, params, catalogue, batch["history"], batch["user"], k=7)
+    ids = tiger.ItemIds(jnp.asarray(CODES, jnp.int32), build_trie(CODES, SIZES))
+    found = tiger.recommend(model, params, ids, batch["history"], batch["user"], k=7)
     np.testing.assert_array_equal(found.ids[:3, 0], batch["item"][:3])
 
 

@@ -3,7 +3,7 @@ from .config import TIGERConfig as TIGERConfig
 from .network import TIGER as TIGER
 from .objective import build as build
 from .search import CHUNK as CHUNK
-from .search import Catalogue as Catalogue
+from .search import ItemIds as ItemIds
 from .search import id_retriever as id_retriever
 from .search import recommend as recommend
 from .search import score_items as score_items

@@ -24,7 +24,7 @@ CHUNK = 64
 """Histories that are decoded at a time."""
 
 
-class Catalogue(NamedTuple):
+class ItemIds(NamedTuple):
     """The ids of all items, and the trie of those that may be written."""
 
     codes: Integer[Array, "i l"]
@@ -32,7 +32,7 @@ class Catalogue(NamedTuple):
 
 
 class _Inputs(NamedTuple):
-    catalogue: Catalogue
+    ids: ItemIds
     history: Int[Array, "u n"]
     user: Int[Array, "u"]
 
@@ -40,7 +40,7 @@ class _Inputs(NamedTuple):
 def recommend(
     model: TIGER,
     params: Params,
-    catalogue: Catalogue,
+    ids: ItemIds,
     history: Int[Array, "b n"],
     user: Int[Array, "b"],
     excluded: Int[Array, "b m"] | None = None,
@@ -52,13 +52,13 @@ def recommend(
     Args:
         model: the network.
         params: its parameters.
-        catalogue: ids of all items, and the trie of all or a part of them.
+        ids: of all items, and the trie of all or a part of them.
         history: items, oldest first; -1 at places that hold none.
         user: whose they are.
         excluded: items that are left out, such as the whole history; -1 is none.
         k: items found; no more than there are beams are found for sure.
     """
-    codes, trie = catalogue
+    codes, trie = ids
     step, cache = search_of(model, params, codes, history, user)
     subset = None if excluded is None else block(trie, excluded)
     width = model.config.beams
@@ -87,7 +87,7 @@ def id_retriever(model: TIGER, task: SequenceTask, codes: Integer[np.ndarray, "i
     """
     users = np.arange(task.n_users) if task.users is None else task.users
     inputs = _Inputs(
-        Catalogue(jnp.asarray(codes, jnp.int32), build_trie(codes, model.sizes)),
+        ItemIds(jnp.asarray(codes, jnp.int32), build_trie(codes, model.sizes)),
         jnp.asarray(task.latest(model.config.history), jnp.int32),
         jnp.asarray(users, jnp.int32),
     )
@@ -117,4 +117,4 @@ def _retrieve(
     # A search that leaves nothing out is cheaper.
     excluded = exclude.table(len(queries)) if exclude is not None and exclude.most else None
     history, user = inputs.history[queries], inputs.user[queries]
-    return recommend(model, params, inputs.catalogue, history, user, excluded, k=k)
+    return recommend(model, params, inputs.ids, history, user, excluded, k=k)
