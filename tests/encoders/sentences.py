@@ -5,10 +5,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from tests.parity.encoder_cases import CASES, publish
-from tests.parity.records import load, with_prefix
-
-GOLDEN = Path(__file__).parents[1] / "golden"
+from tests.parity.common.records import stored, with_prefix
+from tests.parity.encoders.case import CASES, publish
 
 SENTENCES = (  # short, long, empty, and not plain English
     "A man is eating food.",
@@ -22,7 +20,7 @@ SENTENCES = (  # short, long, empty, and not plain English
 
 def clip_folder(folder: Path) -> Path:
     """Put a tiny CLIP of both towers there, whose tokenizer knows six words."""
-    publish(folder, CASES["clip"], with_prefix(load(GOLDEN / "encoder_clip.npz")[1], "state/"))
+    publish(folder, CASES["clip"], with_prefix(stored("encoders", "clip"), "state/"))
     words = ["<s>", "<pad>", "</s>", "[UNK]", "a", "red", "dress", "shoe", "and", "blue"]
     words += [*(f"word{n}" for n in range(6)), "<end>"]
     word_tokenizer(words, "<s>", "<end>").save(str(folder / "tokenizer.json"))

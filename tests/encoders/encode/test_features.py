@@ -1,7 +1,6 @@
 """Vectors on disk: nothing twice, nothing of another model, nothing damaged; rows over devices."""
 
 from dataclasses import replace
-from pathlib import Path
 
 import jax
 import jax.numpy as jnp
@@ -16,7 +15,6 @@ from mmjax.encoders.encode.rows import Runner
 from mmjax.encoders.text.encoder import load_text_encoder
 from tests.encoders.sentences import clip_folder
 
-GOLDEN = Path(__file__).parents[2] / "golden"
 WORDS = ("<s>", "<pad>", "</s>", "[UNK]", "a", "red", "dress", "shoe", "and", "blue", "<end>")
 TEXTS = ["red", "a dress", "", "blue and red", "a", "red", "shoe", "a red shoe", "dress"]
 

@@ -2,7 +2,6 @@
 
 import json
 from dataclasses import replace
-from pathlib import Path
 
 import jax
 import jax.numpy as jnp
@@ -12,19 +11,17 @@ from numpy.testing import assert_allclose, assert_array_equal
 from PIL import Image
 
 from mmjax.encoders.image.encoder import load_image_encoder
-from mmjax.encoders.image.pixels import Preprocess, open_image
 from mmjax.encoders.loading.weights import WeightsError
 from tests.encoders.sentences import clip_folder
-from tests.parity import pixel_cases
-from tests.parity.encoder_cases import CASES, publish
-from tests.parity.records import load, with_prefix
+from tests.parity.common.records import stored, with_prefix
+from tests.parity.encoders.case import CASES, publish
+from tests.parity.pixels.case import images
 
-GOLDEN = Path(__file__).parents[2] / "golden"
 PREPARED = {"image_processor_type": "ViTImageProcessor", "size": {"height": 6, "width": 4}}
 
 
 def tensors(name):
-    return with_prefix(load(GOLDEN / f"encoder_{name}.npz")[1], "state/")
+    return with_prefix(stored("encoders", name), "state/")
 
 
 @pytest.fixture(scope="module")
@@ -42,22 +39,10 @@ def encoder(folder):
 @pytest.fixture(scope="module")
 def files(tmp_path_factory):
     path, found = tmp_path_factory.mktemp("files"), []
-    for n, image in enumerate(pixel_cases.images()):
+    for n, image in enumerate(images()):
         Image.fromarray(image).save(path / f"{n}.png")
         found.append(path / f"{n}.png")
     return found
-
-
-@pytest.mark.parametrize("name", pixel_cases.CASES)
-def test_pixels_are_those_of_transformers(name):
-    _, stored = load(GOLDEN / "pixels.npz")
-    settings = pixel_cases.CASES[name]
-    made = Preprocess.from_json(settings, "clip")
-    cut = [made.cut(open_image(image, n)) for n, image in enumerate(pixel_cases.images())]
-    assert cut[0].shape[:2] == made.size
-    got = made.normalise(jnp.stack(cut))
-    scale = max(1.0, float(np.abs(stored[name]).max()))
-    assert_allclose(got, stored[name], atol=2e-6 * scale)
 
 
 def test_vectors_follow_their_definition(encoder, files):
@@ -75,7 +60,7 @@ def test_vectors_follow_their_definition(encoder, files):
 
 def test_paths_images_and_arrays_are_one(encoder, files):
     want = encoder.read(files)
-    arrays = pixel_cases.images()
+    arrays = images()
     mixed = [str(files[0]), Image.open(files[1]), arrays[2], arrays[3]]
     assert_array_equal(encoder.read(mixed), want)
     assert_array_equal(encoder.read(np.stack(arrays[:1])), want[:1])
@@ -89,7 +74,7 @@ def test_paths_images_and_arrays_are_one(encoder, files):
 
 
 def test_a_camera_on_its_side(encoder, tmp_path):
-    image = Image.fromarray(pixel_cases.images()[0])
+    image = Image.fromarray(images()[0])
     exif = Image.Exif()
     exif[0x0112] = 6
     image.save(tmp_path / "a.png", exif=exif)
@@ -110,7 +95,7 @@ def test_damaged_images_are_named(encoder, files, tmp_path):
         encoder.encode([np.ones((2, 2), np.float32)], progress=False)
     with pytest.raises(ValueError, match="image 0: a int is no path"):
         encoder.encode([3], progress=False)
-    for one in (str(files[0]), pixel_cases.images()[0]):
+    for one in (str(files[0]), images()[0]):
         with pytest.raises(ValueError, match="a sequence of images"):
             encoder.encode(one, progress=False)
     with pytest.raises(ValueError, match="positive batch size"):

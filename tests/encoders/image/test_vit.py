@@ -1,7 +1,5 @@
 """ViT and CLIP: sizes, refusals, towers out of any file. Numbers are compared in tests/parity."""
 
-from pathlib import Path
-
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -18,10 +16,9 @@ from mmjax.encoders.image.clip_files import (
 )
 from mmjax.encoders.image.vit import Patches, ViT, ViTConfig, load_vit
 from mmjax.encoders.loading.weights import WeightsError
-from tests.parity.encoder_cases import CASES, publish
-from tests.parity.records import load, with_prefix
+from tests.parity.common.records import stored, with_prefix
+from tests.parity.encoders.case import CASES, publish
 
-GOLDEN = Path(__file__).parents[2] / "golden"
 IDS = jnp.zeros((1, 2), jnp.int32)
 LARGE = {
     "model_type": "clip",
@@ -38,7 +35,7 @@ LARGE = {
 
 
 def tensors(name):
-    return with_prefix(load(GOLDEN / f"encoder_{name}.npz")[1], "state/")
+    return with_prefix(stored("encoders", name), "state/")
 
 
 @pytest.mark.parametrize(

@@ -10,8 +10,8 @@ from numpy.testing import assert_allclose, assert_array_equal
 
 from mmjax.encoders.loading.weights import WeightsError
 from mmjax.encoders.text.bert import Bert, BertConfig, load_bert, pad_positions, sources
-from tests.parity.encoder_cases import CASES, publish
-from tests.parity.encoder_ours import by_published_name
+from tests.parity.encoders.case import CASES, publish
+from tests.parity.encoders.ours import by_published_name
 
 SMALL = BertConfig.from_json(CASES["bert"])
 IDS = jnp.array([[5, 9, 2, 3, 0, 0], [1, 2, 3, 4, 5, 6]])

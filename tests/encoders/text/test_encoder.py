@@ -3,7 +3,6 @@
 import json
 import os
 from dataclasses import replace
-from pathlib import Path
 
 import jax
 import jax.numpy as jnp
@@ -18,9 +17,9 @@ from mmjax.encoders.text.batches import batches
 from mmjax.encoders.text.bert import Bert, BertConfig, sources
 from mmjax.encoders.text.encoder import load_text_encoder
 from tests.encoders.sentences import SENTENCES
-from tests.parity.encoder_cases import publish
-from tests.parity.encoder_ours import by_published_name
-from tests.parity.records import load
+from tests.parity.common.records import stored
+from tests.parity.encoders.case import publish
+from tests.parity.encoders.ours import by_published_name
 
 WORDS = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", "a", "red", "dress", "shoe", "##s", "blue"]
 CONFIG = {
@@ -258,9 +257,9 @@ def test_what_does_not_fit_is_refused(told, encoder):
 
 @pytest.mark.skipif("MMJAX_MINILM" not in os.environ, reason="MMJAX_MINILM names no folder")
 def test_real_minilm():
-    _, stored = load(Path(__file__).parents[2] / "golden/minilm.npz")
+    minilm = stored("encoders", "minilm")
     encoder = load_text_encoder(os.environ["MMJAX_MINILM"])
     assert (encoder.width, encoder.max_length, encoder.pooling) == (384, 256, "mean")
-    for ids, want in zip(encoder.tokenize(SENTENCES), stored["ids"], strict=True):
+    for ids, want in zip(encoder.tokenize(SENTENCES), minilm["ids"], strict=True):
         assert ids == want[want >= 0].astype(int).tolist()
-    assert_allclose(encoder.encode(SENTENCES, progress=False), stored["vectors"], atol=1e-5)
+    assert_allclose(encoder.encode(SENTENCES, progress=False), minilm["vectors"], atol=1e-5)

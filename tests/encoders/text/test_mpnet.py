@@ -1,7 +1,5 @@
 """MPNet's size, refusals and text door. What it computes is compared in tests/parity."""
 
-from pathlib import Path
-
 import jax
 import jax.numpy as jnp
 import pytest
@@ -12,10 +10,9 @@ from mmjax.encoders.text.bert import Bert
 from mmjax.encoders.text.encoder import load_text_encoder
 from mmjax.encoders.text.mpnet import config_from_json
 from tests.encoders.sentences import word_tokenizer
-from tests.parity.encoder_cases import CASES, publish
-from tests.parity.records import load, with_prefix
+from tests.parity.common.records import stored, with_prefix
+from tests.parity.encoders.case import CASES, publish
 
-GOLDEN = Path(__file__).parents[2] / "golden"
 PUBLISHED = {"model_type": "mpnet", "max_position_embeddings": 514, "layer_norm_eps": 1e-5}
 WORDS = ("<s>", "<pad>", "</s>", "[UNK]", "a", "red", "dress")
 
@@ -41,7 +38,7 @@ def test_what_is_not_built_is_refused(change, said):
 
 
 def test_texts(tmp_path):
-    tensors = with_prefix(load(GOLDEN / "encoder_mpnet.npz")[1], "state/")
+    tensors = with_prefix(stored("encoders", "mpnet"), "state/")
     kept = {f"mpnet.{name}": value for name, value in tensors.items() if "pooler" not in name}
     publish(tmp_path, CASES["mpnet"], kept)
     word_tokenizer(WORDS, "<s>", "</s>").save(str(tmp_path / "tokenizer.json"))

@@ -1,7 +1,5 @@
 """T5's encoder alone: the same as in the whole, out of either kind of file, and its texts."""
 
-from pathlib import Path
-
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -12,16 +10,15 @@ from mmjax.encoders.loading.weights import WeightsError
 from mmjax.encoders.text.encoder import load_text_encoder
 from mmjax.encoders.text.t5 import load_t5_encoder
 from tests.encoders.sentences import word_tokenizer
-from tests.parity.encoder_cases import CASES, publish
-from tests.parity.records import load, with_prefix
+from tests.parity.common.records import stored, with_prefix
+from tests.parity.encoders.case import CASES, publish
 
-GOLDEN = Path(__file__).parents[2] / "golden"
 WORDS = ("<pad>", "</s>", "[UNK]", "a", "red", "dress", "shoe")
 
 
 @pytest.fixture(scope="module")
 def record():
-    return load(GOLDEN / "encoder_t5.npz")[1]
+    return stored("encoders", "t5")
 
 
 def test_the_memory_of_the_whole_model(record, tmp_path):
