@@ -21,7 +21,7 @@ from experiments.benchmarks import harness
 from experiments.benchmarks.latency.ours import tiger_config
 from experiments.common.sequences.problem import build_task, load_data
 from experiments.tiger.ids import item_ids
-from experiments.tiger.presets import preset
+from experiments.tiger.config import preset
 from mmjax.data.core.sequences import Sequences, Windows
 from mmjax.models.generative import tiger
 from mmjax.models.generative.tiger.config import TIGERConfig

@@ -24,7 +24,7 @@ import numpy as np
 from jax import Array
 
 from experiments.benchmarks import harness
-from experiments.tiger.presets import preset
+from experiments.tiger.config import preset
 from mmjax.blocks.decoding.beams import beam_items, beam_search
 from mmjax.blocks.decoding.tries import build_trie
 from mmjax.models.generative import tiger

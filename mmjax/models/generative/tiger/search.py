@@ -59,7 +59,7 @@ def recommend(
         k: items found; no more than there are beams are found for sure.
     """
     codes, trie = ids
-    step, cache = search_of(model, params, codes, history, user)
+    step, cache = decode_step(model, params, codes, history, user)
     subset = None if excluded is None else block(trie, excluded)
     width = model.config.beams
     beams = beam_search(step, cache, trie, batch=len(user), width=width, subset=subset)
