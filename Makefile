@@ -9,6 +9,8 @@ WORKERS ?= -n logical --maxprocesses 4 --dist loadfile
 VENV := .venv
 PY := $(VENV)/bin/python
 COLAB := .venv-colab
+# Where versions of JAX differ most; a folder that is not there is left out.
+SHORT := $(wildcard tests/training tests/contracts)
 
 # $(call need,VENV,CONSTRAINTS,EXTRAS): fast and silent when all of it is installed
 define need
@@ -21,11 +23,12 @@ need_here = $(call need,$(VENV),constraints.txt,$(1))
 
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
-.PHONY: help run test test-slow test-colab test-gpu parity lint format notebooks bench bench-gpu clean
+.PHONY: help run test test-slow test-colab test-colab-short test-gpu parity lint format notebooks \
+  bench bench-gpu clean
 
 help: ## This list
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/\1|\2/p' Makefile | \
-	  while IFS='|' read -r name text; do printf '  make %-12s %s\n' "$$name" "$$text"; done
+	  while IFS='|' read -r name text; do printf '  make %-16s %s\n' "$$name" "$$text"; done
 	@echo "Variables: PYTHON=python3.12 EXTRAS=cuda12 ARGS='more arguments' WORKDIR=runs/mine"
 
 run: ## Train MIG-GT on the bundled data set, print its table, write report.html; resumes
@@ -43,6 +46,10 @@ test-slow: ## The slow tests alone
 test-colab: ## The tests on Colab's versions (jax 0.7.2), in .venv-colab
 	$(call need,$(COLAB),constraints-colab.txt,test)
 	$(COLAB)/bin/python -m pytest -m "not slow" $(WORKERS) $(ARGS)
+
+test-colab-short: ## Of these only the tests of training, some minutes
+	$(call need,$(COLAB),constraints-colab.txt,test)
+	$(COLAB)/bin/python -m pytest -m "not slow" $(WORKERS) $(SHORT) $(ARGS)
 
 test-gpu: ## The GPU tests: make test-gpu EXTRAS=cuda12
 	$(call need_here,test)

@@ -159,6 +159,31 @@ def given_vectors(n_items: int, *, score: Partial | None = None) -> Retriever:
     return Retriever(Partial(_themselves), Partial(_nearest, score), n_items)
 
 
+def numbered(retriever: Retriever, queries: Any) -> Retriever:
+    """The retriever with queries by number: number n is row n of the pytree `queries`.
+
+    An evaluator that deals numbered users to steps so also ranks texts, images or histories.
+    """
+    return Retriever(
+        retriever.index,
+        Partial(_by_number, retriever.retrieve, queries),
+        retriever.n_candidates,
+        retriever.chunk,
+    )
+
+
+def _by_number(
+    retrieve: Partial,
+    table: Any,
+    index: Any,
+    queries: Int[Array, "b"],
+    exclude: Exclusion | None,
+    *,
+    k: int,
+) -> TopK:
+    return retrieve(index, jax.tree.map(lambda x: x[queries], table), exclude, k=k)
+
+
 def _index_of_vectors(vectors: Bound, inputs: Any, variables: Variables, key: Array) -> Vectors:
     state = {name: x for name, x in variables.items() if name != "params"}
     return Vectors(*vectors(inputs, variables["params"], state, key))

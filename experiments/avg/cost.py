@@ -31,21 +31,23 @@ def candidates(flags: Cost, images: int) -> dict[str, Program]:
         hidden=4 * flags.model_width,
         dropout=0.0,
         beams=flags.beams,
-        found=flags.beams,
     )
     sizes = (flags.codes,) * _LEVELS
     model = AVG(config, _WORDS, sizes)
     query = jnp.full((flags.queries, _LENGTH), 5, jnp.int32)
     params = model.init(jax.random.key(0), query[:1], jnp.zeros((1, 1, _LEVELS), jnp.int32))
     drawn = np.random.default_rng(0).integers(0, flags.codes, (images, _LEVELS))
-    trie = avg.pool_trie(drawn.astype(np.int32), sizes, np.arange(images))
-    asked, vectors = (
+    trie = avg.gallery_trie(drawn.astype(np.int32), sizes, np.arange(images))
+    retrieve = avg.gallery_retriever(model, trie, images).retrieve
+    texts, vectors = (
         jax.random.normal(jax.random.key(n), (n, flags.width)) for n in (flags.queries, images)
     )
     k = min(flags.beams, images)
     return {
-        SCAN: program(lambda q, v: top_k(q @ v.T, k), asked, vectors),
-        WRITE: program(lambda p, t, q: avg.search(model, p, t, q), params["params"], trie, query),
+        SCAN: program(lambda q, v: top_k(q @ v.T, k), texts, vectors),
+        WRITE: program(
+            lambda r, p, q: r(p, q, None, k=flags.beams), retrieve, params["params"], query
+        ),
     }
 
 

@@ -38,8 +38,8 @@ class Problem:
     trained_image: np.ndarray
     """The image that each of these texts stands for."""
 
-    def asked(self, split: Split) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-        """Tokens of a split's captions, the images they mean, and the pool that they search."""
+    def queries(self, split: Split) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """Tokens of a split's captions, the images they mean, and the gallery that they search."""
         rows = self.data.captions_of(split)
         return self.ids[rows], self.data.image[rows], self.data.images_of(split)
 

@@ -6,7 +6,6 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from experiments.avg.config import AVGRun
-from experiments.avg.evaluation import collision_rate, vector_recall
 from experiments.avg.features import Features
 from experiments.avg.problem import Problem, borrowed, load_problem
 from experiments.avg.stages import (
@@ -18,10 +17,11 @@ from experiments.avg.stages import (
     train_model,
     train_towers,
 )
+from experiments.common.results import Record, environment
+from experiments.common.seeds import training_fields
 from mmjax.data.core.captioned import Split
-from mmjax.training.fitting import FitResult
-from mmjax.training.records import Record, environment
-from mmjax.training.seeds import training_fields
+from mmjax.evaluation.gallery import collision_rate, vector_recall
+from mmjax.training.fit import FitResult
 
 
 class Trained(NamedTuple):
@@ -58,13 +58,13 @@ def train_seed(problem: Problem, seed: int, workdir: Path | None) -> Trained:
 
 def judge(problem: Problem, trained: Trained, split: Split) -> dict[str, dict[str, float]]:
     """Recall by method: the towers, their vectors after quantisation, and AVG after each stage."""
-    ks, (_, gold, pool) = problem.run.ks, problem.asked(split)
-    asked = trained.features.texts[problem.data.captions_of(split)]
-    numbers = {"two_tower": vector_recall(asked, trained.features.images, gold, pool, ks)}
+    ks, (_, gold, gallery) = problem.run.ks, problem.queries(split)
+    texts = trained.features.texts[problem.data.captions_of(split)]
+    numbers = {"two_tower": vector_recall(texts, trained.features.images, gold, gallery, ks)}
     if (decoded := trained.codes.decoded) is not None:
         unit = decoded / np.maximum(np.linalg.norm(decoded, axis=1, keepdims=True), 1e-12)
-        numbers["quantised"] = vector_recall(asked, unit, gold, pool, ks)
-    collisions = collision_rate(trained.codes.codes, pool)
+        numbers["quantised"] = vector_recall(texts, unit, gold, gallery, ks)
+    collisions = collision_rate(trained.codes.codes, gallery)
     for stage in STAGES:
         if f"avg_{stage}" in trained.fits:
             found = search_split(problem, trained.codes, trained.params(stage), split, ks)

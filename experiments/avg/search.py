@@ -15,7 +15,8 @@ from mmjax.data.core.captioned import CAPTION
 from mmjax.data.io.files import atomic_write_text
 from mmjax.models.retrieval import avg
 from mmjax.models.retrieval.avg.network import AVG
-from mmjax.viz.gallery import GalleryImage, gallery
+from mmjax.retriever import index_of
+from mmjax.viz.gallery import Picture, gallery
 
 
 def search(
@@ -54,7 +55,7 @@ def search(
         ("Two towers", "cosine", by_vector, cosines[by_vector]),
     ):
         pictures = [
-            GalleryImage(problem.data.encoded(int(n)), _title(problem, int(n)), f"{note:.2f}")
+            Picture(problem.data.encoded(int(n)), _title(problem, int(n)), f"{note:.2f}")
             for n, note in zip(images, notes, strict=True)
         ]
         rows.append((method, remark, pictures))
@@ -63,17 +64,17 @@ def search(
 
 
 def _by_code(
-    problem: Problem, codes: np.ndarray, params: dict, asked: jax.Array, k: int
+    problem: Problem, codes: np.ndarray, params: dict, query: jax.Array, k: int
 ) -> tuple[np.ndarray, np.ndarray]:
     sizes = problem.run.tokenizer.sizes
-    wide = dataclasses.replace(
-        model_config(problem), beams=max(k, problem.run.model.beams), found=k
-    )
-    trie = avg.pool_trie(codes, sizes, np.arange(len(codes)))
+    wide = dataclasses.replace(model_config(problem), beams=max(k, problem.run.model.beams))
     model = AVG(wide, problem.words.size, sizes)
-    found = jax.jit(avg.search, static_argnums=0)(model, params, trie, asked)
-    there = np.asarray(found.images[0]) >= 0
-    return np.asarray(found.images[0])[there], np.asarray(found.scores[0])[there]
+    trie = avg.gallery_trie(codes, sizes, np.arange(len(codes)))
+    retriever = avg.gallery_retriever(model, trie, len(codes))
+    retrieve = jax.jit(retriever.retrieve, static_argnames="k")
+    found = retrieve(index_of(retriever, {"params": params}), query, None, k=k)
+    there = np.asarray(found.ids[0]) >= 0
+    return np.asarray(found.ids[0])[there], np.asarray(found.scores[0])[there]
 
 
 def _title(problem: Problem, image: int) -> str:

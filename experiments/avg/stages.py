@@ -11,11 +11,12 @@ import numpy as np
 import optax
 
 from experiments.avg.config import Stage
-from experiments.avg.evaluation import code_recall, vector_recall
 from experiments.avg.features import Features, images_of, texts_of, tower_features
 from experiments.avg.problem import Problem
 from mmjax.blocks.quantisation.kmeans import residual_kmeans
 from mmjax.data.core.captioned import Split
+from mmjax.evaluation.gallery import code_recall, vector_recall
+from mmjax.models.common.query_task import QueryTask
 from mmjax.models.retrieval import avg, avg_tokenizer, two_tower
 from mmjax.models.retrieval.avg.network import AVG
 from mmjax.objective import Objective
@@ -28,7 +29,7 @@ STAGES = ("generative", "ranking")
 """Of the language model, in their order."""
 
 # One program for all stages that search as much.
-_search = jax.jit(avg.search_all, static_argnums=0)
+_search = jax.jit(avg.search_many, static_argnums=0)
 
 
 class Codes(NamedTuple):
@@ -84,14 +85,11 @@ def _train(
 def train_towers(problem: Problem, seed: int, folder: Path | None) -> FitResult:
     """The two towers, of the epoch whose recall@10 on validation captions is best."""
     assert problem.pixels is not None
-    asked, gold, pool = problem.asked("valid")
-    pairs = two_tower.Pairs(
-        problem.pixels, problem.ids[problem.trained], problem.trained_image, asked
-    )
-    objective = two_tower.build(problem.clip, pairs)
+    queries, gold, gallery = problem.queries("valid")
+    objective = two_tower.build(problem.clip, _pairs(problem), problem.pixels).objective
 
-    pixels, ids = jnp.asarray(problem.pixels[pool]), jnp.asarray(asked)
-    place, all_of = np.searchsorted(pool, gold), np.arange(len(pool))
+    pixels, ids = jnp.asarray(problem.pixels[gallery]), jnp.asarray(queries)
+    place, all_of = np.searchsorted(gallery, gold), np.arange(len(gallery))
 
     def evaluate(params: Any, state: Any, key: Any) -> dict[str, float]:
         images = images_of(problem.clip, params, pixels)
@@ -116,7 +114,7 @@ def features(problem: Problem, towers: FitResult | None) -> Features:
         towers.variables[0],
         problem.pixels,
         problem.ids,
-        lambda asked: problem.words.encode(asked, length),
+        lambda texts: problem.words.encode(texts, length),
     )
 
 
@@ -167,9 +165,8 @@ def train_model(
     problem: Problem, codes: Codes, seed: int, folder: Path | None
 ) -> dict[str, FitResult]:
     """The generative stage, and the discriminative one if there is one."""
-    asked, _, pool = problem.asked("valid")
-    rows = problem.ids[problem.trained], problem.trained_image
-    task = avg.Task(problem.words.size, *rows, asked, pool)
+    task, gallery = _pairs(problem), problem.data.images_of("valid")
+    vokens = avg.Vokens(codes.codes, codes.codebooks)
     run, start = problem.run, None
     found: dict[str, FitResult] = {}
 
@@ -180,8 +177,9 @@ def train_model(
         if not stage.epochs:
             continue
         config = model_config(problem)
-        objective = avg.build(config, task, codes.codes, codes.codebooks, start=start)
-        count = len(task.captions)
+        words, count = problem.words.size, len(task.queries)
+        model = avg.build(config, task, vokens, gallery, vocabulary=words, start=start)
+        objective = model.objective
         found[name] = _train(problem, name, objective, stage, count, evaluate, seed, folder)
         start = found[name].variables[0]["params"]
     return found
@@ -191,7 +189,12 @@ def search_split(
     problem: Problem, codes: Codes, params: Any, split: Split, ks: Sequence[int]
 ) -> dict[str, float]:
     """Recall of the language model on a split."""
-    asked, gold, pool = problem.asked(split)
+    queries, gold, gallery = problem.queries(split)
     model = build_model(problem, codes)
-    trie = avg.pool_trie(codes.codes, model.sizes, pool)
-    return code_recall(_search(model, params, trie, jnp.asarray(asked)), trie, gold, ks)
+    trie = avg.gallery_trie(codes.codes, model.sizes, gallery)
+    beams = _search(model, params, trie, jnp.asarray(queries))
+    return code_recall(trie, beams.leaves, gold, ks)
+
+
+def _pairs(problem: Problem) -> QueryTask:
+    return QueryTask(problem.ids[problem.trained], problem.trained_image)

@@ -378,13 +378,13 @@ class Peer(NamedTuple):
 
 @contextmanager
 def peer(
-    options: PeerOptions, topic: str, packages: Sequence[str] = ("torch",), **inputs: Any
+    options: PeerOptions, ours: str, packages: Sequence[str] = ("torch",), **inputs: Any
 ) -> Iterator[Peer]:
     """The process of a topic's `peer.py`, for the length of the block.
 
     Args:
         options: which Python, which clock, how many threads.
-        topic: the package that holds ``peer.py``: `__package__` of ``ours.py``.
+        ours: `__name__` of the topic's ``ours.py``, beside which ``peer.py`` stands.
         packages: modules that a Python must have to run it.
         inputs: what `peer_inputs` gives there; JSON values.
     """
@@ -392,6 +392,7 @@ def peer(
     if python is None:
         yield Peer({}, {})
         return
+    module = ours.removesuffix("ours") + "peer"
     arguments = json.dumps(inputs | {"cpu_time": options.cpu_time})
-    with worker(python, f"{topic}.peer", arguments, one_thread=options.one_thread) as process:
+    with worker(python, module, arguments, one_thread=options.one_thread) as process:
         yield Peer(process.candidates, process.about)

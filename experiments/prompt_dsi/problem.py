@@ -13,13 +13,13 @@ import optax
 from jaxtyping import Int
 
 from experiments.prompt_dsi.config import PromptDSI, Training
-from mmjax.blocks.common.batching import map_batched
+from mmjax.blocks.common.batching import in_steps
 from mmjax.data.core.continual import ContinualCorpus, hashed_words
 from mmjax.data.synthetic.documents import topic_documents
 from mmjax.encoders.text.bert import Bert, BertConfig
+from mmjax.models.common.query_task import QueryTask
 from mmjax.models.retrieval import prompt_dsi
 from mmjax.models.retrieval.prompt_dsi.config import PromptDSIConfig
-from mmjax.models.retrieval.prompt_dsi.objective import Task
 from mmjax.models.retrieval.prompt_dsi.stages import Weights
 
 _UNDECAYED = ("bias", "scale", "keys", "attention")
@@ -35,13 +35,13 @@ class Problem(NamedTuple):
     ids: Int[np.ndarray, "q s"]
     """Tokens of all queries."""
 
-    def task(self, rows: np.ndarray, asked: np.ndarray) -> Task:
-        """Training queries, and queries to answer, by their numbers."""
-        return Task(self.ids[rows], self.corpus.document[rows], self.ids[asked])
+    def task(self, rows: np.ndarray) -> QueryTask:
+        """Training queries by their numbers."""
+        return QueryTask(self.ids[rows], self.corpus.document[rows])
 
     def asking(self, sessions: range, *parts: str) -> np.ndarray:
         """The queries of some parts for the documents of some sessions."""
-        return np.concatenate([self.corpus.queries_of(n, *parts) for n in sessions])
+        return np.concatenate([self.corpus.asking(n, *parts) for n in sessions])
 
 
 def load_corpus(config: PromptDSI) -> ContinualCorpus:
@@ -134,13 +134,13 @@ def optimiser(config: Training) -> optax.GradientTransformation:
 
 def features(
     model: PromptDSIConfig, problem: Problem, weights: Weights, rows: np.ndarray
-) -> prompt_dsi.Read:
-    """What the encoder without prompts makes of some queries."""
+) -> prompt_dsi.EncodedQueries:
+    """Some queries as the encoder without prompts reads them."""
     bare = {"encoder": weights["encoder"]}
     return _features(model, problem.encoder, bare, jnp.asarray(problem.ids[rows]))
 
 
 @functools.partial(jax.jit, static_argnames=("model", "encoder"))
 def _features(model: Any, encoder: Any, weights: Weights, ids: jax.Array) -> Any:
-    read = functools.partial(prompt_dsi.read, model, encoder, weights)
-    return map_batched(read, ids, size=prompt_dsi.QUERIES)
+    encode = functools.partial(prompt_dsi.encode, model, encoder, weights)
+    return in_steps(encode, ids, size=prompt_dsi.CHUNK)

@@ -8,18 +8,22 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from experiments.common.results import Record, environment
 from experiments.prompt_dsi.config import PROMPTED, PromptDSI, shrink
-from experiments.prompt_dsi.evaluation import METRICS, measures, rows_of_new, scores
+from experiments.prompt_dsi.evaluation import KS, METRICS, measures
 from experiments.prompt_dsi.problem import Problem, load_corpus, load_problem
 from experiments.prompt_dsi.solved import cached_queries, choose, solve
 from experiments.prompt_dsi.stages import Trained, first_stage, later_stage
 from experiments.prompt_dsi.topics import find_topics
 from mmjax.blocks.attention.prompt_pool import usage
 from mmjax.data.core.continual import ContinualCorpus
+from mmjax.evaluation.continual import rows_of_new
+from mmjax.evaluation.gallery import gold_task, hits_and_mrr
+from mmjax.evaluation.ranking import rank
 from mmjax.models.retrieval import prompt_dsi
-from mmjax.training.records import Record, environment
+from mmjax.retriever import numbered
 
-_search = jax.jit(prompt_dsi.search, static_argnames=("config", "encoder", "stage", "k"))
+_entries = jax.jit(prompt_dsi.chosen_entries, static_argnums=0)
 
 
 class Outcome(NamedTuple):
@@ -83,7 +87,7 @@ def _one(
     corpus = load_corpus(config) if corpus is None else corpus
     problem = load_problem(config, corpus)
     done = first_stage(config, problem, seed, base or (folder and folder / "stage_0"))
-    matrix, last = [[_scores(config, problem, done, 0)[0]]], np.zeros((0, 1))
+    matrix = [[_scores(config, problem, done, 0)[0]]]
     seconds, tables, keys = [], None, None
     if config.method == "incdsi":
         tables = cached_queries(config, problem, done)
@@ -106,13 +110,14 @@ def _one(
         seconds.append(done.seconds)
         found = [_scores(config, problem, done, n) for n in range(number + 1)]
         matrix.append([s for s, _ in found])
-        last = np.concatenate([np.asarray(f.entries) for _, f in found])
-        first = np.asarray(found[0][1].rows)
+        first = found[0][1]
     figures = measures(matrix)
-    figures |= rows_of_new(first, corpus.rows(0)[1], np.asarray(done.weights["rows"]))
+    new = rows_of_new(first, corpus.rows(0)[1], done.weights["rows"])
+    figures |= {name: float(x) for name, x in new.items()}
     figures |= {"seconds/stage": float(np.mean(seconds)), "seconds/epoch": done.seconds_per_epoch}
-    if config.method in PROMPTED and last.min() >= 0:
-        used = usage(jnp.asarray(last), config.model.pool)
+    if config.method in PROMPTED and config.model.prompts != "coda":
+        queries = problem.ids[problem.asking(range(corpus.n_sessions), "test")]
+        used = usage(_chosen(config, problem, done, queries), config.model.pool)
         figures |= {f"pool/{name}": float(x) for name, x in used._asdict().items()}
     for t, row in enumerate(matrix):
         figures |= {f"hits@10/P{t}{i}": s["hits@10"] for i, s in enumerate(row)}
@@ -144,11 +149,22 @@ def _scores(
     done: Trained,
     number: int,
     part: Literal["valid", "test"] = "test",
-) -> tuple[dict[str, float], prompt_dsi.Found]:
-    asked = problem.corpus.queries_of(number, part)
-    ids = jnp.asarray(problem.ids[asked])
-    found = _search(config.model, problem.encoder, done.stage, done.weights, ids)
-    return scores(np.asarray(found.rows), problem.corpus.document[asked]), found
+) -> tuple[dict[str, float], jax.Array]:
+    """Metrics of a corpus's queries, and the documents found for them."""
+    queries = problem.corpus.asking(number, part)
+    learner = prompt_dsi.Learner(config.model, problem.encoder, done.stage)
+    retriever = numbered(prompt_dsi.weights_retriever(learner), jnp.asarray(problem.ids[queries]))
+    gold = problem.corpus.document[queries]
+    task = gold_task(gold, retriever.n_candidates, batch_size=retriever.chunk)
+    ids = rank(retriever, done.weights, task, k=max(KS)).ids
+    return hits_and_mrr(task, ids, ks=KS), ids
+
+
+def _chosen(config: PromptDSI, problem: Problem, done: Trained, queries: np.ndarray) -> jax.Array:
+    """Entries of the pool that queries get."""
+    learner = prompt_dsi.Learner(config.model, problem.encoder, done.stage)
+    steps = [queries[n : n + prompt_dsi.CHUNK] for n in range(0, len(queries), prompt_dsi.CHUNK)]
+    return jnp.concatenate([_entries(learner, done.weights, jnp.asarray(x)) for x in steps])
 
 
 def _trained_parameters(config: PromptDSI, problem: Problem, done: Trained) -> int:

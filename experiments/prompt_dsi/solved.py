@@ -8,12 +8,12 @@ import jax.numpy as jnp
 import numpy as np
 
 from experiments.prompt_dsi.config import IncDSI, PromptDSI
-from experiments.prompt_dsi.evaluation import scores
 from experiments.prompt_dsi.problem import Problem, features
 from experiments.prompt_dsi.stages import Trained
 from mmjax.blocks.quantisation import topics
 from mmjax.blocks.ranking.topk import top_k
 from mmjax.evaluation.continual import f_beta
+from mmjax.evaluation.gallery import gold_task, hits_and_mrr
 from mmjax.models.retrieval import incdsi
 from mmjax.models.retrieval.prompt_dsi.stages import rows_stage
 
@@ -25,7 +25,7 @@ def margins_of(config: IncDSI) -> incdsi.Margins:
 
 def means(config: PromptDSI, problem: Problem, done: Trained, number: int) -> jax.Array:
     """The mean feature vector of the first training queries of each document of a session."""
-    rows = problem.corpus.queries_of(number, "train", "generated")
+    rows = problem.corpus.asking(number, "train", "generated")
     document = problem.corpus.document[rows]
     order = np.argsort(document, kind="stable")
     rows, document = rows[order], document[order]
@@ -67,17 +67,15 @@ def choose(
     """
     old, stop = problem.corpus.rows(1)
     new, rows = means(config, problem, done, 1), done.weights["rows"]
-    asked = [problem.corpus.queries_of(number, "valid") for number in (0, 1)]
-    vectors = [features(config.model, problem, done.weights, q).features for q in asked]
+    queries = [problem.corpus.asking(number, "valid") for number in (0, 1)]
+    vectors = [features(config.model, problem, done.weights, q).features for q in queries]
+    tasks = [gold_task(problem.corpus.document[q], stop) for q in queries]
     best, most = config.incdsi, -1.0
     for trial in (config.incdsi, *draws(config.incdsi, seed)):
         table, _, _ = incdsi.append_jit(rows, cached, old, new, rows[old:stop], margins_of(trial))
         before, after = (
-            scores(
-                np.asarray(top_k(x @ table[:stop].T, min(10, stop))[1]),
-                problem.corpus.document[q],
-            )["mrr@10"]
-            for x, q in zip(vectors, asked, strict=True)
+            hits_and_mrr(task, top_k(x @ table[:stop].T, 10)[1], ks=(10,))["mrr@10"]
+            for x, task in zip(vectors, tasks, strict=True)
         )
         value = float(f_beta(after, before, beta=config.beta))
         if value > most:

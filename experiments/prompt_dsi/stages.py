@@ -11,12 +11,13 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from experiments.common.evaluation import predict
+from experiments.common.seeds import Interrupted
 from experiments.prompt_dsi.config import PROMPTED, PromptDSI, Training
-from experiments.prompt_dsi.evaluation import scores
 from experiments.prompt_dsi.problem import Problem, optimiser
 from mmjax.blocks.losses import ewc, incremental_classifier
 from mmjax.evaluation.continual import f_beta
+from mmjax.evaluation.gallery import gold_task
+from mmjax.evaluation.ranking import rank, ranking_metrics
 from mmjax.models.retrieval import prompt_dsi
 from mmjax.models.retrieval.prompt_dsi.stages import (
     Stage,
@@ -30,8 +31,8 @@ from mmjax.models.retrieval.prompt_dsi.stages import (
     tuning_stage,
 )
 from mmjax.objective import Variables
-from mmjax.training.fitting import fit
-from mmjax.training.signals import Interrupted
+from mmjax.retriever import index_of, numbered
+from mmjax.training.fit import fit
 from mmjax.training.sources.pairs import rows_source
 
 
@@ -42,7 +43,7 @@ class Trained(NamedTuple):
     weights: Weights
     seconds: float
     seconds_per_epoch: float = 0.0
-    held: prompt_dsi.Consolidation | None = None
+    anchor: prompt_dsi.Consolidation | None = None
     """For elastic weight consolidation, over all rows."""
 
 
@@ -90,8 +91,8 @@ def later_stage(
     """
     corpus, method = problem.corpus, config.method
     old, stop = corpus.rows(number)
-    rows = corpus.queries_of(number, "train", "generated")
-    weights, held = before.weights, None
+    rows = corpus.asking(number, "train", "generated")
+    weights, anchor = before.weights, None
     if method in PROMPTED:
         if "pool" not in weights:
             weights = weights | {"pool": _pool(config, problem, keys, seed)}
@@ -106,13 +107,13 @@ def later_stage(
             rows = problem.asking(range(number + 1), "train", "generated")
             weights = start(config, problem, seed)
         elif method == "ewc":
-            held = _hold(config, problem, before, number, stop, seed)
+            anchor = _hold(config, problem, before, number, stop, seed)
     settings = config.identity() | {"data_digest": corpus.digest, "stage": number}
     o = config.later
     done = train(
-        config, o, problem, stage, weights, rows, number, seed, workdir, settings, held=held
+        config, o, problem, stage, weights, rows, number, seed, workdir, settings, anchor=anchor
     )
-    return done._replace(held=held)
+    return done._replace(anchor=anchor)
 
 
 def train(
@@ -127,31 +128,33 @@ def train(
     workdir: Path | None,
     settings: dict[str, Any],
     *,
-    held: prompt_dsi.Consolidation | None = None,
+    anchor: prompt_dsi.Consolidation | None = None,
 ) -> Trained:
     """Train one stage; its epoch is selected on validation queries of the first and the newest.
 
     Raises:
         Interrupted: a signal came; the same call resumes.
     """
-    watched = problem.asking(range(0, number + 1, max(number, 1)), "valid")
-    gold = problem.corpus.document[watched]
+    validation = problem.asking(range(0, number + 1, max(number, 1)), "valid")
+    gold = problem.corpus.document[validation]
     is_new = problem.corpus.session[gold] == number
-    objective = prompt_dsi.build(
-        config.model, problem.encoder, stage, weights, problem.task(rows, watched), held=held
-    )
+    task = problem.task(rows)
+    model = prompt_dsi.build(config.model, problem.encoder, stage, weights, task, anchor=anchor)
+    retriever = numbered(model.retriever, jnp.asarray(problem.ids[validation]))
+    asking = gold_task(gold, retriever.n_candidates, batch_size=retriever.chunk)
 
     def evaluate(params: Any, extra: Any, key: jax.Array) -> dict[str, float]:
         variables: Variables = {"params": params, **extra}
-        found: Any = predict(objective, variables)
-        found = np.asarray(found[0])
-        new = scores(found[is_new], gold[is_new])["mrr@10"]
-        old = new if number == 0 else scores(found[~is_new], gold[~is_new])["mrr@10"]
+        ids = rank(retriever, index_of(retriever, variables), asking, k=10).ids
+        # One document is right, which makes average precision its reciprocal rank.
+        mrr = np.asarray(ranking_metrics(asking, ids, ks=(10,))["map@10"], np.float64)
+        new = float(mrr[is_new].mean())
+        old = new if number == 0 else float(mrr[~is_new].mean())
         both = float(f_beta(new, old, beta=config.beta))
         return {"mrr@10/new": new, "mrr@10/old": old, "f_beta": both}
 
     result = fit(
-        objective,
+        model.objective,
         rows_source(len(rows), training.batch_size),
         optimiser(training),
         evaluate,
@@ -190,24 +193,24 @@ def _hold(
 ) -> prompt_dsi.Consolidation:
     """The parameters as they are, weighed by what mattered to the corpora so far."""
     model, encoder, count = config.model, problem.encoder, before.stage.count
-    rows = problem.corpus.queries_of(number - 1, "train", "generated")
+    rows = problem.corpus.asking(number - 1, "train", "generated")
     drawn = np.random.default_rng([seed, number]).permutation(rows)[: config.fisher]
     examples = jnp.asarray(problem.ids[drawn]), jnp.asarray(problem.corpus.document[drawn])
     anchor = {"encoder": before.weights["encoder"], "rows": before.weights["rows"][:stop]}
 
     def loss(params: Any, example: tuple[jax.Array, jax.Array]) -> jax.Array:
         ids, row = example
-        found = prompt_dsi.read(model, encoder, params, ids[None])
-        logits = found.features @ params["rows"].T
+        encoded = prompt_dsi.encode(model, encoder, params, ids[None])
+        logits = encoded.features @ params["rows"].T
         return incremental_classifier.cross_entropy(
             logits, row[None], incremental_classifier.between(stop, 0, count)
         )[0]
 
     fisher = jax.jit(functools.partial(ewc.diagonal_fisher, loss, at_once=8))(anchor, examples)
-    if before.held is not None:
-        room = stop - before.held.fisher["rows"].shape[0]
-        old = before.held.fisher | {
-            "rows": jnp.pad(before.held.fisher["rows"], ((0, room), (0, 0)))
+    if before.anchor is not None:
+        room = stop - before.anchor.fisher["rows"].shape[0]
+        old = before.anchor.fisher | {
+            "rows": jnp.pad(before.anchor.fisher["rows"], ((0, room), (0, 0)))
         }
         fisher = ewc.accumulate(fisher, old)
     return prompt_dsi.Consolidation(anchor, fisher)

@@ -44,13 +44,22 @@ def records(folder: Path = FOLDER / "results") -> dict[str, dict[str, Record]]:
     }
 
 
+PLAIN = ("pool/", "seconds/", "norm_ratio")
+"""Beginnings of the names of figures that are not shown in percent."""
+
+
+def factor(name: str) -> float:
+    """100 for figures that are shown in percent, else 1."""
+    return 1.0 if name.startswith(PLAIN) else 100.0
+
+
 def cell(record: Record, name: str) -> str:
     """Mean and deviation of a figure; empty where it was not measured."""
     if name not in record.test:
         return ""
-    digits = 2 if name.startswith("pool") else 1
-    mean = f"{record.mean(name):.{digits}f}"
-    return f"{mean} ± {record.std(name):.{digits}f}" if len(record.seeds) > 1 else mean
+    digits, by = 2 if name.startswith("pool") else 1, factor(name)
+    mean = f"{by * record.mean(name):.{digits}f}"
+    return f"{mean} ± {by * record.std(name):.{digits}f}" if len(record.seeds) > 1 else mean
 
 
 def table(rows: dict[str, Record]) -> str:
@@ -76,7 +85,9 @@ def claims(rows: dict[str, Record]) -> str:
 
     def figure(method: str, name: str) -> float | None:
         record = rows.get(method)
-        return None if record is None or name not in record.test else record.mean(name)
+        return (
+            None if record is None or name not in record.test else factor(name) * record.mean(name)
+        )
 
     def minus(a: float | None, b: float | None) -> float | None:
         return None if a is None or b is None else a - b

@@ -1,17 +1,18 @@
-"""What a learner keeps and gains when tasks come one after the other.
+"""Measures of what a learner keeps and gains when tasks come one after the other.
 
 Every measure reads one matrix: `scores[t, i]` is the score on task i after learning task t, larger
 being better, task 0 the initial one. What lies above the diagonal is read by `forward_transfer`
 alone and may be NaN.
 
-Axes: t tasks.
+Axes: t tasks, q queries, k candidates found, n rows, d width.
 """
 
 from typing import Literal
 
+import jax
 import jax.numpy as jnp
 from jax import Array
-from jaxtyping import Float
+from jaxtyping import Float, Int
 
 Scores = Float[Array, "t t"]
 
@@ -109,6 +110,46 @@ def f_beta(
     new, old = jnp.asarray(new, jnp.float32), jnp.asarray(old, jnp.float32)
     below = beta**2 * new + old
     return jnp.where(below > 0, (1 + beta**2) * new * old / jnp.where(below > 0, below, 1.0), 0.0)
+
+
+@jax.jit
+def measures(scores: Scores) -> dict[str, Float[Array, ""]]:
+    """The measures that tables of document retrieval show, for two tasks or more.
+
+    "A", "F" (which counts the first task), "F_new" (which does not), "LA", "BWT"; "D0" and "new"
+    are the final scores of the first task and of the later ones, "D0_lost" the fall of the first.
+    """
+    return {
+        "A": average(scores),
+        "F": forgetting(scores),
+        "F_new": forgetting(scores, include_initial=False),
+        "LA": learning(scores),
+        "BWT": backward_transfer(scores),
+        "D0": scores[-1, 0],
+        "D0_lost": scores[0, 0] - scores[-1, 0],
+        "new": scores[-1, 1:].mean(),
+    }
+
+
+def rows_of_new(
+    ids: Int[Array, "q k"], first: int, rows: Float[Array, "n d"]
+) -> dict[str, Float[Array, ""]]:
+    """Effects of new rows of a growing classifier on old queries.
+
+    "intrusion" is the share of the old queries whose best row is a new one; "norm_ratio" the mean
+    norm of the new rows over that of the old ones. Training new rows against each other alone
+    bounds neither.
+
+    Args:
+        ids: rows found for queries of the first task, best first.
+        first: the first new row.
+        rows: all rows.
+    """
+    norms = jnp.linalg.norm(rows, axis=1)
+    return {
+        "intrusion": (ids[:, 0] >= first).mean(),
+        "norm_ratio": norms[first:].mean() / norms[:first].mean(),
+    }
 
 
 def _seen(scores: Array) -> Array:

@@ -65,8 +65,8 @@ def _by_product(x: Array, kernel: Array, strides: tuple[int, int], *_: Any, **ho
 
     On CPU, within a loop, XLA takes 70 times as long for the gradient of the convolution.
     """
-    (p, q), (_, y, z, _) = strides, x.shape
-    cut = x[:, : y // p * p, : z // q * q]
+    p, q = strides
+    cut = x[:, : x.shape[1] // p * p, : x.shape[2] // q * q]
     flat = rearrange(cut, "b (rows p) (columns q) c -> b rows columns (p q c)", p=p, q=q)
     weights = rearrange(kernel, "p q c m -> (p q c) m")
     return jnp.dot(flat, weights, precision=how.get("precision"))

@@ -9,7 +9,7 @@ from mmjax.training.naming import nested
 
 
 class Best(NamedTuple):
-    """What `load_best` finds; the lists go by seed."""
+    """The best variables of a run; the lists go by seed."""
 
     seeds: tuple[int, ...]
     variables: list[Variables]

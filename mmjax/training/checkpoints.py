@@ -41,13 +41,13 @@ class CheckpointError(UserError):
 
 
 class Saved(NamedTuple):
-    """What a checkpoint holds."""
+    """The content of a checkpoint."""
 
     path: Path
     state: Arrays
     best: Arrays
     meta: dict[str, Any]
-    """What the caller gave to `Checkpoints.save`."""
+    """The description that the caller gave to `Checkpoints.save`."""
 
 
 class _RaisedAnyway(logging.Filter):

@@ -19,7 +19,7 @@ _NOT_CURVES = {"epoch", "seed", "step", "best"}
 
 
 class Log:
-    """Where records go; with neither a directory nor a terminal, nowhere."""
+    """The places that records go to; with neither a directory nor a terminal, nowhere."""
 
     def __init__(self, workdir: Path | None, config: FitConfig, progress: Progress) -> None:
         """Start from `progress`: metrics.jsonl is rewritten to hold exactly its history."""

@@ -185,7 +185,7 @@ class Devices:
 
 
 class Cost(NamedTuple):
-    """What a compiled program costs."""
+    """The cost of a compiled program."""
 
     seconds: float
     """Time to compile it."""

@@ -50,12 +50,17 @@ _NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.]*")
 _KEY_DIGITS = 8
 
 Inputs = Sequence[Any] | Mapping[str, Any]
-"""What a stage is made of: trees of host data, results of earlier stages, or objects with a text
-`digest`; by name or in order."""
+"""The things that a stage is made of, by name or in order: trees of host data, results of earlier
+stages, or objects with a text `digest`."""
 
 
 class Pipeline:
-    """The stages of one seed, in the order in which the caller asks for them.
+    """The stages of one seed, in the order in which the caller asks for them::
+
+        run = Pipeline("runs/paper/seed_0", seed=0, identity={"data": data.digest})
+        graph = run.train("graph", objective, source, optimiser, config, validate=validate)
+        vectors = run.make("vectors", vectors_of, (graph,), kinds=(Vectors,))
+        run.record("vectors", {"norm": ...})
 
     Call the same methods in the same order again after a kill: finished stages are read, the one
     that was interrupted goes on (`train`) or starts anew (`make`), and the results are the same.

@@ -1,4 +1,4 @@
-"""What several processes of one run agree on; with one process everything here is free.
+"""Agreement between the processes of one run; with one process everything here is free.
 
 All processes train the same replicated state. Only the first one writes files, and it tells the
 others what it read or why it failed, so that none is left waiting in a collective.

@@ -1,4 +1,4 @@
-"""What a run knows about itself on the host: history, selection, the epoch in progress."""
+"""A run's own account on the host: history, selection, the epoch in progress."""
 
 import math
 from collections.abc import Mapping, Sequence
@@ -49,7 +49,7 @@ class Progress:
 
     @property
     def active(self) -> np.ndarray:
-        """Which seeds have not stopped early, bool [seeds]."""
+        """The seeds that have not stopped early, bool [seeds]."""
         return np.asarray([not s.stopped_epoch for s in self.selection])
 
     def add(self, metrics: Mapping[str, np.ndarray]) -> None:

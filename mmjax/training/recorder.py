@@ -16,7 +16,7 @@ from mmjax.training.rundir import check_same, claim
 
 
 class Restored(NamedTuple):
-    """Where an interrupted or finished run stands."""
+    """The state of an interrupted or finished run."""
 
     state: Arrays
     best: Arrays
@@ -38,7 +38,7 @@ class Recorder:
         self._stack = ExitStack()
 
     def restore(self) -> Restored | None:
-        """What the directory holds; None when there is nothing to resume."""
+        """The content of the directory; None when there is nothing to resume."""
         found: list[Any] = []
 
         def read() -> dict[str, Any] | None:

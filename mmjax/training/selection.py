@@ -1,4 +1,4 @@
-"""Which epoch was best and when to stop, for one seed."""
+"""The best epoch and the moment to stop, for one seed."""
 
 import math
 from dataclasses import dataclass, replace
@@ -8,7 +8,7 @@ from mmjax.training.config import FitConfig
 
 @dataclass(frozen=True)
 class Selection:
-    """What one seed's evaluations amount to so far; JSON-able."""
+    """The sum of one seed's evaluations so far; JSON-able."""
 
     best_epoch: int = 0
     """Epoch of the best evaluation; 0 before the first one."""

@@ -83,7 +83,7 @@ def input_digest(value: Any) -> str:
 def made(
     stage: Stage, function: Callable[[], Any], kinds: Sequence[type]
 ) -> tuple[artefacts.Encoded, float]:
-    """What was made, from the folder if it is there and whole, and the seconds it took."""
+    """The result of a made stage, read if its folder is whole, and the seconds it took."""
     folder = stage.folder
     if folder is not None and folder.exists():
         try:

@@ -70,7 +70,7 @@ def start_epoch(source: BatchSource, state: TrainState) -> EpochPlan:
 
 
 def split_epoch(steps: int, most: int) -> int:
-    """How many steps to run per call: few calls an epoch, `most` steps in a call, no rest if
+    """The number of steps to run per call: few calls an epoch, `most` steps in a call, no rest if
     that costs little.
 
     The largest divisor of `steps` up to `most` if it is at least half of `most`, otherwise the

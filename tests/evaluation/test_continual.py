@@ -67,3 +67,9 @@ def test_f_beta():
     assert continual.f_beta(40, 80) == pytest.approx(53.3333, abs=1e-3)
     assert continual.f_beta(40, 80, beta=5.0) == pytest.approx(77.037, abs=1e-3)
     np.testing.assert_array_equal(continual.f_beta(jnp.zeros(2), jnp.array([0.0, 1.0])), [0, 0])
+
+
+def test_rows_of_new_documents():
+    rows = jnp.array([[1.0, 0.0], [0.0, 1.0], [0.0, 3.0]])
+    found = continual.rows_of_new(jnp.array([[2, 0], [0, 2]]), 2, rows)
+    assert {k: float(x) for k, x in found.items()} == {"intrusion": 0.5, "norm_ratio": 3.0}

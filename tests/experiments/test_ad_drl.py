@@ -98,13 +98,13 @@ def test_a_factor_that_knows_the_values_gives_the_user_what_is_liked(trained):
     labels = data.attributes["colour"].labels
     liked = preferred(data, data.attributes["colour"])
     sign = np.array([1.0, -1.0], np.float32)
-    users = np.array(trained.told.users)
-    fused = np.array(trained.told.items.fused)
+    users = np.array(trained.explanation.users)
+    fused = np.array(trained.explanation.items.fused)
     users[:, 0], fused[:, 0] = 0, 0
     users[:, 0, 0], fused[:, 0, 0] = sign[liked], sign[labels]
-    items = trained.told.items._replace(fused=jax.numpy.asarray(fused))
-    told = trained.told._replace(users=jax.numpy.asarray(users), items=items)
-    rows = shares(trained._replace(told=told), "colour", (0.0, 1.0, 100.0), k=5)
+    items = trained.explanation.items._replace(fused=jax.numpy.asarray(fused))
+    explanation = trained.explanation._replace(users=jax.numpy.asarray(users), items=items)
+    rows = shares(trained._replace(explanation=explanation), "colour", (0.0, 1.0, 100.0), k=5)
     assert rows[0]["share"] < 0.9 and rows[0]["share"] < rows[1]["share"] <= rows[2]["share"] == 1
 
 

@@ -72,7 +72,7 @@ def _record(**changes):
         "method": "mmgrec",
         "data": "lastfm_2k",
         "split": "mmrec",
-        "mask": "mmrec",
+        "mask": "train",
         "seeds": [0, 1],
         "valid": {"ids/popularity_tokens": [3.0, 5.0], "recall@10": [0.2, 0.3]},
         "test": {**test, "official/invalid": [0.25, 0.35]},

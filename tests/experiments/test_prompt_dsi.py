@@ -13,7 +13,7 @@ from experiments.common import readme
 from experiments.prompt_dsi import tables
 from experiments.prompt_dsi.cli import main, parse_run
 from experiments.prompt_dsi.config import IncDSI, PromptDSI, shrink
-from experiments.prompt_dsi.evaluation import measures, rows_of_new, scores
+from experiments.prompt_dsi.evaluation import measures
 from experiments.prompt_dsi.presets import DATA, METHODS, preset
 from experiments.prompt_dsi.problem import load_corpus, load_problem, optimiser
 from experiments.prompt_dsi.solved import draws
@@ -27,20 +27,11 @@ ONE = [
 ]
 
 
-def test_scores_by_hand():
-    found = np.array([[3, 1, 2], [0, 5, 4], [7, 8, -1]])
-    got = scores(found, np.array([3, 4, 6]))
-    assert got == pytest.approx({"hits@1": 100 / 3, "hits@10": 200 / 3, "mrr@10": 400 / 9})
-    rows = np.array([[1.0, 0.0], [0.0, 1.0], [0.0, 3.0]])
-    told = rows_of_new(np.array([[2, 0], [0, 2]]), 2, rows)
-    assert told == {"intrusion": 50.0, "norm_ratio": 3.0}
-
-
 def test_measures_of_a_matrix():
-    p = [[80], [70, 60], [65, 50, 40]]
-    matrix = [[dict.fromkeys(("hits@1", "hits@10", "mrr@10"), float(x)) for x in r] for r in p]
+    p = [[0.8], [0.7, 0.6], [0.65, 0.5, 0.4]]
+    matrix = [[dict.fromkeys(("hits@1", "hits@10", "mrr@10"), x) for x in r] for r in p]
     got = measures(matrix)
-    want = {"A": 155 / 3, "F": 12.5, "F_new": 10, "LA": 50, "D0": 65, "D0_lost": 15, "new": 45}
+    want = {"A": 1.55 / 3, "F": 0.125, "F_new": 0.1, "LA": 0.5, "D0_lost": 0.15, "new": 0.45}
     assert {k: got[f"hits@10/{k}"] for k in want} == pytest.approx(want)
 
 
@@ -110,9 +101,9 @@ def _record(method, **figures):
 
 def test_tables_and_claims():
     rows = {
-        "topic": _record("topic", **{"hits@10/new": 70.0, "hits@10/D0_lost": 1.0}),
-        "incdsi": _record("incdsi", **{"hits@10/new": 72.0}),
-        "finetune": _record("finetune", **{"hits@10/D0_lost": 44.0}),
+        "topic": _record("topic", **{"hits@10/new": 0.7, "hits@10/D0_lost": 0.01}),
+        "incdsi": _record("incdsi", **{"hits@10/new": 0.72}),
+        "finetune": _record("finetune", **{"hits@10/D0_lost": 0.44}),
     }
     text = tables.table(rows)
     assert text.index("PromptDSI, topics") < text.index("IncDSI") < text.index("fine-tuning")
@@ -131,7 +122,7 @@ def test_methods_from_one_first_stage(tmp_path):
         assert main(command) == 0
         record = load_record(tmp_path / method / "record.json")
         assert (record.method, record.data) == (method, "topic_documents")
-        assert 0 <= record.mean("hits@10/A") <= 100
+        assert 0 <= record.mean("hits@10/A") <= 1
     command = [*base, "--workdir", str(tmp_path / "topic")]
     before = load_record(tmp_path / "topic" / "record.json").test
     assert main(command) == 0

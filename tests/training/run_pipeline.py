@@ -37,7 +37,7 @@ CALLS: list[str] = []
 
 
 class Vectors(NamedTuple):
-    """What the first stage leaves."""
+    """The vectors of the first stage."""
 
     users: np.ndarray
     scale: float

@@ -21,7 +21,7 @@ from experiments.benchmarks import harness
 from experiments.benchmarks.latency.ours import tiger_config
 from experiments.common.sequences.problem import build_task, load_data
 from experiments.tiger.ids import item_ids
-from experiments.tiger.presets import preset
+from experiments.tiger.config import preset
 from mmjax.data.core.sequences import Sequences, Windows
 from mmjax.models.generative import tiger
 from mmjax.models.generative.tiger.config import TIGERConfig
@@ -104,8 +104,9 @@ def measure(case: Case, data: Sequences, options: Options) -> list[dict[str, Any
         source = windows_source(
             data.items, windows, case.history, options.batch_size, bucket_by_length=bool(buckets)
         )
-        objective = tiger.build(config, task, ids.codes, ids.sizes)
-        still = tiger.build(dataclasses.replace(config, dropout=0.0), task, ids.codes, ids.sizes)
+        objective = tiger.build(config, task, ids.codes, ids.sizes).objective
+        plain = dataclasses.replace(config, dropout=0.0)
+        still = tiger.build(plain, task, ids.codes, ids.sizes).objective
         losses[name] = mean_loss(still, source, objective.init(jax.random.key(0))["params"])
         candidates[name] = harness.timed(
             epoch(objective, source), wait=jax.block_until_ready, clock=harness.clock(options)

@@ -265,7 +265,7 @@ def measure(name: str, options: Options) -> dict[str, Any]:
         np.savez(folder / "problem.npz", allow_pickle=False, **arrays)
         inputs = {"folder": str(folder), "beams": options.beams}
         peer = stack.enter_context(
-            harness.peer(options, __package__, ("torch", "transformers"), **inputs)
+            harness.peer(options, __name__, ("torch", "transformers"), **inputs)
         )
         if peer.about:
             with np.load(folder / "results.npz") as file:

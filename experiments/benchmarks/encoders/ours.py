@@ -39,7 +39,8 @@ class Options(harness.PeerOptions):
 
 def random_models(sizes: str) -> dict[str, tuple[Any, Any]]:
     """The two models with random weights, and these."""
-    text, image = dict(SHAPES[sizes]["minilm"]), dict(SHAPES[sizes]["vit"])
+    text: dict[str, Any] = dict(SHAPES[sizes]["minilm"])
+    image: dict[str, Any] = dict(SHAPES[sizes]["vit"])
     size, patch = image.pop("size"), image.pop("patch")
     models = {
         "minilm": (Bert(BertConfig(**text, pooler=False)), jnp.zeros((1, 2), jnp.int32)),
@@ -103,7 +104,7 @@ def main(options: Options) -> None:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory()))
         shared = {"sizes": options.sizes, "repeat": options.repeat, "folder": str(folder)}
         peer = stack.enter_context(
-            harness.peer(options, __package__, ("torch", "transformers"), **shared)
+            harness.peer(options, __name__, ("torch", "transformers"), **shared)
         )
         if peer.about:
             models = {"minilm": load_bert(folder / "minilm"), "vit": load_vit(folder / "vit")}

@@ -59,10 +59,10 @@ def main(options: Options) -> None:
     with ExitStack() as stack:
         enter = stack.enter_context
         sides: dict[str, harness.Worker | harness.Peer] = {
-            "mmjax": enter(harness.worker(sys.executable, f"{__package__}.ours", own))
+            "mmjax": enter(harness.worker(sys.executable, __name__, own))
         }
         for batch in (4096, cached):
-            peer = enter(harness.peer(options, __package__, **sizes, batch=batch))
+            peer = enter(harness.peer(options, __name__, ("torch",), **sizes, batch=batch))
             if peer.candidates:
                 sides[f"torch, {batch} users"] = peer
         baseline = list(sides)[-1 if len(sides) == 1 else 1]

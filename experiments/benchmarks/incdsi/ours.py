@@ -89,7 +89,7 @@ def main(options: Options) -> None:
     """Measure, print the tables, write the JSON."""
     harness.limit_threads(options)
     sizes = {"documents": options.documents, "width": options.width, "new": options.new}
-    with harness.peer(options, __package__, **sizes) as peer:
+    with harness.peer(options, __name__, **sizes) as peer:
         record = {
             **harness.record(options),
             **peer.about,

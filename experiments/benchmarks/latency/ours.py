@@ -24,13 +24,16 @@ import numpy as np
 from jax import Array
 
 from experiments.benchmarks import harness
-from experiments.tiger.presets import preset
+from experiments.tiger.config import preset
 from mmjax.blocks.decoding.beams import beam_items, beam_search
-from mmjax.blocks.decoding.tries import Trie, build_trie
+from mmjax.blocks.decoding.tries import build_trie
 from mmjax.models.generative import tiger
 from mmjax.models.generative.tiger.config import TIGERConfig
+from mmjax.retriever import TopK
 
 BASELINE = "no cache"
+_K = 10
+"""Items that a search finds."""
 SIZES = (256, 256, 256, 18)
 """Codes of each level, as many as ids of Amazon Beauty have."""
 
@@ -61,11 +64,17 @@ def tiger_config(name: str) -> TIGERConfig:
 
 
 def without_cache(
-    model: tiger.TIGER, params: Any, codes: Array, trie: Trie, history: Array, user: Array
-) -> tiger.Found:
+    model: tiger.TIGER,
+    params: Any,
+    ids: tiger.ItemIds,
+    history: Array,
+    user: Array,
+    *,
+    k: int,
+) -> TopK:
     """`tiger.recommend`, but all tokens so far are decoded again at every level."""
     bound = functools.partial(model.apply, {"params": params})
-    memory: Any = bound(codes, history, user, method=_remember)
+    memory: Any = bound(ids.codes, history, user, method=_remember)
 
     def step(tokens: Any, last: Any, level: int) -> tuple[Array, Any]:
         if last is not None:
@@ -76,8 +85,8 @@ def without_cache(
         return model.of_level(logits[:, level].reshape(b, w, -1), level), tokens
 
     start = jnp.zeros((len(user), 1, len(model.sizes)), jnp.int32)
-    beams = beam_search(step, start, trie, batch=len(user), width=model.config.beams)
-    return tiger.Found(*beam_items(beams, trie, k=model.config.found))
+    beams = beam_search(step, start, ids.trie, batch=len(user), width=model.config.beams)
+    return TopK(*beam_items(beams, ids.trie, k=k))
 
 
 def _remember(model: tiger.TIGER, *inputs: Array) -> tuple[Array, Array]:
@@ -89,7 +98,7 @@ def _decode(model: tiger.TIGER, *inputs: Array) -> Array:
     return model.t5.decode(*inputs)
 
 
-def problem(config: TIGERConfig, items: int) -> tuple[tiger.TIGER, Any, Array, Trie]:
+def problem(config: TIGERConfig, items: int) -> tuple[tiger.TIGER, Any, tiger.ItemIds]:
     """A model with random weights, its parameters, and random distinct ids with their trie."""
     draw = np.random.default_rng(0)
     number = draw.choice(int(np.prod(SIZES)), items, replace=False)
@@ -97,7 +106,7 @@ def problem(config: TIGERConfig, items: int) -> tuple[tiger.TIGER, Any, Array, T
     table, one = jnp.asarray(codes), jnp.zeros(1, jnp.int32)
     model = tiger.TIGER(config, SIZES)
     params: Any = model.init(jax.random.key(0), table, one[:, None], one, one)
-    return model, params["params"], table, build_trie(codes, SIZES)
+    return model, params["params"], tiger.ItemIds(table, build_trie(codes, SIZES))
 
 
 def measure(config: TIGERConfig, users: int, options: Options) -> dict[str, Any]:
@@ -108,7 +117,7 @@ def measure(config: TIGERConfig, users: int, options: Options) -> dict[str, Any]
     operands = (*catalogue, history, jnp.arange(users))
     candidates, results = {}, []
     for name, search in (("cache", tiger.recommend), (BASELINE, without_cache)):
-        run = jax.jit(functools.partial(search, model)).lower(*operands).compile()
+        run = jax.jit(functools.partial(search, model, k=_K)).lower(*operands).compile()
         results.append(run(*operands))
         candidates[name] = harness.timed(
             functools.partial(run, *operands),
@@ -121,14 +130,14 @@ def measure(config: TIGERConfig, users: int, options: Options) -> dict[str, Any]
     return {"users": users, "rows": compared.records}
 
 
-def check_same(cached: tiger.Found, again: tiger.Found) -> None:
+def check_same(cached: TopK, again: TopK) -> None:
     """Both find the same items, but where scores are as close as float32 rounds.
 
     Raises:
         ValueError: they do not.
     """
     scores = np.isclose(cached.scores, again.scores, rtol=1e-4, atol=1e-4).mean()
-    items = np.mean(np.asarray(cached.items) == np.asarray(again.items))
+    items = np.mean(np.asarray(cached.ids) == np.asarray(again.ids))
     if min(scores, items) < 0.99:
         raise ValueError(
             f"without a cache {1 - items:.1%} of the items and {1 - scores:.1%} of the scores "
@@ -141,7 +150,7 @@ def main(options: Options) -> None:
     harness.limit_threads(options)
     models: dict[str, Any] = {}
     for name in options.models:
-        config = dataclasses.replace(tiger_config(name), beams=options.beams, found=10)
+        config = dataclasses.replace(tiger_config(name), beams=options.beams)
         models[name] = []
         for users in options.users:
             print(f"\n{name}, {users} users", flush=True)

@@ -86,7 +86,7 @@ def measure(inputs: Problem, options: Options) -> dict[str, Any]:
         "data": str(options.data.resolve()) if options.data else None,
         "smoke": options.smoke,
     }
-    with harness.peer(options, __package__, **passed) as peer:
+    with harness.peer(options, __name__, **passed) as peer:
         remote = peer.candidates
         names = [f"torch {way}" for way in options.peers if remote]
         samples = harness.interleaved(

@@ -134,7 +134,7 @@ def measure(name: str, options: Options) -> dict[str, Any]:
         folder = stack.enter_context(tempfile.TemporaryDirectory())
         file = Path(folder) / "graph.npz"
         np.savez(file, allow_pickle=False, x=np.asarray(x), **arrays)
-        peer = stack.enter_context(harness.peer(options, __package__, graph=str(file)))
+        peer = stack.enter_context(harness.peer(options, __name__, graph=str(file)))
         if peer.about:
             result["torch"] = peer.about
         for task in TASKS:

@@ -140,7 +140,7 @@ def main(options: Options) -> None:
     harness.limit_threads(options)
     sizes = {k: getattr(options, k) for k in ("levels", "codes", "width", "repeat")}
     packages, batches = ("torch", "vector_quantize_pytorch"), options.batches
-    with harness.peer(options, __package__, packages, batches=batches, **sizes) as peer:
+    with harness.peer(options, __name__, packages, batches=batches, **sizes) as peer:
         record = {
             **harness.record(options, ("optax",)),
             **peer.about,

@@ -87,7 +87,9 @@ def write_problem(path: Path, data: Any) -> None:
 
 def unit_rows(data: Any) -> Any:
     """The data with features of length one, as the models of the bench read them."""
-    return data.with_features(**{n: np.asarray(l2_normalise(x)) for n, x in data.features.items()})
+    return data.with_features(
+        **{n: np.asarray(l2_normalise(jnp.asarray(x))) for n, x in data.features.items()}
+    )
 
 
 def interactions(name: str) -> Any:
@@ -134,7 +136,7 @@ def main(options: Options) -> None:
     with ExitStack() as stack:
         file = Path(stack.enter_context(tempfile.TemporaryDirectory())) / "problem.npz"
         write_problem(file, data)
-        peer = stack.enter_context(harness.peer(options, __package__, problem=str(file)))
+        peer = stack.enter_context(harness.peer(options, __name__, problem=str(file)))
         models = {name: against_torch(name, data, peer, options) for name in options.models}
     record = {
         **harness.record(options, ("flax", "optax")),

@@ -24,7 +24,7 @@ from mmjax.blocks.sequences.sampling import (
 from mmjax.objective import Batch
 
 EpochPlan = Any
-"""What an epoch fixes for all its batches, such as a permutation of the examples."""
+"""The draws of an epoch that all its batches share, such as a permutation of the examples."""
 
 
 def nothing_shared(plan: EpochPlan) -> dict[str, Array]:

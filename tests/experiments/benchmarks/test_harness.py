@@ -72,7 +72,7 @@ def test_a_peer_runs_where_its_packages_are():
     assert harness.peer_python(options, "json", "no_such_package") is None
     named = harness.PeerOptions(torch_python="python9")
     assert harness.peer_python(named, "no_such_package") == "python9"
-    with harness.peer(options, "no.topic", ("no_such_package",)) as peer:
+    with harness.peer(options, "no.topic.ours", ("no_such_package",)) as peer:
         assert not peer.candidates and not peer.about
 
 
@@ -90,6 +90,6 @@ def test_a_peer_is_given_its_inputs(tmp_path, monkeypatch):
     )
     monkeypatch.setenv("PYTHONPATH", str(tmp_path))
     options = harness.PeerOptions(cpu_time=True, one_thread=True)
-    with harness.peer(options, "topic", ("json",), x=[1, 2]) as peer:
+    with harness.peer(options, "topic.ours", ("json",), x=[1, 2]) as peer:
         assert peer.about == {"cpu_time": True}
         assert {name: ask() for name, ask in peer.candidates.items()} == {"sum": 3, "threads": 1}

@@ -109,9 +109,8 @@ def test_the_search_is_an_exhaustive_ranking(softmax, task, params):
     config = dataclasses.replace(CONFIG, softmax=softmax)
     retriever, captions = built(task, config).retriever, jnp.asarray(task.queries[:5])
     trie = avg.gallery_trie(CODES, (3, 3), GALLERY)
-    beams = jax.jit(avg.search_many, static_argnums=0)(
-        AVG(config, WORDS, (3, 3)), params, trie, captions
-    )
+    one = AVG(config, WORDS, (3, 3))
+    beams = jax.jit(avg.search_many, static_argnums=0)(one, params, trie, captions)
     live = np.asarray(beams.leaves) >= 0
     assert_array_equal(live.sum(1), 5)  # the gallery has five different codes
     codes = np.asarray(beams.tokens)[:, :5, :2]

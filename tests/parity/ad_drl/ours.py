@@ -2,6 +2,8 @@
 
 import dataclasses
 
+import jax.numpy as jnp
+
 from mmjax.models.multimodal import ad_drl
 from mmjax.models.multimodal.ad_drl.config import ADDRLConfig
 from tests.parity.common.comparison import Ours, linear, merged, table, task_of
@@ -18,27 +20,28 @@ def our_model(case: Case, record: Record) -> Ours:
         intra=s["decay_f"],
         inter=s["decay_n"],
         values=s["decay_a"],
-        reg=s["decay_r"],
+        l2=s["decay_r"],
         temperature=s["temp"],
         dropout=0.0,
         rank_rows=0,
-        double_softmax=True,
+        official=True,
     )
-    told = with_prefix(record, "labels/")
+    labels = with_prefix(record, "labels/")
     names = merged(
         table("user_embedding", "user_embedding.weight"),
         table("item_embedding", "item_embedding.weight"),
         linear("projections_text", "textual_mlp_2"),
         linear("projections_image", "visual_mlp_2"),
         *(linear(f"which_{n}/Dense_0", f"{n}_mlp.2") for n in ("user", "id", "text", "image")),
-        *(linear(f"values_{n}/Dense_0", f"{n}_mlp.2") for n in told),
+        *(linear(f"values_{n}/Dense_0", f"{n}_mlp.2") for n in labels),
         table("attention_in_bias", "modality_attention_net1.0.bias"),
         table("attention_out_bias", "modality_attention_net1.2.bias"),
     )
     for ours, n in (("attention_in", 0), ("attention_out", 2)):
         names[ours] = lambda w, n=n: w[f"modality_attention_net1.{n}.weight"].T
     task = task_of(case, record)
-    task = dataclasses.replace(task, labels={n: told[n] for n in told})
-    scale = {name: getattr(config, name) for name in ("intra", "inter", "values", "reg")}
-    objective = ad_drl.build(config, task)
-    return Ours(objective, names, scale=scale, score=objective.score)
+    task = dataclasses.replace(task, labels={n: labels[n] for n in labels})
+    scale = {name: getattr(config, name) for name in ("intra", "inter", "values", "l2")}
+    score = ad_drl.steer(jnp.ones(s["n_factors"]))
+    model = ad_drl.build(config, task)
+    return Ours(*model, names, scale=scale, parts={"l2": "reg"}, score=score)

@@ -10,6 +10,7 @@ import numpy as np
 
 from mmjax.models.common.task import Task
 from mmjax.objective import Objective
+from mmjax.retriever import Retriever
 from tests.parity.common.problem import Case
 from tests.parity.common.records import Record, nested, with_prefix
 
@@ -23,21 +24,23 @@ class Ours:
 
     Attributes:
         objective: built with the switches that the case asks for.
+        retriever: its retriever of vectors; None where there are no vectors to compare.
         names: every parameter of ours.
         state: the same for what is kept beside the parameters.
         scale: part of the loss -> what our metric of that name is multiplied by to be the
             official part.
         batch: what our batches carry besides the rows.
-        rank: our name of what is left of the loss without the parts that the record names.
+        parts: our metric of a part of the loss -> the record's name of it, where they differ.
         score: how vectors are compared; None is by the inner product.
     """
 
     objective: Objective
+    retriever: Retriever | None
     names: Names
     state: Names = field(default_factory=dict)
     scale: Mapping[str, float] = field(default_factory=dict)
     batch: Mapping[str, Any] = field(default_factory=dict)
-    rank: str = "rank"
+    parts: Mapping[str, str] = field(default_factory=dict)
     score: Callable[[jax.Array, jax.Array], jax.Array] | None = None
 
 
@@ -82,14 +85,17 @@ def tree(names: Names, record: Record) -> dict[str, Any]:
 
 
 @jax.jit
-def _results(objective: Objective, params: Any, state: Any, batch: Any) -> Any:
+def _results(
+    objective: Objective, retriever: Retriever | None, params: Any, state: Any, batch: Any
+) -> Any:
     key = jax.random.key(0)
 
     def loss(params: Any) -> Any:
         return objective.loss(params, state, batch, key)
 
     (value, aux), grads = jax.value_and_grad(loss, has_aux=True)(params)
-    return value, aux, grads, objective.predict(params, state, key)
+    vectors = retriever and retriever.index({"params": params, **state}, key)
+    return value, aux, grads, vectors
 
 
 def results(ours: Ours, record: Record, state: Any = None) -> dict[str, Any]:
@@ -107,11 +113,11 @@ def results(ours: Ours, record: Record, state: Any = None) -> dict[str, Any]:
     rows = {k: jnp.asarray(record[k], jnp.int32) for k in ("user", "item", "negatives")}
     rows |= {"where": jnp.ones(len(rows["user"]), bool), **ours.batch}
     state = variables if state is None else state
-    value, aux, grads, predicted = _results(ours.objective, params, state, rows)
+    value, aux, grads, predicted = _results(ours.objective, ours.retriever, params, state, rows)
     parts = {k: v * ours.scale.get(k, 1.0) for k, v in aux.metrics.items()}
     return {
         "loss": value,
-        "parts": {"rank" if k == ours.rank else k: v for k, v in parts.items()},
+        "parts": {ours.parts.get(k, k): v for k, v in parts.items()},
         "grads": grads,
         "predicted": predicted,
         "state": aux.state,

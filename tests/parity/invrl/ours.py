@@ -16,9 +16,9 @@ def invrl_config(case: Case) -> InvRLConfig:
         modalities=tuple(case.widths),
         width=case.width,
         weights=tuple(s["p_w"]),
-        reg=s["p_emb"][1],
-        item_reg=s["wdi"],
-        kernel_reg=s["p_proj"][1],
+        l2=s["p_emb"][1],
+        item_l2=s["wdi"],
+        kernel_l2=s["p_proj"][1],
         environments=s.get("num_domains", 1),
         absolute=s["p_proj"][1],
         sigma=0.0,
@@ -34,4 +34,4 @@ def our_model(case: Case, record: Record) -> Ours:
     )
     names["kernel"] = lambda w: w["MLP.weight"].T
     mask = jnp.asarray(record["mask"]) if "mask" in record else None
-    return Ours(invrl.build(invrl_config(case), task_of(case, record), mask), names)
+    return Ours(*invrl.build(invrl_config(case), task_of(case, record), mask), names)

@@ -29,11 +29,11 @@ def stage(name, prefix):
     """Configuration, what is fixed, and the batch's environments of a case."""
     case, record = CASES[name], stored("invrl", name)
     config, task = invrl_config(case), task_of(case, record)
-    pretrained = {
+    params = {
         "user_embedding": jnp.asarray(record[f"state/{prefix}U"]),
         "item_embedding": jnp.asarray(record[f"state/{prefix}V"]),
     }
-    fixed = stages.given(config, task, pretrained)
+    fixed = stages.pretrained(config, task, params)
     batch = {"environment": jnp.asarray(record["environment"], jnp.int32)}
     return record, config, fixed, batch
 
@@ -52,7 +52,7 @@ def test_environments_are_fitted_and_chosen_alike():
         "bias": lambda w: np.stack([w[f"{e}.net.MLP.bias"] for e in groups]),
     }
     objective = stages.environments(config, fixed, jnp.asarray(record["mask"]))
-    ours = Ours(objective, names, batch=batch)
+    ours = Ours(objective, None, names, batch=batch)
     found = results(ours, record)
     near("loss", found["loss"], record["loss"])
     near("gradient ", found["grads"], gradients(ours, record))
@@ -66,7 +66,7 @@ def test_the_first_step_of_the_mask(name):
     """The loss holds gradients, so that its gradient is of second order."""
     record, config, fixed, batch = stage(name, "net.")
     names = {"kernel": lambda w: w["net.MLP.weight"].T, "gate": lambda w: w["fs.mu"]}
-    ours = Ours(stages.mask_learning(config, fixed), names, batch=batch)
+    ours = Ours(stages.mask_learning(config, fixed), None, names, batch=batch)
     found = results(ours, record)
     near("loss", found["loss"], record["loss"])
     for part in ("penalty", "gate"):

@@ -16,7 +16,7 @@ def our_model(case: Case, record: Record) -> Ours:
         widths=tuple(s["widths"]),
         id_width=s["widths"][-1],
         meta_width=s["s_dim"],
-        dynamic=s["layer"],
+        dynamic="official" if s["layer"] == "released" else s["layer"],
         rank=s["R"],
         hidden_dropout=0.0,
         output_dropout=0.0,
@@ -41,4 +41,4 @@ def our_model(case: Case, record: Record) -> Ours:
     for n in range(2 if s["gcn"] else 0):
         names |= linear(f"sage_{n}/neighbours", f"conv{n + 1}.lin_l")
         names |= linear(f"sage_{n}/root", f"conv{n + 1}.lin_r", bias=False)
-    return Ours(meta_mmf.build(config, task_of(case, record)), names)
+    return Ours(*meta_mmf.build(config, task_of(case, record)), names)

@@ -10,9 +10,9 @@ import numpy as np
 
 from mmjax.blocks.graphs.graph import bipartite, normalise
 from mmjax.blocks.graphs.sparse import operator
-from mmjax.models.multimodal.mig_gt.attention import memory_attention
 from mmjax.models.multimodal.mig_gt.config import MIGGTConfig
-from mmjax.models.multimodal.mig_gt.objective import MIGGT, loss_terms
+from mmjax.models.multimodal.mig_gt.network import MIGGT, memory_attention
+from mmjax.models.multimodal.mig_gt.objective import loss_terms
 from tests.parity.common.records import Record, nested, with_prefix
 from tests.parity.mig_gt.case import ATTENTION, HIDDEN, MODALITIES, WIDTH, Case
 

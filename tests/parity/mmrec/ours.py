@@ -42,14 +42,14 @@ def _content(case: Case) -> Names:
 
 
 def _bpr_mf(case: Case, record: Record) -> Ours:
-    reg = case.settings["reg_weight"]
+    l2 = case.settings["reg_weight"]
     names = merged(
         table("user_embedding", "user_embedding.weight"),
         table("item_embedding", "item_embedding.weight"),
     )
-    config = BPRMFConfig(width=case.width, reg=reg)
-    objective = light_gcn.build_bpr_mf(config, task_of(case, record))
-    return Ours(objective, names, scale={"norms": reg})
+    config = BPRMFConfig(width=case.width, l2=l2)
+    model = light_gcn.build_bpr_mf(config, task_of(case, record))
+    return Ours(*model, names, scale={"norms": l2})
 
 
 def _light_gcn(case: Case, record: Record) -> Ours:
@@ -58,14 +58,14 @@ def _light_gcn(case: Case, record: Record) -> Ours:
         table("user_embedding", "embedding_dict.user_emb"),
         table("item_embedding", "embedding_dict.item_emb"),
     )
-    config = LightGCNConfig(width=case.width, layers=s["n_layers"], reg=s["reg_weight"])
-    objective = light_gcn.build(config, task_of(case, record))
-    return Ours(objective, names, scale={"norms": config.reg})
+    config = LightGCNConfig(width=case.width, hops=s["n_layers"], l2=s["reg_weight"])
+    model = light_gcn.build(config, task_of(case, record))
+    return Ours(*model, names, scale={"norms": config.l2})
 
 
 def _vbpr(case: Case, record: Record) -> Ours:
-    reg = case.settings["reg_weight"]
-    config = vbpr.VBPRConfig(unit=False, width=case.width, content_width=case.width, reg=reg)
+    l2 = case.settings["reg_weight"]
+    config = vbpr.VBPRConfig(normalise=False, width=case.width, content_width=case.width, l2=l2)
     # MMRec reads text first, we read modalities by the alphabet.
     order = {n: case.widths[n] for n in ("text", "image") if n in case.widths}
 
@@ -79,56 +79,56 @@ def _vbpr(case: Case, record: Record) -> Ours:
         table("project/bias", "item_linear.bias"),
         {"project/kernel": kernel},
     )
-    return Ours(vbpr.build(config, task_of(case, record)), names, scale={"norms": reg})
+    return Ours(*vbpr.build(config, task_of(case, record)), names, scale={"norms": l2})
 
 
 def _freedom(case: Case, record: Record) -> Ours:
     s = case.settings
     config = freedom.FREEDOMConfig(
-        unit=False,
+        normalise=False,
         width=case.width,
-        item_layers=s["n_mm_layers"],
-        neighbours=s["knn_k"],
+        item_hops=s["n_mm_layers"],
+        k=s["knn_k"],
         shares=(s["mm_image_weight"], 1 - s["mm_image_weight"]),
         dropout=0.0,
-        reg=s["reg_weight"],
+        content_weight=s["reg_weight"],
     )
-    return Ours(freedom.build(config, task_of(case, record)), merged(_ids(), _content(case)))
+    return Ours(*freedom.build(config, task_of(case, record)), merged(_ids(), _content(case)))
 
 
 def _bm3(case: Case, record: Record) -> Ours:
     s = case.settings
     config = bm3.BM3Config(
-        unit=False, width=case.width, layers=s["n_layers"], dropout=0.0, reg=s["reg_weight"]
+        normalise=False, width=case.width, hops=s["n_layers"], dropout=0.0, l2=s["reg_weight"]
     )
     names = merged(_ids(), _content(case), linear("predictor", "predictor"))
-    return Ours(bm3.build(config, task_of(case, record)), names, rank="pairs")
+    return Ours(*bm3.build(config, task_of(case, record)), names, parts={"pairs": "rank"})
 
 
 def _lattice(case: Case, record: Record) -> Ours:
     s = case.settings
     config = lattice.LATTICEConfig(
-        unit=False,
+        normalise=False,
         width=case.width,
         content_width=case.width,
-        item_layers=s.get("n_layers", 1),
-        neighbours=s["knn_k"],
+        item_hops=s.get("n_layers", 1),
+        k=s["knn_k"],
         skip=s["lambda_coeff"],
-        reg=s["reg_weight"],
+        l2=s["reg_weight"],
     )
     names = merged(_ids(), _content(case), table("mix", "modal_weight"))
     first = {"epoch": jnp.uint32(1)}
-    return Ours(lattice.build(config, task_of(case, record)), names, batch=first)
+    return Ours(*lattice.build(config, task_of(case, record)), names, batch=first)
 
 
 def mmgcn_config(case: Case) -> mmgcn.MMGCNConfig:
     """Our settings of MMGCN, but for the ids that the released code never trains."""
     return mmgcn.MMGCNConfig(
-        unit=False,
+        normalise=False,
         width=case.width,
         latent=case.latent,
         longest=case.widths["text"],
-        reg=case.settings["reg_weight"],
+        l2=case.settings["reg_weight"],
         penalised=("image",),
     )
 
@@ -146,17 +146,17 @@ def _mmgcn(case: Case, record: Record) -> Ours:
             names |= table(f"{ours}neighbours/kernel", f"{theirs}conv_embed_{n + 1}.weight")
             names |= linear(f"{ours}own", f"{theirs}linear_layer{n + 1}")
             names |= linear(f"{ours}combine", f"{theirs}g_layer{n + 1}")
-    scale = {"norms": config.reg}
-    return Ours(mmgcn.build(config, task_of(case, record)), names, scale=scale)
+    scale = {"norms": config.l2}
+    return Ours(*mmgcn.build(config, task_of(case, record)), names, scale=scale)
 
 
 def _grcn(case: Case, record: Record) -> Ours:
     config = grcn.GRCNConfig(
-        unit=False,
+        normalise=False,
         width=case.width,
-        reg=case.settings["reg_weight"],
+        l2=case.settings["reg_weight"],
         penalised_tables=("image",),
-        released_flow=not case.settings.get("routing_to_users"),
+        official=not case.settings.get("routing_to_users"),
     )
     names: dict[str, Any] = {**table("id_embedding", "id_gcn.id_embedding")}
     for n, modality in enumerate(case.widths):
@@ -164,19 +164,19 @@ def _grcn(case: Case, record: Record) -> Ours:
         names |= table(f"{modality}_preference", f"{theirs}preference")
         names |= linear(modality, f"{theirs}MLP")
         names[f"{modality}_confidence"] = lambda w, n=n: w["model_specific_conf"][:, n : n + 1]
-    return Ours(grcn.build(config, task_of(case, record)), names, scale={"norms": config.reg})
+    return Ours(*grcn.build(config, task_of(case, record)), names, scale={"norms": config.l2})
 
 
 def _mgcn(case: Case, record: Record) -> Ours:
     s = case.settings
     config = mgcn.MGCNConfig(
-        unit=False,
+        normalise=False,
         width=case.width,
-        layers=s["n_ui_layers"],
-        item_layers=s["n_layers"],
-        neighbours=s["knn_k"],
+        hops=s["n_ui_layers"],
+        item_hops=s["n_layers"],
+        k=s["knn_k"],
         contrast=s["cl_loss"],
-        reg=s["reg_weight"],
+        l2=s["reg_weight"],
     )
     gates = [linear(f"views/purifier_{n}/linear", f"gate_{_SIDE[n]}.0") for n in case.widths]
     prefer = [linear(f"fuser/prefer_{n}/linear", f"gate_{n}_prefer.0") for n in case.widths]
@@ -188,20 +188,20 @@ def _mgcn(case: Case, record: Record) -> Ours:
         linear("fuser/query", "query_common.0"),
         linear("fuser/weigh", "query_common.2", bias=False),
     )
-    return Ours(mgcn.build(config, task_of(case, record)), names)
+    return Ours(*mgcn.build(config, task_of(case, record)), names)
 
 
 def _smore(case: Case, record: Record) -> Ours:
     s = case.settings
     config = smore.SMOREConfig(
-        unit=False,
+        normalise=False,
         width=case.width,
-        layers=s["n_ui_layers"],
-        item_layers=s["n_layers"],
-        neighbours=(s["image_knn_k"], s["text_knn_k"]),
+        hops=s["n_ui_layers"],
+        item_hops=s["n_layers"],
+        k=(s["image_knn_k"], s["text_knn_k"]),
         dropout=0.0,
         contrast=s["cl_loss"],
-        reg=s["reg_weight"],
+        l2=s["reg_weight"],
     )
     names = merged(_ids(), _content(case))
     for view, letter, word in (*((n, _SIDE[n], n) for n in case.widths), ("fused", "f", "fusion")):
@@ -211,37 +211,37 @@ def _smore(case: Case, record: Record) -> Ours:
         if view != "fused":
             names |= linear(f"preferences/query_{view}", f"query_{letter}.0")
             names |= linear(f"preferences/weigh_{view}", f"query_{letter}.2", bias=False)
-    return Ours(smore.build(config, task_of(case, record)), names)
+    return Ours(*smore.build(config, task_of(case, record)), names)
 
 
 def _lgmrec(case: Case, record: Record) -> Ours:
     s = case.settings
     config = lgmrec.LGMRecConfig(
-        unit=False,
+        normalise=False,
         width=case.width,
-        layers=s["n_ui_layers"],
-        content_layers=s["n_mm_layers"],
-        hyper_layers=s["n_hyper_layer"],
+        hops=s["n_ui_layers"],
+        content_hops=s["n_mm_layers"],
+        hyper_hops=s["n_hyper_layer"],
         hyperedges=s["hyper_num"],
         dropout=0.0,
         alpha=s["alpha"],
         contrast=s["cl_weight"],
-        reg=s["reg_weight"],
+        l2=s["reg_weight"],
     )
     names = merged(
         _ids(),
         *(table(f"linear_{n}", f"item_{n}_trs") for n in case.widths),
         *(table(f"assign_{n}", f"{_SIDE[n]}_hyper") for n in case.widths),
     )
-    return Ours(lgmrec.build(config, task_of(case, record)), names)
+    return Ours(*lgmrec.build(config, task_of(case, record)), names)
 
 
 def _slmrec(case: Case, record: Record) -> Ours:
     s = case.settings
     config = slmrec.SLMRecConfig(
-        unit=True,
+        normalise=True,
         width=case.width,
-        layers=s["layer_num"],
+        hops=s["layer_num"],
         ssl=s["ssl_alpha"],
         ssl_temperature=s["ssl_temp"],
     )
@@ -259,7 +259,7 @@ def _slmrec(case: Case, record: Record) -> Ours:
     )
     # The official scores are probabilities, which rank the same.
     return Ours(
-        slmrec.build(config, task_of(case, record)),
+        *slmrec.build(config, task_of(case, record)),
         names,
         score=lambda users, items: jax.nn.sigmoid(users @ items.T),
     )

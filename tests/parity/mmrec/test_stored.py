@@ -67,8 +67,8 @@ def test_freedom_normalises_what_pruning_leaves():
     """A draw of ours that keeps the same edges gives the same graph."""
     case, record, _ = given("freedom")
     task, keep = task_of(case, record), 3.5 / len(record["pairs"])
-    config = freedom.FREEDOMConfig(neighbours=3, dropout=1 - keep)
-    epoch, edges = freedom.build(config, task).epoch, task.adjacency().structure
+    config = freedom.FREEDOMConfig(k=3, dropout=1 - keep)
+    epoch, edges = freedom.build(config, task).objective.epoch, task.adjacency().structure
     keys = jax.random.split(jax.random.key(0), 1 << 15)
     drawn = jax.jit(jax.vmap(lambda key: epoch(key)["weights"]))(keys)
     want = record["pruned"][np.asarray(edges.receivers), np.asarray(edges.senders)]
@@ -81,9 +81,11 @@ def test_mmgcn_with_constant_ids_as_released():
     case, record, free = given("mmgcn")
     fixed = {k: x for k, x in free.names.items() if k.endswith(("_embedding", "_preference"))}
     config = dataclasses.replace(mmgcn_config(case), trainable_ids=False)
+    model = mmgcn.build(config, task_of(case, record))
     ours = dataclasses.replace(
         free,
-        objective=mmgcn.build(config, task_of(case, record)),
+        objective=model.objective,
+        retriever=model.retriever,
         names={k: x for k, x in free.names.items() if k not in fixed},
         state={f"frozen/{k}": x for k, x in fixed.items()},
     )

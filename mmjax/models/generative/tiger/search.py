@@ -52,13 +52,13 @@ def recommend(
     Args:
         model: the network.
         params: its parameters.
-        catalogue: ids of all items, and the trie of all or a part of them.
+        ids: of all items, and the trie of all or a part of them.
         history: items, oldest first; -1 at places that hold none.
         user: whose they are.
         excluded: items that are left out, such as the whole history; -1 is none.
         k: items found; no more than there are beams are found for sure.
     """
-    codes, trie = catalogue
+    codes, trie = ids
     step, cache = decode_step(model, params, codes, history, user)
     subset = None if excluded is None else block(trie, excluded)
     width = model.config.beams
@@ -117,4 +117,4 @@ def _retrieve(
     # A search that leaves nothing out is cheaper.
     excluded = exclude.table(len(queries)) if exclude is not None and exclude.most else None
     history, user = inputs.history[queries], inputs.user[queries]
-    return recommend(model, params, inputs.catalogue, history, user, excluded, k=k)
+    return recommend(model, params, inputs.ids, history, user, excluded, k=k)

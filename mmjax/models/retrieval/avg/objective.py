@@ -97,7 +97,7 @@ def _loss(
         candidates = jnp.concatenate([candidates, found], axis=1)
     rngs = {"dropout": key}
     logits: Any = model.apply({"params": params}, text, candidates, train=True, rngs=rngs)
-    temperature = c.temperature if trie is None else c.rank_temperature
+    temperature = c.temperature if inputs.trie is None else c.rank_temperature
     gains = model.log_probabilities(logits, candidates, temperature)
     value = global_mean(-gains[:, 0].mean(1), axis, where=where)
     metrics = {"cross_entropy": value}
