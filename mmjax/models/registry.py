@@ -235,6 +235,8 @@ METHODS = {
     ),
 }
 """Every method by the name that flags and records use."""
+_UNTRAINED = {"item_knn": "item-kNN", "item_knn_content": "content-kNN"}
+"""Names in tables of rankings without training, see `mmjax.models.neighbours`."""
 
 
 def of_kind(kind: Kind, *, stages: bool = False) -> dict[str, Method]:
@@ -243,5 +245,7 @@ def of_kind(kind: Kind, *, stages: bool = False) -> dict[str, Method]:
 
 
 def title(method: str) -> str:
-    """The name of a method as tables show it; a name that is no row stands for itself."""
-    return METHODS[method].title if method in METHODS else method.replace("_", "-")
+    """The name of a method as tables show it; a name that is known nowhere stands for itself."""
+    if method in METHODS:
+        return METHODS[method].title
+    return _UNTRAINED.get(method, method.replace("_", "-"))
