@@ -104,8 +104,8 @@ class Retriever:
             n_candidates: candidates.
             chunk: see the class.
         """
-        bound = (Partial(Bound(f, model), inputs) for f in (index, retrieve))
-        return cls(*bound, n_candidates, chunk)
+        index, retrieve = (Partial(Bound(f, model), inputs) for f in (index, retrieve))
+        return cls(index, retrieve, n_candidates, chunk)
 
 
 class Model(NamedTuple):
