@@ -20,8 +20,8 @@ import optax
 from experiments.benchmarks import harness
 from experiments.benchmarks.latency.ours import tiger_config
 from experiments.common.sequences.problem import build_task, load_data
-from experiments.tiger.ids import item_ids
 from experiments.tiger.config import preset
+from experiments.tiger.ids import item_ids
 from mmjax.data.core.sequences import Sequences, Windows
 from mmjax.models.generative import tiger
 from mmjax.models.generative.tiger.config import TIGERConfig
