@@ -77,7 +77,7 @@ def train(run: MMGRecRun) -> None:
     print(f"\nTest, {data.name}, split {data.split}\n{viz.to_text(table)}")
     print(analysis.ids_line(result.record))
     if run.workdir is not None:
-        best = partial(top, load_generator(run.workdir), data)
+        best = partial(top, load_generator(run.workdir / f"seed_{run.seed}"), data)
         page = run.workdir / "report.html"
         print(f"report: {analysis.write_page(page, run, data, result, heuristics, best)}")
 
