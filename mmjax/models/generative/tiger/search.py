@@ -32,7 +32,7 @@ class ItemIds(NamedTuple):
 
 
 class _Inputs(NamedTuple):
-    catalogue: ItemIds
+    ids: ItemIds
     history: Int[Array, "u n"]
     user: Int[Array, "u"]
 
