@@ -40,7 +40,7 @@ class _Inputs(NamedTuple):
 def recommend(
     model: TIGER,
     params: Params,
-    catalogue: ItemIds,
+    ids: ItemIds,
     history: Int[Array, "b n"],
     user: Int[Array, "b"],
     excluded: Int[Array, "b m"] | None = None,
