@@ -112,8 +112,7 @@ def _one(
         matrix.append([s for s, _ in found])
         first = found[0][1]
     figures = measures(matrix)
-    new = rows_of_new(first, corpus.rows(0)[1], done.weights["rows"])
-    figures |= {name: float(x) for name, x in new.items()}
+    figures |= rows_of_new(np.asarray(first), corpus.rows(0)[1], np.asarray(done.weights["rows"]))
     figures |= {"seconds/stage": float(np.mean(seconds)), "seconds/epoch": done.seconds_per_epoch}
     if config.method in PROMPTED and config.model.prompts != "coda":
         queries = problem.ids[problem.asking(range(corpus.n_sessions), "test")]

@@ -11,6 +11,7 @@ from typing import Literal
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jax import Array
 from jaxtyping import Float, Int
 
@@ -132,8 +133,8 @@ def measures(scores: Scores) -> dict[str, Float[Array, ""]]:
 
 
 def rows_of_new(
-    ids: Int[Array, "q k"], first: int, rows: Float[Array, "n d"]
-) -> dict[str, Float[Array, ""]]:
+    ids: Int[np.ndarray, "q k"], first: int, rows: Float[np.ndarray, "n d"]
+) -> dict[str, float]:
     """Effects of new rows of a growing classifier on old queries.
 
     "intrusion" is the share of the old queries whose best row is a new one; "norm_ratio" the mean
@@ -145,10 +146,10 @@ def rows_of_new(
         first: the first new row.
         rows: all rows.
     """
-    norms = jnp.linalg.norm(rows, axis=1)
+    norms = np.linalg.norm(rows, axis=1)
     return {
-        "intrusion": (ids[:, 0] >= first).mean(),
-        "norm_ratio": norms[first:].mean() / norms[:first].mean(),
+        "intrusion": float((ids[:, 0] >= first).mean()),
+        "norm_ratio": float(norms[first:].mean() / norms[:first].mean()),
     }
 
 

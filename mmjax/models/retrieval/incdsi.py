@@ -18,7 +18,7 @@ _PRODUCTS, _ACCURACY = 30, 1e-4
 
 
 class Margins(NamedTuple):
-    """What is asked of a new row, and how much each part weighs."""
+    """Margins that a new row must keep, and the weight of each part."""
 
     balance: float | Float[Array, ""] = 0.5
     """Weight lambda of the new document against 1 - lambda for the old ones, in (0, 1)."""
@@ -58,7 +58,7 @@ def loss(
     query: Float[Array, "d"],
     margins: Margins,
 ) -> Float[Array, ""]:
-    """What `solve` minimises: squared hinges of the new query and of all old ones.
+    """Objective of `solve`: squared hinges of the new query and of all old ones.
 
     ``lambda [max_j w_j.q + m1 - x.q]+^2 + (1 - lambda) sum_j [x.z_j - w_j.z_j + m2]+^2
     + rho |x|^2`` over j below `count` (arXiv 2307.10323, equations 3 to 5).
