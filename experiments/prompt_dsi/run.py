@@ -343,8 +343,13 @@ def search(flags: Search) -> str:
     if flags.out is not None and flags.out.suffix not in (".parquet", ".jsonl"):
         raise UserError(f"--out {flags.out}: choose a name that ends in .parquet or .jsonl")
     seeds = sorted(flags.workdir.glob("seed_*"))
-    with user_errors():
+    try:
         index = load_stage(seeds[0] if seeds else flags.workdir, "index", INDEX_KINDS)
+    except FileNotFoundError as error:
+        raise UserError(
+            f"{flags.workdir} holds no finished run ({error}); give its training command again"
+        ) from error
+    with user_errors():
         saved = dict(index.encoder)
         folder = saved.pop("folder")
         encoder = analysis.load_encoder(Encoder(folder and Path(folder), **saved))
