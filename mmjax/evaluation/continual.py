@@ -7,6 +7,7 @@ alone and may be NaN.
 Axes: t tasks, q queries, k candidates found, n rows, d width.
 """
 
+from collections.abc import Mapping, Sequence
 from typing import Literal
 
 import jax
@@ -130,6 +131,26 @@ def measures(scores: Scores) -> dict[str, Float[Array, ""]]:
         "D0_lost": scores[0, 0] - scores[-1, 0],
         "new": scores[-1, 1:].mean(),
     }
+
+
+def measures_by_metric(
+    matrix: Sequence[Sequence[Mapping[str, float]]], metrics: Sequence[str]
+) -> dict[str, float]:
+    """`measures` of several metrics, such as "hits@10/A".
+
+    Args:
+        matrix: by stage, the metrics of each task so far; two stages or more.
+        metrics: those to measure.
+    """
+    figures = {}
+    n = len(matrix)
+    for metric in metrics:
+        scores = np.full((n, n), np.nan, np.float32)
+        for t, row in enumerate(matrix):
+            scores[t, : t + 1] = [values[metric] for values in row]
+        own = measures(jnp.asarray(scores))
+        figures |= {f"{metric}/{name}": float(x) for name, x in own.items()}
+    return figures
 
 
 def rows_of_new(

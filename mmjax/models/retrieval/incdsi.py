@@ -9,6 +9,7 @@ from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jax import Array, lax
 from jax.scipy.sparse.linalg import cg
 from jaxtyping import Float, Int
@@ -48,6 +49,20 @@ class _Problem(NamedTuple):
     wanted: Array
     most: Array
     margins: Margins
+
+
+def draw_margins(n: int, seed: int) -> list[Margins]:
+    """Random margins from the ranges that the authors search (arXiv 2307.10323)."""
+    rng = np.random.default_rng(seed)
+    return [
+        Margins(
+            balance=float(rng.uniform(0.05, 0.95)),
+            new=float(rng.uniform(0.0, 8.0)),
+            old=float(rng.uniform(0.0, 8.0)),
+            decay=float(10.0 ** rng.uniform(-10.0, -3.0)),
+        )
+        for _ in range(n)
+    ]
 
 
 def loss(
