@@ -7,7 +7,7 @@ Differences from the released code: the search within training has no dropout; a
 the right code is masked; the ranking loss takes one softmax (switch `official`).
 
 Axes: b captions, s tokens of a caption, i images, l levels, w beams, q training captions, g images
-of the gallery, z latent width.
+of the gallery, z latent width, d features of images.
 """
 
 from collections.abc import Mapping, Sequence
@@ -38,6 +38,8 @@ class Vokens(NamedTuple):
     codes: Integer[np.ndarray, "i l"]
     codebooks: Sequence[Float[Array, "_ z"] | Float[np.ndarray, "_ z"]]
     """Of every level."""
+    decoded: Float[np.ndarray, "i d"] | None = None
+    """The features that the codes stand for, where the tokenizer made them."""
 
     @property
     def sizes(self) -> tuple[int, ...]:
