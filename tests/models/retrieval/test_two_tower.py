@@ -72,7 +72,9 @@ def test_bad_input(config, pairs):
 
 
 def test_a_page_of_pictures():
-    page = gallery("red <heart>", [("AVG", "best first", [GalleryImage(b"\x89PNG..", 'a "b"', "-1")])])
+    page = gallery(
+        "red <heart>", [("AVG", "best first", [GalleryImage(b"\x89PNG..", 'a "b"', "-1")])]
+    )
     assert "<h1>red &lt;heart&gt;</h1>" in page and "data:image/png;base64," in page
     assert 'alt="a &quot;b&quot;"' in page
     with pytest.raises(ValueError, match="no known kind"):
