@@ -157,7 +157,7 @@ def load_encoder(config: Encoder) -> QueryEncoder:
     if config.folder is not None:
         return published_query_encoder(config.folder, config.length)
     sizes = {n: getattr(config, n) for n in ("vocabulary", "width", "layers", "heads", "hidden")}
-    rates = {"dropout": config.dropout, "attention_dropout": config.dropout}
+    rates: dict[str, Any] = {"dropout": config.dropout, "attention_dropout": config.dropout}
     own = BertConfig(**sizes, **rates, positions=config.length, pooler=False)
     return hashed_query_encoder(own)
 
