@@ -1,102 +1,178 @@
-"""All stages for every seed, then the test, once."""
+"""AVG: two towers, features, codes, a model that writes the codes, its ranking stage; and search.
 
+Axes: n images, t texts, s tokens of a text, m training pairs, y rows and x columns of pixels.
+"""
+
+import dataclasses
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property, partial
 from pathlib import Path
 from typing import Any, NamedTuple
 
+import jax
+import jax.numpy as jnp
 import numpy as np
+from jaxtyping import Int, UInt8
 
-from experiments.avg.config import AVGRun
-from experiments.avg.features import Features
-from experiments.avg.problem import Problem, borrowed, load_problem
-from experiments.avg.stages import (
+from experiments.avg import analysis
+from experiments.avg.analysis import (
     STAGES,
-    Codes,
-    features,
-    make_codes,
-    search_split,
-    train_model,
-    train_towers,
+    cost,
+    embed_images,
+    embed_texts,
+    load_saved,
+    model_of,
+    towers_of,
+    write_page,
 )
-from experiments.common.results import Record, environment
-from experiments.common.seeds import training_fields
+from experiments.avg.config import AVGRun, Search, Stage
+from experiments.common import readme
+from mmjax.data import CaptionedImages, load
 from mmjax.data.core.captioned import Split
-from mmjax.evaluation.gallery import collision_rate, vector_recall
-from mmjax.training.fit import FitResult
+from mmjax.data.core.words import Words
+from mmjax.data.synthetic.captions import concept_images
+from mmjax.encoders.clip_pair import load_clip_pair
+from mmjax.errors import UserError, user_errors
+from mmjax.evaluation.gallery import code_recall, collision_rate, vector_recall
+from mmjax.models.common.query_task import QueryTask, pseudo_queries
+from mmjax.models.retrieval import avg, avg_tokenizer, two_tower
+from mmjax.models.retrieval.avg import Vokens, tokenizer_vokens, unaligned_vokens
+from mmjax.models.retrieval.two_tower import ImageTextFeatures
+from mmjax.objective import Objective, Params, Variables
+from mmjax.training.fitting import FitResult
+from mmjax.training.loop import Evaluate
+from mmjax.training.optim import optimiser
+from mmjax.training.parallel import init
+from mmjax.training.pipeline import Pipeline, pipelines
+from mmjax.training.records import Record, environment
+from mmjax.training.seeds import training_fields
+from mmjax.training.sources.pairs import rows_source
+
+__all__ = ["cost", "search", "tables", "train"]
+
+_SELECTING = (1, 5, 10)
+_EVERY = 12
+# One program for all stages that search as much.
+_search = jax.jit(avg.search_many, static_argnums=0)
 
 
-class Trained(NamedTuple):
-    """What the stages of a seed gave."""
+class Pairs(NamedTuple):
+    """Rows of the texts to train on, and the image that each stands for."""
 
-    features: Features
-    codes: Codes
-    fits: dict[str, FitResult]
-    """By method (a row of the tables): the training of what it adds."""
-
-    def params(self, stage: str) -> Any:
-        """Of the language model, after the stage "generative" or "ranking"."""
-        return self.fits[f"avg_{stage}"].variables[0]["params"]
+    text: Int[np.ndarray, "m"]
+    image: Int[np.ndarray, "m"]
 
 
-def train_seed(problem: Problem, seed: int, workdir: Path | None) -> Trained:
-    """All stages of a seed; what its folder holds already is read and not trained again.
+@dataclass(frozen=True, eq=False)
+class Problem:
+    """The data of a run, and the words of the texts to train on."""
+
+    run: AVGRun
+    data: CaptionedImages
+    words: Words
+    given: ImageTextFeatures | None = None
+    """Features that come with the data."""
+
+    @cached_property
+    def ids(self) -> Int[np.ndarray, "t s"]:
+        """Tokens of all texts."""
+        return self.words.encode(self.data.text, self.run.length)
+
+    @cached_property
+    def pixels(self) -> UInt8[np.ndarray, "n y x 3"]:
+        """All images as the towers read them."""
+        return self.data.pixels(np.arange(len(self.data.image_ids)), self.run.towers.size)
+
+    @cached_property
+    def pairs(self) -> Pairs:
+        """The texts to train on, those of the data alone."""
+        rows = self.data.training_texts()
+        return Pairs(rows, self.data.image[rows])
+
+    def task(self, pairs: Pairs) -> QueryTask:
+        """Tokens and images of some pairs."""
+        return QueryTask(self.ids[pairs.text], pairs.image)
+
+    def queries(self, split: Split) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """Tokens of a split's captions, the images they mean, and the gallery that they search."""
+        rows = self.data.captions_of(split)
+        return self.ids[rows], self.data.image[rows], self.data.images_of(split)
+
+    def identity(self) -> dict[str, Any]:
+        """All that decides the result of a seed."""
+        return self.run.identity() | {"data_digest": self.data.digest}
+
+
+def load_data(run: AVGRun) -> tuple[CaptionedImages, ImageTextFeatures | None]:
+    """The data of a run, and their features if they bring any.
 
     Raises:
-        Interrupted: a signal came; the same call resumes.
+        UserError: no such data set, files that are bad or missing, or a CLIP for data without
+            pictures.
     """
-    folder, fits = workdir and workdir / f"seed_{seed}", {}
-    towers = None
-    if problem.given is None:
-        towers = fits["two_tower"] = train_towers(problem, seed, folder)
-    found = features(problem, towers)
-    problem = borrowed(problem, found, problem.run.borrowed)
-    codes = make_codes(problem, found, seed, folder)
-    if codes.fit is not None:
-        fits["quantised"] = codes.fit
-    stages = train_model(problem, codes, seed, folder)
-    return Trained(found, codes, fits | {f"avg_{name}": fit for name, fit in stages.items()})
+    if run.data == "concepts":
+        if run.clip is not None:
+            raise UserError("--clip: the synthetic concepts have no pictures to read")
+        counts = (140, 30, 30) if run.smoke else (1400, 300, 300)
+        data, images, texts = concept_images(counts=counts)
+        return data, ImageTextFeatures.of_unit(images, texts)
+    name = "noto_emoji" if run.smoke else run.data
+    with user_errors():
+        data = load(name, kind="captioned", data_dir=run.data_dir, manual_dir=run.manual_dir)
+    if run.smoke:
+        data = data.subset(np.arange(0, len(data.image_ids), _EVERY))
+    return data, None
 
 
-def judge(problem: Problem, trained: Trained, split: Split) -> dict[str, dict[str, float]]:
-    """Recall by method: the towers, their vectors after quantisation, and AVG after each stage."""
-    ks, (_, gold, gallery) = problem.run.ks, problem.queries(split)
-    texts = trained.features.texts[problem.data.captions_of(split)]
-    numbers = {"two_tower": vector_recall(texts, trained.features.images, gold, gallery, ks)}
-    if (decoded := trained.codes.decoded) is not None:
-        unit = decoded / np.maximum(np.linalg.norm(decoded, axis=1, keepdims=True), 1e-12)
-        numbers["quantised"] = vector_recall(texts, unit, gold, gallery, ks)
-    collisions = collision_rate(trained.codes.codes, gallery)
-    for stage in STAGES:
-        if f"avg_{stage}" in trained.fits:
-            found = search_split(problem, trained.codes, trained.params(stage), split, ks)
-            numbers[f"avg_{stage}"] = found | {"collisions": collisions}
-    return numbers
-
-
-def run(config: AVGRun) -> dict[str, Record]:
-    """Train and test every seed; a record a method.
+def load_problem(run: AVGRun) -> Problem:
+    """The data of `run` and their words.
 
     Raises:
-        ValueError, DataError, FileNotFoundError: settings or data are bad or missing.
+        UserError: see `load_data`, or there are fewer than no pseudo queries.
+    """
+    if run.pseudo_queries < 0:
+        raise UserError(f"--pseudo-queries {run.pseudo_queries}: give 0 or more captions")
+    data, given = load_data(run)
+    texts = (data.text[n] for n in data.training_texts())
+    return Problem(run, data, Words.of(texts, min_count=run.min_count), given)
+
+
+def train(run: AVGRun) -> None:
+    """Train all stages of every seed, print the test table, write a record a method.
+
+    Raises:
+        UserError: settings or data are bad or missing, or not those of the workdir's earlier run.
         Interrupted: a signal came; the same call resumes.
     """
-    problem = load_problem(config)
+    init()
+    problem = load_problem(run)
     print(f"{problem.data}; {problem.words.size:,} words\n", flush=True)
-    scores, fits = {"valid": [], "test": []}, []
-    for seed in config.seed_list():
-        trained = train_seed(problem, seed, config.workdir)
+    records = run_methods(problem)
+    print(f"\n{analysis.summary(records, run.ks)}")
+    if run.workdir is not None:
+        for name, record in records.items():
+            record.save(run.workdir / f"{name}.json")
+
+
+def run_methods(problem: Problem) -> dict[str, Record]:
+    """Train every seed, then test it once; a record a method."""
+    run, scores, fits = problem.run, {"valid": [], "test": []}, []
+    for stages in pipelines(run.workdir, run.seed_list(), identity=problem.identity()):
+        trained = train_seed(problem, stages)
         fits.append(trained.fits)
-        scores["valid"].append(judge(problem, trained, "valid"))
-        scores["test"].append(judge(problem, trained, "test"))
+        for split in ("valid", "test"):
+            scores[split].append(evaluate(problem, trained, split))
     return {
         name: Record(
             method=name,
             data=problem.data.name,
             split="by image",
-            mask="none",
-            seeds=list(config.seed_list()),
+            exclude="none",
+            seeds=list(run.seed_list()),
             valid=_columns(scores["valid"], name),
             test=_columns(scores["test"], name),
-            config=problem.run.identity(),
+            config=problem.identity(),
             **training_fields([of[name] for of in fits if name in of]),
             **environment(),
         )
@@ -106,3 +182,217 @@ def run(config: AVGRun) -> dict[str, Record]:
 
 def _columns(scores: list[dict[str, dict[str, float]]], name: str) -> dict[str, list[float]]:
     return {k: [round(of[name][k], 6) for of in scores] for k in scores[0][name]}
+
+
+class Trained(NamedTuple):
+    """The results of a seed's stages."""
+
+    features: ImageTextFeatures
+    vokens: Vokens
+    fits: dict[str, FitResult]
+    """By method (a row of the tables): the training of what it adds."""
+
+
+def train_seed(problem: Problem, stages: Pipeline) -> Trained:
+    """All stages of a seed, each read if it was finished before."""
+    run, fits, towers = problem.run, {}, None
+    about = run.identity() | {"manual_dir": run.manual_dir and str(run.manual_dir.absolute())}
+    stages.make("settings", lambda: {"run": about, "data_digest": problem.data.digest})
+    stages.make("vocabulary", lambda: problem.words, kinds=(Words,))
+    if problem.given is None and run.clip is None:
+        towers = fits["two_tower"] = train_towers(problem, stages)
+    features = make_features(problem, towers, stages)
+    pairs = make_pairs(problem, features, stages)
+    vokens, tokenizer = make_vokens(problem, features, pairs, stages)
+    if tokenizer is not None:
+        fits["quantised"] = tokenizer
+    start = None
+    for name in STAGES if run.fit_rank.epochs else STAGES[:1]:
+        start = fits[f"avg_{name}"] = train_model(problem, vokens, pairs, start, stages)
+    return Trained(features, vokens, fits)
+
+
+def _train(
+    problem: Problem,
+    stages: Pipeline,
+    name: str,
+    objective: Objective,
+    stage: Stage,
+    *,
+    pairs: Pairs,
+    validate: Evaluate | None = None,
+    **inputs: Any,
+) -> FitResult:
+    source = rows_source(len(pairs.text), stage.batch_size)
+    every = min(stage.eval_every, stage.epochs)
+    with user_errors():
+        config = dataclasses.replace(problem.run.fit, epochs=stage.epochs, eval_every=every)
+    return stages.train(
+        name,
+        objective,
+        source,
+        optimiser(stage, source.steps_per_epoch, epochs=stage.epochs),
+        stage,
+        validate=validate,
+        config=config,
+        inputs={"pairs": pairs, **inputs},
+    )
+
+
+def train_towers(problem: Problem, stages: Pipeline) -> FitResult:
+    """The two towers, of the epoch whose recall@10 on validation captions is best."""
+    config, pairs = towers_of(problem.run, problem.words), problem.pairs
+    queries, gold, images = problem.queries("valid")
+    with user_errors():
+        objective = two_tower.build(config, problem.task(pairs), problem.pixels).objective
+    pixels, ids = jnp.asarray(problem.pixels[images]), jnp.asarray(queries)
+    place, all_of = np.searchsorted(images, gold), np.arange(len(images))
+
+    def validate(params: Params, state: Any, key: jax.Array) -> dict[str, float]:
+        found, texts = embed_images(config, params, pixels), embed_texts(config, params, ids)
+        return vector_recall(texts, found, place, all_of, _SELECTING)
+
+    stage = problem.run.fit_towers
+    return _train(problem, stages, "towers", objective, stage, pairs=pairs, validate=validate)
+
+
+def make_features(
+    problem: Problem, towers: FitResult | None, stages: Pipeline
+) -> ImageTextFeatures:
+    """Features of all images and texts: of the towers, of a published CLIP, or of the data."""
+    kinds = (ImageTextFeatures,)
+    if towers is not None:
+        make = partial(tower_features, problem)
+        return stages.make("features", make, {"variables": towers.variables[0]}, kinds=kinds)
+    if problem.given is not None:
+        return stages.make("features", lambda: problem.given, kinds=kinds)
+    return stages.make("features", partial(clip_features, problem), kinds=kinds)
+
+
+def tower_features(problem: Problem, variables: Variables) -> ImageTextFeatures:
+    """Features by trained towers."""
+    config, params = towers_of(problem.run, problem.words), variables["params"]
+    images = embed_images(config, params, jnp.asarray(problem.pixels))
+    texts = embed_texts(config, params, jnp.asarray(problem.ids))
+    return ImageTextFeatures.of_unit(np.asarray(images), np.asarray(texts))
+
+
+def clip_features(problem: Problem) -> ImageTextFeatures:
+    """Features by a published CLIP.
+
+    Raises:
+        WeightsError: its folder does not hold both towers.
+        DataError: a picture is damaged.
+    """
+    data, folder, cache = problem.data, problem.run.clip, problem.run.cache
+    assert folder is not None
+    pair = load_clip_pair(folder)
+    pictures = [data.picture(row) for row in range(len(data.image_ids))]
+    images = pair.images.encode(pictures, cache=cache)
+    return ImageTextFeatures.of_unit(images, pair.texts.encode(data.text, cache=cache))
+
+
+def make_pairs(problem: Problem, features: ImageTextFeatures, stages: Pipeline) -> Pairs:
+    """The texts to train on, with pseudo queries for the images that none of them is about."""
+    own, k = problem.pairs, problem.run.pseudo_queries
+
+    def make(features: ImageTextFeatures) -> Pairs:
+        near = pseudo_queries(features.texts[own.text], features.images, own.image, k=k)
+        text = np.concatenate([own.text, own.text[near[0]]])
+        return Pairs(text, np.concatenate([own.image, near[1]]))
+
+    return stages.make("pairs", make, {"features": features}, {"k": k}, kinds=(Pairs,))
+
+
+def make_vokens(
+    problem: Problem, features: ImageTextFeatures, pairs: Pairs, stages: Pipeline
+) -> tuple[Vokens, FitResult | None]:
+    """Vokens of all images, and the tokenizer's training if there is one.
+
+    Captions of validation and test images play no part.
+    """
+    run, x, kinds = problem.run, features.images, (Vokens,)
+    if run.codes != "tokenizer":
+        sizes, width = run.tokenizer.sizes, run.model.width
+        make = partial(unaligned_vokens, sizes=sizes, by=run.codes, width=width, seed=stages.seed)
+        return stages.make("codes", make, {"images": x}, kinds=kinds), None
+    captions = avg_tokenizer.Captions(pairs.image, features.texts[pairs.text])
+    with user_errors():
+        objective = avg_tokenizer.build(run.tokenizer, x, captions)
+    stage = run.fit_tokenizer
+    fit = _train(problem, stages, "tokenizer", objective, stage, pairs=pairs, features=features)
+    inputs, make = {"variables": fit.variables[0], "images": x}, tokenizer_vokens
+    return stages.make("codes", partial(make, run.tokenizer), inputs, kinds=kinds), fit
+
+
+def train_model(
+    problem: Problem, vokens: Vokens, pairs: Pairs, start: FitResult | None, stages: Pipeline
+) -> FitResult:
+    """The generative stage of the language model, or from its `start` on the discriminative one."""
+    run, params = problem.run, None if start is None else start.variables[0]["params"]
+    with user_errors():
+        objective = avg.build(
+            model_of(run, problem.words, vokens).config,
+            problem.task(pairs),
+            vokens,
+            problem.data.images_of("valid"),
+            vocabulary=problem.words.size,
+            start=params,
+        ).objective
+
+    def validate(params: Params, state: Any, key: jax.Array) -> dict[str, float]:
+        return search_split(problem, vokens, params, "valid", _SELECTING)
+
+    name, stage = (STAGES[0], run.fit_model) if start is None else (STAGES[1], run.fit_rank)
+    inputs = {"pairs": pairs, "codes": vokens, "start": params}
+    return _train(problem, stages, name, objective, stage, validate=validate, **inputs)
+
+
+def search_split(
+    problem: Problem, vokens: Vokens, params: Params, split: Split, ks: Sequence[int]
+) -> dict[str, float]:
+    """Recall of the language model on a split."""
+    queries, gold, images = problem.queries(split)
+    model = model_of(problem.run, problem.words, vokens)
+    trie = avg.gallery_trie(vokens.codes, model.sizes, images)
+    beams = _search(model, params, trie, jnp.asarray(queries))
+    return code_recall(trie, beams.leaves, gold, ks)
+
+
+def evaluate(problem: Problem, trained: Trained, split: Split) -> dict[str, dict[str, float]]:
+    """Recall by method: the towers, their vectors after quantisation, and AVG after each stage."""
+    ks, (_, gold, images) = problem.run.ks, problem.queries(split)
+    texts = trained.features.texts[problem.data.captions_of(split)]
+    numbers = {"two_tower": vector_recall(texts, trained.features.images, gold, images, ks)}
+    if (decoded := trained.vokens.decoded) is not None:
+        unit = decoded / np.maximum(np.linalg.norm(decoded, axis=1, keepdims=True), 1e-12)
+        numbers["quantised"] = vector_recall(texts, unit, gold, images, ks)
+    collisions = collision_rate(trained.vokens.codes, images)
+    for method in (f"avg_{stage}" for stage in STAGES):
+        if method in trained.fits:
+            params = trained.fits[method].variables[0]["params"]
+            found = search_split(problem, trained.vokens, params, split, ks)
+            numbers[method] = found | {"collisions": collisions}
+    return numbers
+
+
+def search(flags: Search) -> str:
+    """Search all images of a finished run's data, write the page; the titles by method.
+
+    Raises:
+        UserError: the query has no word that the run knows, k is below 1, or the run is not
+            finished, its data have changed, or they have no pictures.
+    """
+    if flags.k < 1:
+        raise UserError(f"--k {flags.k}: give 1 or more")
+    saved = load_saved(flags.workdir)
+    places = {"data_dir": flags.data_dir, "manual_dir": flags.manual_dir or saved.run.manual_dir}
+    data, _ = load_data(dataclasses.replace(saved.run, **places))
+    if data.digest != saved.data_digest:
+        raise UserError(f"{data.name} has changed since {flags.workdir} was trained: train again")
+    return write_page(saved, data, flags)
+
+
+def tables() -> Path:
+    """Fill README.md."""
+    return readme.fill(analysis.FOLDER, analysis.bodies())

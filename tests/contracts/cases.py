@@ -20,7 +20,8 @@ from mmjax.models.common.sequence_task import SequenceTask
 from mmjax.models.common.task import Task
 from mmjax.models.generative import mmgrec, rq_vae, tiger
 from mmjax.models.registry import METHODS
-from mmjax.models.retrieval import avg, prompt_dsi, two_tower
+from mmjax.models.retrieval import avg, avg_tokenizer, prompt_dsi, two_tower
+from mmjax.models.retrieval.avg.config import AVGTokenizerConfig
 from mmjax.models.retrieval.prompt_dsi.stages import new_pool, new_rows, prompt_stage
 from mmjax.models.sequential import sasrec
 from mmjax.objective import Objective
@@ -142,6 +143,8 @@ def _rq_vae(noise: bool) -> Case:
     config = METHODS["rq_vae"].config_class()(
         widths=(8,), latent=4, sizes=(3, 2), revive_below=0.0, init="uniform"
     )
+    if noise:
+        config = dataclasses.replace(config, estimator="gumbel")
     objective = rq_vae.build(config, draw.normal(size=(12, 5)).astype(np.float32))
     rows = {"row": jnp.arange(4), "where": jnp.array([True, True, True, False])}
     return Case(objective, None, rows)
@@ -163,6 +166,16 @@ def _avg(noise: bool) -> Case:
     vokens = avg.Vokens(codes, books)
     model = avg.build(config, task, vokens, np.arange(N_ITEMS), vocabulary=12)
     return Case(*model, _ROWS, jnp.asarray(task.queries[:4], jnp.int32))
+
+
+def _avg_tokenizer(noise: bool) -> Case:
+    draw = np.random.default_rng(2)
+    config = AVGTokenizerConfig(
+        (6,), latent=4, sizes=(3, 3), dropout=0.5 if noise else 0.0, init="uniform"
+    )
+    images, texts = (draw.normal(size=(n, 7)).astype(np.float32) for n in (N_ITEMS, 8))
+    captions = avg_tokenizer.Captions(np.arange(8) % N_ITEMS, texts)
+    return Case(avg_tokenizer.build(config, images, captions), None, _ROWS)
 
 
 def _two_tower(noise: bool) -> Case:
@@ -199,6 +212,7 @@ _BUILDERS: dict[str, Callable[[bool], Case]] = {
     "mmgrec": _mmgrec,
     "rq_vae": _rq_vae,
     "avg": _avg,
+    "avg_tokenizer": _avg_tokenizer,
     "two_tower": _two_tower,
     "prompt_dsi": _prompt_dsi,
 }

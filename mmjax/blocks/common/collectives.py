@@ -5,9 +5,10 @@ Axes: b rows of this device's share of the batch, n rows of the whole batch.
 
 from typing import TypeVar
 
+import jax
 import jax.numpy as jnp
 from jax import Array, lax
-from jaxtyping import Bool, Num, Shaped
+from jaxtyping import Bool, Key, Num, Shaped
 
 T = TypeVar("T")
 
@@ -19,6 +20,15 @@ def gather(x: Shaped[Array, "b ..."], axis: str | None) -> Shaped[Array, "n ..."
     candidates on any number of devices.
     """
     return x if axis is None else lax.all_gather(x, axis, tiled=True)
+
+
+def own_key(key: Key[Array, ""], axis: str | None) -> Key[Array, ""]:
+    """A key of this device alone: `key` itself, or with the device's place on the mapped `axis`.
+
+    For noise of the rows of a batch, such as dropout, which would else repeat on every device.
+    Noise of what all devices share, such as the nodes of a graph, takes `key` as it is.
+    """
+    return key if axis is None else jax.random.fold_in(key, lax.axis_index(axis))
 
 
 def over_devices(tree: T, axis: str | None) -> T:

@@ -1,15 +1,18 @@
 """Images with texts about them, for retrieval by text.
 
-Axes: n images, t texts, c channels.
+Axes: n images, m some of them, t texts, c channels.
 """
 
+import hashlib
 import io
+import json
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import cached_property
 from typing import Any, Literal
 
 import numpy as np
-from jaxtyping import Int32, UInt8
+from jaxtyping import Int32, Integer, UInt8
 
 from mmjax.data.core.checks import DataError, check_ids
 
@@ -70,6 +73,28 @@ class CaptionedImages:
     def __repr__(self) -> str:
         sizes = ", ".join(f"{len(self.images_of(s)):,} {s}" for s in SPLITS)
         return f"CaptionedImages({self.name}: images {sizes}; {len(self.text):,} texts)"
+
+    @cached_property
+    def digest(self) -> str:
+        """SHA-256 of ids, splits and texts; the images' files are not read."""
+        numbers = {n: getattr(self, n).tolist() for n in ("split", "image", "kind")}
+        content = {"image_ids": self.image_ids, "text": self.text, **numbers}
+        return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
+
+    def subset(self, images: Integer[np.ndarray, "m"]) -> "CaptionedImages":
+        """Some images, by ascending row, with the texts about them."""
+        place = np.full(len(self.image_ids), -1)
+        place[images] = np.arange(len(images))
+        texts = np.flatnonzero(place[self.image] >= 0)
+        return replace(
+            self,
+            image_ids=tuple(self.image_ids[n] for n in images),
+            split=self.split[images],
+            text=tuple(self.text[n] for n in texts),
+            image=place[self.image[texts]].astype(np.int32),
+            kind=self.kind[texts],
+            encoded=lambda row: self.encoded(int(images[row])),
+        )
 
     def images_of(self, split: Split) -> Int32[np.ndarray, "_"]:
         """Rows of the images of a split: the gallery that its captions search."""

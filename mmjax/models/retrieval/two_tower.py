@@ -20,7 +20,7 @@ from mmjax.blocks.common.batching import map_batched
 from mmjax.blocks.common.projection import l2_normalise
 from mmjax.blocks.losses.contrast import in_batch
 from mmjax.blocks.ranking.full_ranking import top_items
-from mmjax.encoders.image_text.clip import Clip, ClipConfig
+from mmjax.encoders.image_text.clip import Clip, ClipConfig, ClipTextConfig, ClipVisionConfig
 from mmjax.models.common.query_task import QueryTask
 from mmjax.objective import Aux, Objective, Params, State, Variables
 from mmjax.retriever import Exclusion, Model, Retriever, TopK
@@ -29,6 +29,20 @@ _ROWS = 256
 """Images or texts that are embedded at a time."""
 _MOST = 100.0
 """The largest factor on cosines, CLIP's."""
+
+
+class ImageTextFeatures(NamedTuple):
+    """Vectors of images and of texts, scaled so that the mean square of an entry is one."""
+
+    images: Float[np.ndarray, "n p"]
+    texts: Float[np.ndarray, "q p"]
+
+    @classmethod
+    def of_unit(
+        cls, images: Float[np.ndarray, "n p"], texts: Float[np.ndarray, "q p"]
+    ) -> "ImageTextFeatures":
+        """Features of vectors of length one."""
+        return cls(images.shape[1] ** 0.5 * images, texts.shape[1] ** 0.5 * texts)
 
 
 class TowerIndex(NamedTuple):
@@ -44,6 +58,45 @@ class _Inputs(NamedTuple):
     pixels: UInt8[Array, "n y x 3"]
     texts: Int[Array, "q s"]
     image: Int[Array, "q"]
+
+
+def tower_config(
+    vocabulary: int,
+    length: int,
+    *,
+    size: int,
+    patch: int,
+    width: int,
+    layers: int,
+    heads: int,
+    projection: int,
+    end_id: int = 1,
+) -> ClipConfig:
+    """Towers of one width for square images; the text tower has half the layers.
+
+    Args:
+        vocabulary: tokens of texts, 0 for padding among them.
+        length: most tokens of a text.
+        size: rows and columns of pixels.
+        patch: rows and columns of a patch.
+        width: of both towers, four times that in their feed-forward networks.
+        layers: of the image tower.
+        heads: attention heads.
+        projection: width of the shared space.
+        end_id: token that closes a text.
+    """
+    same: Any = {"width": width, "heads": heads, "hidden": 4 * width, "projection": projection}
+    return ClipConfig(
+        ClipTextConfig(
+            vocabulary=vocabulary,
+            layers=max(1, layers // 2),
+            positions=length,
+            end_id=end_id,
+            pad_id=0,
+            **same,
+        ),
+        ClipVisionConfig(image=(size, size), patch=(patch, patch), layers=layers, **same),
+    )
 
 
 def embed_images(

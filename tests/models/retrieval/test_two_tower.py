@@ -11,7 +11,7 @@ from mmjax.encoders.image_text.clip import ClipConfig, ClipTextConfig, ClipVisio
 from mmjax.models.common.query_task import QueryTask
 from mmjax.models.retrieval import two_tower
 from mmjax.retriever import exclusion, index_of
-from mmjax.viz.gallery import Picture, gallery
+from mmjax.viz.gallery import GalleryImage, gallery
 
 SAME = {"width": 8, "layers": 1, "heads": 2, "hidden": 16, "projection": 6}
 
@@ -72,8 +72,10 @@ def test_bad_input(config, pairs):
 
 
 def test_a_page_of_pictures():
-    page = gallery("red <heart>", [("AVG", "best first", [Picture(b"\x89PNG..", 'a "b"', "-1")])])
+    page = gallery(
+        "red <heart>", [("AVG", "best first", [GalleryImage(b"\x89PNG..", 'a "b"', "-1")])]
+    )
     assert "<h1>red &lt;heart&gt;</h1>" in page and "data:image/png;base64," in page
     assert 'alt="a &quot;b&quot;"' in page
     with pytest.raises(ValueError, match="no known kind"):
-        gallery("x", [("", "", [Picture(b"text", "t")])])
+        gallery("x", [("", "", [GalleryImage(b"text", "t")])])

@@ -15,7 +15,7 @@ import numpy as np
 from jax import Array
 from jaxtyping import Int
 
-from mmjax.blocks.common.collectives import global_sum
+from mmjax.blocks.common.collectives import global_sum, own_key
 from mmjax.models.generative.mmgrec.config import GeneratorConfig
 from mmjax.models.generative.mmgrec.network import Generator, Inputs, encoder_inputs, generator
 from mmjax.models.generative.mmgrec.search import id_retriever
@@ -41,7 +41,8 @@ def _loss(
 ) -> tuple[Array, Aux]:
     source = encoder_inputs(inputs, batch["user"], batch["history"])
     codes = inputs.codes[jnp.maximum(batch["items"], 0)]
-    logits: Any = model.apply({"params": params}, *source, codes, train=True, rngs={"dropout": key})
+    rngs = {"dropout": own_key(key, axis)}
+    logits: Any = model.apply({"params": params}, *source, codes, train=True, rngs=rngs)
     there = (batch["items"] >= 0) & batch["where"][:, None]
     count = jnp.maximum(global_sum(there.astype(jnp.float32), axis), 1.0)
 
@@ -65,7 +66,7 @@ def build(
 ) -> Model:
     """Cross-entropy of the targets' tokens, a mean over tokens and targets; constrained search.
 
-    Batches are those of `mmjax.training.sources.history_source`. The inputs get no gradient.
+    Batches are those of `mmjax.training.sources.subset_source`. The inputs get no gradient.
     Queries are users by number.
 
     Args:

@@ -13,7 +13,7 @@ from flax import linen as nn
 from jax import Array
 from jaxtyping import Bool, Float, Key
 
-from mmjax.blocks.common.collectives import global_mean
+from mmjax.blocks.common.collectives import global_mean, own_key
 from mmjax.blocks.common.projection import l2_normalise
 from mmjax.blocks.quantisation.codebook_ema import Averages, follow, followed_codebook, revive
 from mmjax.blocks.quantisation.codes import Assign, nearest
@@ -143,11 +143,12 @@ def loss_terms(
         "output": c.output,
         "assign": _assign(c, where, axis),
         "temperature": c.temperature,
-        "key": _of_device(k_gumbel, axis) if c.estimator == "gumbel" else None,
+        "key": own_key(k_gumbel, axis) if c.estimator == "gumbel" else None,
     }
     if c.fewest_levels:
-        k_rows = _of_device(k_levels, axis)
-        options["active"] = draw_levels(k_rows, len(x), c.levels, fewest=c.fewest_levels)
+        options["active"] = draw_levels(
+            own_key(k_levels, axis), len(x), c.levels, fewest=c.fewest_levels
+        )
     model: Any = RQVAE(c, x.shape[1])
     y, found = model.apply({"params": params, **state}, rows, **options)
     reductions: Any = {"reduction": c.reduction, "level_reduction": c.level_reduction}
@@ -162,10 +163,6 @@ def loss_terms(
     if c.learning == "ema":
         state = {**state, **_followed(c, state, found, where, k_revive, axis)}
     return RQVAETerms(total, reconstruction, codebook, commitment), state
-
-
-def _of_device(key: Array, axis: str | None) -> Array:
-    return key if axis is None else jax.random.fold_in(key, jax.lax.axis_index(axis))
 
 
 def _assign(config: RQVAEConfig, where: Array, axis: str | None) -> list[Assign]:

@@ -16,7 +16,7 @@ from jax import Array
 from jaxtyping import Float, Integer
 
 from mmjax.blocks.common.branches import switched_loss
-from mmjax.blocks.common.collectives import over_devices
+from mmjax.blocks.common.collectives import over_devices, own_key
 from mmjax.models.common.sequence_task import SequenceTask
 from mmjax.models.generative.tiger.config import TIGERConfig
 from mmjax.models.generative.tiger.network import TIGER
@@ -46,7 +46,7 @@ def _loss(
     longest = (batch["history"] >= 0).sum(axis=1).max()
     which = sum((longest > width).astype(jnp.int32) for width in widths[:-1])
     losses = [functools.partial(_weighted, model, codes, width) for width in widths]
-    loss, levels = switched_loss(which, losses, params, batch, weights, key)
+    loss, levels = switched_loss(which, losses, params, batch, weights, own_key(key, axis))
     metrics = {f"code_{n}": over_devices(x, axis) for n, x in enumerate(levels)}
     return over_devices(loss, axis), Aux(state, metrics)
 

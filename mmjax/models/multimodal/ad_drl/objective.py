@@ -18,7 +18,7 @@ from jax import Array
 from jax.tree_util import Partial
 from jaxtyping import Float, Int
 
-from mmjax.blocks.common.collectives import global_mean, global_sum
+from mmjax.blocks.common.collectives import global_mean, global_sum, own_key
 from mmjax.blocks.common.hash_dropout import dropout
 from mmjax.blocks.common.projection import l2_normalise
 from mmjax.blocks.losses import disentangle
@@ -205,7 +205,8 @@ def _loss(
 ) -> tuple[Array, Aux]:
     items = jnp.concatenate([batch["item"][:, None], batch["negatives"]], 1)
     read = (batch["user"], items, *inputs)
-    rows: Any = model.apply({"params": params}, *read, train=True, rngs={"dropout": key})
+    rngs = {"dropout": own_key(key, axis)}
+    rows: Any = model.apply({"params": params}, *read, train=True, rngs=rngs)
     c, where = model.config, batch["where"]
     terms = {n: global_mean(x, axis, where=where) for n, x in rows.items()}
     terms["rank"] = c.rank_rows * terms["rank"]

@@ -12,3 +12,5 @@ from .search import gallery_trie as gallery_trie
 from .search import score_images as score_images
 from .search import search_codes as search_codes
 from .search import search_many as search_many
+from .stages import tokenizer_vokens as tokenizer_vokens
+from .stages import unaligned_vokens as unaligned_vokens

@@ -7,20 +7,19 @@ Differences from the released code: the search within training has no dropout; a
 the right code is masked; the ranking loss takes one softmax (switch `official`).
 
 Axes: b captions, s tokens of a caption, i images, l levels, w beams, q training captions, g images
-of the gallery, z latent width.
+of the gallery, z latent width, d features of images.
 """
 
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
-import jax
 import jax.numpy as jnp
 import numpy as np
 from jax import Array, lax
 from jax.tree_util import Partial
 from jaxtyping import Bool, Float, Int, Integer, Key
 
-from mmjax.blocks.common.collectives import global_mean
+from mmjax.blocks.common.collectives import global_mean, own_key
 from mmjax.blocks.decoding.beams import beam_search
 from mmjax.blocks.decoding.listwise import gold_first
 from mmjax.blocks.decoding.tries import Trie
@@ -39,6 +38,8 @@ class Vokens(NamedTuple):
     codes: Integer[np.ndarray, "i l"]
     codebooks: Sequence[Float[Array, "_ z"] | Float[np.ndarray, "_ z"]]
     """Of every level."""
+    decoded: Float[np.ndarray, "i d"] | None = None
+    """The features that the codes stand for, where the tokenizer made them."""
 
     @property
     def sizes(self) -> tuple[int, ...]:
@@ -88,14 +89,12 @@ def _loss(
     axis: str | None = None,
 ) -> tuple[Array, Aux]:
     c, row, where = model.config, batch["row"], batch["where"]
-    if axis is not None:
-        key = jax.random.fold_in(key, lax.axis_index(axis))
     text, own = inputs.captions[row], inputs.codes[inputs.image[row]]
     candidates, others = own[:, None], None
     if inputs.trie is not None:
         found, others = negatives(model, params, inputs.trie, text, own)
         candidates = jnp.concatenate([candidates, found], axis=1)
-    rngs = {"dropout": key}
+    rngs = {"dropout": own_key(key, axis)}
     logits: Any = model.apply({"params": params}, text, candidates, train=True, rngs=rngs)
     temperature = c.temperature if inputs.trie is None else c.rank_temperature
     gains = model.log_probabilities(logits, candidates, temperature)

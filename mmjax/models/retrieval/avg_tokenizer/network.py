@@ -5,13 +5,12 @@ Axes: b pairs of a batch, i inputs, o outputs, d features, t features of caption
 
 from typing import Any, NamedTuple
 
-import jax
 import jax.numpy as jnp
 from flax import linen as nn
-from jax import Array, lax
+from jax import Array
 from jaxtyping import Bool, Float, Key
 
-from mmjax.blocks.common.collectives import global_mean
+from mmjax.blocks.common.collectives import global_mean, own_key
 from mmjax.blocks.losses.contrast import in_batch
 from mmjax.blocks.quantisation.quantize import Quantised, codebook_loss, commitment_loss, quantise
 from mmjax.layers.batch_norm import BatchNorm
@@ -109,8 +108,6 @@ def loss_terms(
     Returns:
         The terms by name, "total" their weighted sum; all are means over all devices.
     """
-    if axis is not None:
-        key = jax.random.fold_in(key, lax.axis_index(axis))
     tokenized: Any
     tokenized, new = Tokenizer(config, x.shape[1]).apply(
         {"params": params, **state},
@@ -118,7 +115,7 @@ def loss_terms(
         train=True,
         where=where,
         axis=axis,
-        rngs={"dropout": key},
+        rngs={"dropout": own_key(key, axis)},
         mutable=["batch_stats"],
     )
     average: Any = {"reduction": "mean", "level_reduction": "mean"}

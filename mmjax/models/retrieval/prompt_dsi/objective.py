@@ -22,7 +22,7 @@ from jax.tree_util import Partial
 from jaxtyping import Int
 
 from mmjax.blocks.attention import prompt_pool
-from mmjax.blocks.common.collectives import global_mean
+from mmjax.blocks.common.collectives import global_mean, own_key
 from mmjax.blocks.common.hash_dropout import dropout
 from mmjax.blocks.losses import ewc, incremental_classifier
 from mmjax.encoders.text.bert import Bert
@@ -66,7 +66,7 @@ def _loss(
 ) -> tuple[Array, Aux]:
     config, encoder, stage = model
     ids, row = inputs.queries[batch["row"]], inputs.document[batch["row"]]
-    k_encoder, k_features = jax.random.split(key)
+    k_encoder, k_features = jax.random.split(own_key(key, axis))
     draws = k_encoder if stage.encoder and config.encoder_dropout else None
     weights = join(stage, params, state["frozen"])
     encoded = encode(config, encoder, weights, ids, stage.choice, key=draws)

@@ -16,7 +16,7 @@ from typing import Any
 import jax.numpy as jnp
 from jax import Array, lax
 
-from mmjax.blocks.common.collectives import global_mean
+from mmjax.blocks.common.collectives import global_mean, own_key
 from mmjax.blocks.losses.pairwise import info_nce
 from mmjax.blocks.losses.pointwise import weighted_bce
 from mmjax.blocks.sequences.packing import Packed, Tokens, tokens
@@ -45,7 +45,8 @@ def _loss(
     axis: str | None = None,
 ) -> tuple[Array, Aux]:
     rows = Tokens(*(batch[name] for name in Tokens._fields))
-    x: Any = model.apply({"params": params}, rows, train=True, rngs={"dropout": key})
+    rngs = {"dropout": own_key(key, axis)}
+    x: Any = model.apply({"params": params}, rows, train=True, rngs=rngs)
     x, following = x.reshape(-1, x.shape[-1]), rows.following.reshape(-1)
     items = params["item_embedding"]
     if model.config.loss == "softmax":
