@@ -23,8 +23,8 @@ from mmjax.data import CaptionedImages
 from mmjax.data.core.captioned import CAPTION
 from mmjax.data.core.words import END, UNKNOWN, Words
 from mmjax.data.io.files import atomic_write_text
+from mmjax.encoders.clip_pair import load_clip_pair
 from mmjax.encoders.image_text.clip import ClipConfig
-from mmjax.encoders.image_text.pair import load_clip_pair
 from mmjax.errors import UserError
 from mmjax.models.retrieval import avg, two_tower
 from mmjax.models.retrieval.avg import Vokens

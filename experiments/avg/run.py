@@ -32,7 +32,7 @@ from mmjax.data import CaptionedImages, load
 from mmjax.data.core.captioned import Split
 from mmjax.data.core.words import Words
 from mmjax.data.synthetic.captions import concept_images
-from mmjax.encoders.image_text.pair import load_clip_pair
+from mmjax.encoders.clip_pair import load_clip_pair
 from mmjax.errors import UserError, user_errors
 from mmjax.evaluation.gallery import code_recall, collision_rate, vector_recall
 from mmjax.models.common.query_task import QueryTask, pseudo_queries

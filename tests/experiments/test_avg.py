@@ -13,8 +13,8 @@ from experiments.avg import analysis
 from experiments.avg.__main__ import main
 from experiments.avg.config import DATA, EXPERIMENT, Search, preset
 from experiments.avg.run import Pairs, clip_features, load_problem, make_pairs
+from mmjax.encoders.clip_pair import load_clip_pair
 from mmjax.encoders.image.encoder import load_image_encoder
-from mmjax.encoders.image_text.pair import load_clip_pair
 from mmjax.models.retrieval.two_tower import ImageTextFeatures
 from mmjax.training.pipeline import Pipeline
 from tests.encoders.sentences import clip_folder

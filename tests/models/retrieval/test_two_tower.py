@@ -40,7 +40,7 @@ def test_words(words):
         words.encode(["Red blue heart!", "a a a a a a"], 5),
         [[3, UNKNOWN, 5, END, 0], [4, 4, 4, 4, END]],
     )
-    assert Words.of(["a b", "a"], least=2).known == ("a",)
+    assert Words.of(["a b", "a"], min_count=2).known == ("a",)
 
 
 def test_loss_is_symmetric_cross_entropy_of_cosines(config, pairs):
@@ -72,7 +72,9 @@ def test_bad_input(config, pairs):
 
 
 def test_a_page_of_pictures():
-    page = gallery("red <heart>", [("AVG", "best first", [GalleryImage(b"\x89PNG..", 'a "b"', "-1")])])
+    page = gallery(
+        "red <heart>", [("AVG", "best first", [GalleryImage(b"\x89PNG..", 'a "b"', "-1")])]
+    )
     assert "<h1>red &lt;heart&gt;</h1>" in page and "data:image/png;base64," in page
     assert 'alt="a &quot;b&quot;"' in page
     with pytest.raises(ValueError, match="no known kind"):
