@@ -4,7 +4,7 @@ from pathlib import Path
 
 from experiments.ad_drl import analysis
 from experiments.ad_drl.analysis import control, explain
-from experiments.bench.config import preset
+from experiments.ad_drl.config import preset
 from experiments.common import interactions, readme
 from experiments.common.config import Run
 from experiments.common.interactions import recommend

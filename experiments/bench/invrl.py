@@ -1,12 +1,10 @@
-"""All stages of InvRL for every seed, and the record of the last one.
+"""The stages of InvRL for every seed, and the record of the last one.
 
-`run` has the signature and the result of `experiments.common.run.run`, which for this method would
-train the recommender on all content, the first stage alone (UltraGCN with content). It saves what
-it needs below the run's workdir, and the same call goes on from there.
+`run` has the signature and the result of `interactions.run_method`, which for this method would
+train the recommender on all content, the first stage alone (UltraGCN with content).
 """
 
 import dataclasses
-from pathlib import Path
 from typing import Any
 
 import jax
@@ -15,102 +13,118 @@ import numpy as np
 from jaxtyping import Float
 
 from experiments.common.config import Run
-from experiments.common.problem import build_optimiser, build_task, load_data, shrink
-from experiments.common.run import run as run_one
+from experiments.common.interactions import load_data, setup, task_of
 from mmjax.blocks.losses.invariance import gates
 from mmjax.blocks.sequences.sampling import negative_index
 from mmjax.data.core.interactions import Interactions
-from mmjax.data.io.files import atomic_path
-from mmjax.models.common.task import Task
+from mmjax.errors import user_errors
 from mmjax.models.multimodal.invrl import stages
 from mmjax.models.multimodal.invrl.objective import InvRLConfig, final_config
-from mmjax.objective import Objective
-from mmjax.training.fitting import fit
-from mmjax.training.seeds import Outcome, joined
-from mmjax.training.signals import Interrupted
+from mmjax.objective import Objective, Params
+from mmjax.training.fitting import FitResult
+from mmjax.training.optim import optimiser
+from mmjax.training.pipeline import Pipeline, pipelines
+from mmjax.training.seeds import (
+    RunResult,
+    TrainingSetup,
+    identity,
+    merge_seeds,
+    run_result,
+    validation,
+)
 from mmjax.training.sources.grouped import grouped_source
-from mmjax.training.sources.pairs import BatchSource
-
-_SMOKE = {
-    "environments": 3,
-    "rounds": 1,
-    "environment_epochs": 1,
-    "repetitions": 1,
-    "mask_epochs": 2,
-}
 
 
 def run(
     config: Run[InvRLConfig], *, data: Interactions | None = None, test: bool = True
-) -> Outcome:
+) -> RunResult:
     """Pretrain, learn the mask, train with the mask, for one seed after the other.
 
     The mask is learned from training pairs alone; validation selects the epoch of the first and
     of the last training. The record is that of the last training; its seconds leave out the
-    others.
+    others. With a workdir the stages are kept there and the same call goes on from them.
 
     Args:
-        config: what to run, as for `experiments.common.run.run`.
+        config: what to run, as for `interactions.run_method`.
         data: the data set, when it is loaded already.
         test: False leaves the test split alone.
 
     Raises:
-        Interrupted: SIGTERM or SIGINT came; finished stages are not repeated by the same call.
+        UserError: the data are missing or broken, or lack a modality.
+        Interrupted: SIGTERM or SIGINT came; the same call resumes.
     """
-    data = load_data(config) if data is None else data
-    if config.smoke:
-        config = dataclasses.replace(shrink(config), smoke=False)
-        config = dataclasses.replace(config, model=dataclasses.replace(config.model, **_SMOKE))
-    outcomes = []
-    for seed in config.seed_list():
-        folder = config.workdir and config.workdir / f"invrl_{seed}"
-        single = dataclasses.replace(config, seed=seed, seeds=1, workdir=folder)
-        mask = learn_mask(single, data)
-        final = dataclasses.replace(
-            single,
-            model=dataclasses.replace(final_config(single.model), normalise=False),
-            workdir=folder and folder / "final",
-        )
-        outcomes.append(run_one(final, data=masked(single, data, mask), test=test))
-    digest = outcomes[0].record.config["data_digest"]
-    return joined(outcomes, config.identity() | {"data_digest": digest})
+    with user_errors():
+        data = load_data(config) if data is None else data
+        setup(config, data)
+    whole = identity(config, data)
+    results = []
+    for pipeline in pipelines(config.workdir, config.seed_list(), identity=whole):
+        single = dataclasses.replace(config, seed=pipeline.seed, seeds=1)
+        mask = learn_mask(pipeline, single, data)
+        model = dataclasses.replace(final_config(single.model), normalise=False)
+        final = dataclasses.replace(single, model=model)
+        prepared = setup(final, masked(single, data, mask))
+        trained = _select(pipeline, "final", prepared, {"mask": mask})
+        results.append(run_result(final, prepared, [trained], test=test))
+    return merge_seeds(results, whole)
 
 
-def learn_mask(config: Run[InvRLConfig], data: Interactions) -> Float[np.ndarray, "c"]:
+def learn_mask(
+    pipeline: Pipeline, config: Run[InvRLConfig], data: Interactions
+) -> Float[np.ndarray, "c"]:
     """The weight of every content feature in [0, 1], for the one seed of `config`.
-
-    Kept in the run's workdir, if it has one, and read from there.
 
     Raises:
         Interrupted: a signal came.
     """
-    path = config.workdir and config.workdir / f"mask_{config.digest()}.npy"
-    if path and path.exists():
-        return np.load(path, allow_pickle=False)
-    first = dataclasses.replace(config, workdir=config.workdir and config.workdir / "pretrained")
-    pretrained = run_one(first, data=data, test=False).variables[0]["params"]
-    task, c = build_task(config, data), config.model
-    fixed = stages.pretrained(c, task, pretrained)
+    first = _select(pipeline, "pretrained", setup(config, data))
+    task, c = task_of(data, config.dtype), config.model
+    fixed = stages.pretrained(c, task, first.variables[0]["params"])
     unseen = negative_index(task.train, *task.sizes, "train")
     rng = np.random.default_rng(config.seed)
     mask = np.zeros(fixed.content.shape[1], np.float32)
+
+    def train(
+        name: str, objective: Objective, epochs: int, group: np.ndarray, *, again: bool
+    ) -> Params:
+        """The last parameters after some epochs on the groups, from a fresh start."""
+        source = grouped_source(
+            np.asarray(task.train),
+            group,
+            c.environments,
+            config.optim.batch_size,
+            unseen,
+            negatives=config.optim.negatives,
+            again=again,
+        )
+        length = dataclasses.replace(
+            config.fit, epochs=epochs, eval_every=epochs, patience=0, quiet=True, tensorboard=False
+        )
+        result = pipeline.train(
+            name,
+            objective,
+            source,
+            optimiser(config.optim, source.steps_per_epoch, epochs=epochs),
+            settings=None,
+            config=length,
+            inputs={"pretrained": first, "group": group, "mask": mask},
+            seed=int(rng.integers(2**31)),
+        )
+        return result.variables[0]["params"]
+
     for repetition in range(c.repetitions):
         group = rng.integers(0, c.environments, len(task.train)).astype(np.int32)
-        for _ in range(c.rounds):
-            source = _source(config, task, group, unseen, again=False)
+        for n in range(c.rounds):
             objective = stages.environments(c, fixed, jnp.asarray(mask))
-            params = _train(config, objective, source, c.environment_epochs, rng)
+            name = f"environments_{repetition}_{n}"
+            params = train(name, objective, c.environment_epochs, group, again=False)
             new = np.asarray(_assign(fixed, params, task.train))
             share, group = float((new != group).mean()), new
             if share <= c.moved:
                 break
-        source = _source(config, task, group, unseen, again=True)
         objective = stages.mask_learning(c, fixed, repetition)
-        params = _train(config, objective, source, c.mask_epochs, rng)
+        params = train(f"mask_{repetition}", objective, c.mask_epochs, group, again=True)
         mask = np.asarray(gates(params["gate"]), np.float32)
-    if path:
-        with atomic_path(path) as unfinished, Path(unfinished).open("wb") as file:
-            np.save(file, mask)
     return mask
 
 
@@ -121,7 +135,7 @@ def masked(
 
     A model with ``normalise=False`` on them is the model with the mask on the features of `data`.
     """
-    content = build_task(config, data).content(
+    content = task_of(data, config.dtype).content(
         config.model.modalities, normalise=config.model.normalise
     )
     features, first = {}, 0
@@ -135,34 +149,15 @@ def masked(
 _assign = jax.jit(stages.best_environment)
 
 
-def _source(
-    config: Run[InvRLConfig], task: Task, group: np.ndarray, unseen: Any, *, again: bool
-) -> BatchSource:
-    return grouped_source(
-        np.asarray(task.train),
-        group,
-        config.model.environments,
-        config.optim.batch_size,
-        unseen,
-        negatives=config.optim.negatives,
-        again=again,
+def _select(pipeline: Pipeline, name: str, prepared: TrainingSetup, inputs: Any = ()) -> FitResult:
+    """A stage that is trained until it no longer improves on validation."""
+    return pipeline.train(
+        name,
+        prepared.objective,
+        prepared.source,
+        prepared.optimiser,
+        settings=None,
+        validate=validation(prepared),
+        config=prepared.fit,
+        inputs=inputs,
     )
-
-
-def _train(
-    config: Run[InvRLConfig],
-    objective: Objective,
-    source: BatchSource,
-    epochs: int,
-    rng: np.random.Generator,
-) -> Any:
-    """The last parameters after some epochs, from a fresh start."""
-    quiet = dataclasses.replace(
-        config.fit, epochs=epochs, eval_every=epochs, patience=0, quiet=True, tensorboard=False
-    )
-    optimiser = build_optimiser(config.optim, source.steps_per_epoch)
-    seed = int(rng.integers(2**31))
-    result = fit(objective, source, optimiser, None, quiet, seeds=(seed,))
-    if result.stopped_because == "signal":
-        raise Interrupted("stopped by a signal; the same command resumes")
-    return result.variables[0]["params"]

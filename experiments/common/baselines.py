@@ -11,8 +11,8 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from experiments.common.config import PairOptim, Run
+from mmjax.models import registry
 from mmjax.models.collaborative.config import BPRMFConfig, LightGCNConfig, MGDCFConfig
-from mmjax.models.registry import METHODS
 from mmjax.training.config import FitConfig
 from mmjax.training.run_config import override
 
@@ -116,6 +116,8 @@ GRIDS: dict[str, Sequence[Point]] = {
     "invrl": _points(_SHORT_INVRL, negatives=50, rate=3e-3, batch_size=512),
 }
 """Points of each method's grid; a method without one has its preset alone."""
+METHODS = (*_PAPER, *GRIDS)
+"""Methods that have their settings here."""
 
 
 def preset(method: str, data: str, kind: str = "tuned") -> Run:
@@ -126,14 +128,13 @@ def preset(method: str, data: str, kind: str = "tuned") -> Run:
     Raises:
         ValueError: no such method, or one that has an experiment of its own.
     """
-    known = [*_PAPER, *GRIDS]
-    if method not in known:
-        raise ValueError(f"--method {method}: choose one of {', '.join(known)}")
+    if method not in METHODS:
+        raise ValueError(f"--method {method}: choose one of {', '.join(METHODS)}")
     if method in _PAPER:
         tuned = data if data in _NAMED else "lastfm_2k"
         changes = _TUNED.get((method, tuned), {}) if kind == "tuned" else {}
         run = override(_PAPER[method], changes)
     else:
-        run = Run(model=METHODS[method].config_class()(), fit=FIT)
+        run = Run(model=registry.METHODS[method].config_class()(), fit=FIT)
         run = override(run, GRIDS[method][0])
     return dataclasses.replace(run, data=data, method=method, preset=kind)

@@ -51,7 +51,7 @@ class Experiment(Generic[RunT]):
     """Data sets with presets."""
     preset: Callable[..., RunT]
     """From the values of the flags in `named`, as keyword arguments (that of `preset` is called
-    `kind`), to the settings."""
+    `kind`, that of `encoder.folder` `encoder_folder`), to the settings."""
     named: Mapping[str, str] = field(default_factory=dict)
     """Flags that choose the preset, such as data and method, with their defaults."""
     smoke: Mapping[str, Any] = field(default_factory=dict)
@@ -79,7 +79,7 @@ class Experiment(Generic[RunT]):
         """
         words = {**self.named, **chosen}
         with user_errors():
-            start = self.preset(**{"kind" if n == "preset" else n: w for n, w in words.items()})
+            start = self.preset(**{_argument(n): word for n, word in words.items()})
         return smoke(start, self.smoke) if small else start
 
     def parse(self, arguments: Sequence[str]) -> RunT:
@@ -153,6 +153,11 @@ def _peek(arguments: Sequence[str], name: str, default: str) -> str:
         if word.startswith(f"{flag}="):
             return word.partition("=")[2]
     return default
+
+
+def _argument(flag: str) -> str:
+    """The name of a flag's argument of `Experiment.preset`."""
+    return "kind" if flag == "preset" else flag.replace(".", "_")
 
 
 def _finish(result: object) -> int:

@@ -9,7 +9,6 @@ from typing import Any
 import numpy as np
 
 import mmjax
-from experiments.common import heuristics
 from experiments.common.config import SMOKE, Run
 from experiments.common.experiment import smoke
 from experiments.common.recommend import Recommend, finish, result_rows
@@ -22,10 +21,11 @@ from mmjax.data.registry import SOURCES
 from mmjax.data.synthetic.interactions import communities, topics
 from mmjax.errors import UserError, user_errors
 from mmjax.evaluation import Evaluator
+from mmjax.models.collaborative import neighbours
 from mmjax.models.common.task import Task
 from mmjax.models.registry import METHODS
 from mmjax.objective import Variables
-from mmjax.retriever import Model, TopK, Vectors, given_vectors, retrieve
+from mmjax.retriever import Model, TopK, given_vectors, retrieve
 from mmjax.training.best import load_best
 from mmjax.training.config import flatten
 from mmjax.training.optim import optimiser
@@ -211,12 +211,12 @@ def baseline(run: Run, method: str, preset: Preset) -> Run:
 
 def evaluate_heuristics(run: Run, data: Interactions) -> dict[str, dict[str, dict[str, float]]]:
     """Metrics of the rankings without training, by name, split and metric."""
-    retriever = given_vectors(data.n_items)
+    retriever, task = given_vectors(data.n_items), task_of(data)
     evaluators = {split: evaluator(run, data, split) for split in ("valid", "test")}
     return {
         name: {split: evaluate(retriever, vectors) for split, evaluate in evaluators.items()}
-        for name, make in heuristics.applicable(data).items()
-        for vectors in [Vectors(*make(data))]
+        for name, make in neighbours.applicable(task).items()
+        for vectors in [make(task)]
     }
 
 

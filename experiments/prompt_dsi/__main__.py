@@ -1,8 +1,23 @@
-"""`python -m experiments.prompt_dsi`: index corpora one after the other."""
+"""`python -m experiments.prompt_dsi`: the commands of its `config.EXPERIMENT`."""
 
 import sys
+from collections.abc import Sequence
+from types import ModuleType
 
-from experiments.prompt_dsi.cli import main
+from experiments.prompt_dsi.config import EXPERIMENT
+
+
+def story() -> ModuleType:
+    """The module that does the work; it loads JAX, so that it is imported when needed."""
+    from experiments.prompt_dsi import run
+
+    return run
+
+
+def main(arguments: Sequence[str]) -> int:
+    """Run the command that `arguments` name; returns the exit status."""
+    return EXPERIMENT.main(arguments, story)
+
 
 if __name__ == "__main__":
     sys.exit(main(sys.argv[1:]))

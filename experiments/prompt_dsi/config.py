@@ -1,19 +1,41 @@
-"""The flags of the PromptDSI experiment.  Imports no JAX."""
+"""Settings of PromptDSI and its rivals by data set, and the commands.  Imports no JAX."""
 
-import dataclasses
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
-from experiments.common.config import Identified
-from mmjax.models.retrieval.prompt_dsi.config import PromptDSIConfig
-from mmjax.training.config import EXECUTION, FitConfig
+import tyro
 
-_HOW = {EXECUTION: True}
+from experiments.common.config import RunFlags
+from experiments.common.experiment import Command, Experiment
+from mmjax.models.retrieval.prompt_dsi.config import PromptDSIConfig
+from mmjax.training.config import FitConfig, OptimConfig
+from mmjax.training.run_config import HOW
+
 Method = Literal[
     "topic", "l2p", "s++", "coda", "classifier", "incdsi", "finetune", "ewc", "replay", "joint"
 ]
 PROMPTED = ("topic", "l2p", "s++", "coda")
+METHODS: tuple[Method, ...] = (
+    *PROMPTED,
+    "classifier",
+    "incdsi",
+    "finetune",
+    "ewc",
+    "replay",
+    "joint",
+)
+DATA = (
+    "topic_documents",
+    "xquad",
+    "nq_qed",
+    "squad_sentences",
+    "amazon_beauty",
+    "amazon_toys",
+)
+MANUAL = ("nq320k", "msmarco300k")
+"""Corpora that are read from --manual-dir."""
+_POOL = {"topic_documents": 30, "xquad": 30, "nq_qed": 40}
 
 
 @dataclass(frozen=True)
@@ -41,20 +63,12 @@ class Encoder:
 
 @dataclass(frozen=True)
 class Training:
-    """AdamW for one stage, and how long."""
+    """Settings of one stage."""
 
+    optim: OptimConfig
+    """AdamW; biases, norms and keys are not decayed. A batch holds queries."""
     fit: FitConfig
-    """Length and selection by validation MRR@10, of old and new documents together."""
-    learning_rate: float = 1e-3
-    """Step size, constant behind the warm-up."""
-    warmup: int = 0
-    """Steps over which it rises from 0."""
-    weight_decay: float = 0.01
-    """Decoupled decay of matrices; never of biases, norms and keys."""
-    clip: float = 1.0
-    """Largest norm of a gradient."""
-    batch_size: int = 128
-    """Queries a step."""
+    """Length, and selection by the F measure of validation MRR@10 of old and new documents."""
 
 
 @dataclass(frozen=True)
@@ -75,13 +89,13 @@ class IncDSI:
     """Training queries of a document that its cached query is the mean of, at most."""
 
 
-@dataclass(frozen=True)
-class PromptDSI(Identified):
+@dataclass(frozen=True, kw_only=True)
+class CorporaRun(RunFlags):
     """One method on one sequence of corpora."""
 
     model: PromptDSIConfig
     """Prompts and classifier."""
-    encoder: Encoder
+    encoder: Encoder = field(default_factory=Encoder)
     """Query encoder."""
     first: Training
     """The first corpus, which all methods share."""
@@ -94,7 +108,7 @@ class PromptDSI(Identified):
     topics: Literal["kmeans", "hdbscan"] = "kmeans"
     """How the method topic clusters queries: into as many topics as the pool has entries, or
     into as many as HDBSCAN finds (needs scikit-learn)."""
-    least: int = 10
+    min_count: int = 10
     """Queries of the smallest topic that HDBSCAN may find."""
     incdsi: IncDSI = field(default_factory=IncDSI)
     """Settings of the method incdsi."""
@@ -103,57 +117,120 @@ class PromptDSI(Identified):
     fisher: int = 512
     """Queries from which the method ewc estimates what mattered."""
     data: str = "topic_documents"
-    """topic_documents (synthetic), xquad, nq_qed, squad_sentences, amazon_beauty, amazon_toys."""
+    """topic_documents (synthetic), xquad, nq_qed, squad_sentences, amazon_beauty, amazon_toys;
+    from --manual-dir nq320k, msmarco300k."""
     arrival: Literal["topic", "time"] = "topic"
     """Whether sessions keep topics whole, or follow the order of the data."""
     sessions: int = 5
     """Corpora after the first one."""
     beta: float = 1.0
     """Weight of old documents against new ones in the selection (`evaluation.continual.f_beta`)."""
-    smoke: bool = False
-    """A quick check of the whole path with tiny sizes; its figures mean nothing."""
-    preset: Literal["tuned"] = field(default="tuned", metadata=_HOW)
-    """Where the defaults come from."""
-    seed: int = field(default=0, metadata=_HOW)
-    """First seed; of the sessions too."""
-    seeds: int = field(default=1, metadata=_HOW)
-    """Number of seeds, counted up from the first."""
-    workdir: Path | None = field(default=None, metadata=_HOW)
-    """Folder of the run: a folder a seed, in it one a stage. The same command on it resumes."""
-    base: Path | None = field(default=None, metadata=_HOW)
-    """Folder of the first stage, for methods that are to share it; default is in `workdir`."""
-    data_dir: Path | None = field(default=None, metadata=_HOW)
-    """Where prepared data are cached."""
-    manual_dir: Path | None = field(default=None, metadata=_HOW)
-    """Where corpora that are not shipped were put by hand."""
+    base: Path | None = field(default=None, metadata=HOW)
+    """Folder of the first stage, for runs that are to share it; default is in `workdir`."""
 
-    def first_identity(self) -> dict[str, Any]:
-        """What decides the result of the first stage, whatever the method."""
-        plain = self.identity()
-        names = ("encoder", "first", "data", "arrival", "sessions", "smoke")
+    def first_settings(self) -> dict[str, Any]:
+        """What decides the result of the first stage on its data, whatever the method."""
         model = ("pooling", "normalise", "dropout", "encoder_dropout")
-        return {n: plain[n] for n in names} | {n: plain["model"][n] for n in model}
+        own = {name: getattr(self.model, name) for name in model}
+        return own | {"encoder": self.encoder, "optim": self.first.optim}
 
 
-def shrink(config: PromptDSI) -> PromptDSI:
-    """The smoke form: a tiny encoder, few queries, two epochs."""
+def preset(data: str, method: str, kind: str = "tuned", encoder_folder: str = "") -> CorporaRun:
+    """The settings of a method on `data`, sized for a CPU.
 
-    def short(stage: Training) -> Training:
-        fit = dataclasses.replace(stage.fit, epochs=2, eval_every=2)
-        return dataclasses.replace(stage, fit=fit, batch_size=64)
+    Args:
+        data: one of `DATA` or `MANUAL`.
+        method: one of `METHODS`.
+        kind: "tuned", the only one; the paper's tables could not be obtained.
+        encoder_folder: whether there is one, not which: published weights move by small steps,
+            others are trained from scratch.
 
-    encoder = dataclasses.replace(
-        config.encoder, vocabulary=256, width=8, layers=2, heads=2, hidden=8, length=12
+    Raises:
+        ValueError: no such method, data set or kind.
+    """
+    if method not in METHODS:
+        raise ValueError(f"--method {method}: choose one of {', '.join(METHODS)}")
+    if data not in (*DATA, *MANUAL):
+        raise ValueError(f"--data {data}: choose one of {', '.join((*DATA, *MANUAL))}")
+    if kind != "tuned":
+        raise ValueError(f"no preset {kind!r}: choose tuned")
+    published = bool(encoder_folder)
+    first = _training(12, 4, 1e-4, 100) if published else _training(40, 6, 1e-3, 100)
+    if method == "joint":
+        later = first
+    else:
+        # An encoder that is tuned goes on by small steps.
+        small, large = (1e-4, 3e-3) if published else (3e-4, 1e-2)
+        rate = small if method in ("finetune", "ewc", "replay") else large
+        later = _training(30, 6, rate) if published else _training(80, 12, rate)
+    prompts = method if method in PROMPTED else "topic"
+    return CorporaRun(
+        model=PromptDSIConfig(prompts=prompts, pool=_POOL.get(data, 80), ewc=1e4),
+        first=first,
+        later=later,
+        method=method,
+        data=data,
+        incdsi=IncDSI(balance=0.5, new=6.0, old=0.0),
     )
-    model = dataclasses.replace(
-        config.model, pool=6, length=2, top_k=1, prompted=(1,), query_layer=1, two_pass=False
+
+
+def _training(epochs: int, patience: int, rate: float, warmup: int = 0) -> Training:
+    optim = OptimConfig(
+        learning_rate=rate,
+        warmup_steps=warmup,
+        weight_decay=0.01,
+        decoupled=True,
+        undecayed=("bias", "scale", "keys", "attention"),
+        clip=1.0,
+        batch_size=128,
     )
-    return dataclasses.replace(
-        config,
-        encoder=encoder,
-        model=model,
-        incdsi=dataclasses.replace(config.incdsi, trials=2),
-        first=short(config.first),
-        later=short(config.later),
-        fisher=16,
-    )
+    return Training(optim, FitConfig(epochs=epochs, patience=patience, metric="f_beta"))
+
+
+_STAGE = {"optim.batch_size": 64, "fit.epochs": 2, "fit.eval_every": 2}
+_SMOKE = {
+    "encoder.vocabulary": 256,
+    "encoder.width": 8,
+    "encoder.layers": 2,
+    "encoder.heads": 2,
+    "encoder.hidden": 8,
+    "encoder.length": 12,
+    "model.pool": 6,
+    "model.length": 2,
+    "model.top_k": 1,
+    "model.two_pass": False,
+    "model.query_layer": 1,
+    "model.prompted": (1,),
+    "incdsi.trials": 2,
+    "fisher": 16,
+    **{f"{stage}.{name}": x for stage in ("first", "later") for name, x in _STAGE.items()},
+}
+
+
+@dataclass(frozen=True)
+class Search:
+    """Flags of the `search` command."""
+
+    query: tyro.conf.Positional[str]
+    """Words to search for."""
+    workdir: Path
+    """Folder of a finished run, or of one of its seeds."""
+    k: int = 10
+    """Documents to show."""
+    out: Path | None = None
+    """File to write instead of the screen: .parquet or .jsonl."""
+
+
+EXPERIMENT = Experiment(
+    "prompt_dsi",
+    title="PromptDSI (arXiv 2406.12593) beside IncDSI, EWC and replay",
+    about="Index corpora that arrive one after the other.",
+    data=DATA,
+    preset=preset,
+    named={"data": DATA[0], "method": "topic", "preset": "tuned", "encoder.folder": ""},
+    smoke=_SMOKE,
+    commands={
+        "search": Command("documents for words, from a run's folder", Search),
+        "tables": Command("write the tables of README.md from results/*.json"),
+    },
+)

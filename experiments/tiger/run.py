@@ -177,7 +177,7 @@ def _autoencoder_codes(config: SidConfig, x: np.ndarray, folder: Path | None) ->
         optimiser(optim, source.steps_per_epoch),
         settings={"ids": config},
         inputs={"features": x},
-        fit=FitConfig(epochs=config.epochs, tensorboard=False),
+        config=FitConfig(epochs=config.epochs, tensorboard=False),
     )
     return np.asarray(rq_vae.encode(model, result.variables[0], x))
 

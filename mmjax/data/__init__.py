@@ -9,6 +9,12 @@ from mmjax.data.core.captioned import CaptionedImages
 from mmjax.data.core.catalogue import Attribute, attribute_of
 from mmjax.data.core.checks import DataError
 from mmjax.data.core.continual import ContinualCorpus, in_sessions, validate_corpus
+from mmjax.data.core.corpora import (
+    Documents,
+    dealt_to_sessions,
+    passage_documents,
+    product_documents,
+)
 from mmjax.data.core.interactions import Interactions, validate
 from mmjax.data.core.passages import Passages
 from mmjax.data.core.sequences import (
@@ -42,6 +48,7 @@ __all__ = [
     "ContinualCorpus",
     "DataError",
     "DataSource",
+    "Documents",
     "Interactions",
     "Passages",
     "Sequences",
@@ -51,6 +58,7 @@ __all__ = [
     "chains",
     "communities",
     "concept_images",
+    "dealt_to_sessions",
     "find",
     "from_interactions",
     "from_lists",
@@ -64,7 +72,9 @@ __all__ = [
     "load_sequences_csv",
     "mixed_modalities",
     "names",
+    "passage_documents",
     "preferences",
+    "product_documents",
     "resplit",
     "save_mmrec",
     "topic_documents",

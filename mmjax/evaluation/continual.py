@@ -7,10 +7,12 @@ alone and may be NaN.
 Axes: t tasks, q queries, k candidates found, n rows, d width.
 """
 
+from collections.abc import Mapping, Sequence
 from typing import Literal
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jax import Array
 from jaxtyping import Float, Int
 
@@ -131,9 +133,29 @@ def measures(scores: Scores) -> dict[str, Float[Array, ""]]:
     }
 
 
+def measures_by_metric(
+    matrix: Sequence[Sequence[Mapping[str, float]]], metrics: Sequence[str]
+) -> dict[str, float]:
+    """`measures` of several metrics, such as "hits@10/A".
+
+    Args:
+        matrix: by stage, the metrics of each task so far; two stages or more.
+        metrics: those to measure.
+    """
+    figures = {}
+    n = len(matrix)
+    for metric in metrics:
+        scores = np.full((n, n), np.nan, np.float32)
+        for t, row in enumerate(matrix):
+            scores[t, : t + 1] = [values[metric] for values in row]
+        own = measures(jnp.asarray(scores))
+        figures |= {f"{metric}/{name}": float(x) for name, x in own.items()}
+    return figures
+
+
 def rows_of_new(
-    ids: Int[Array, "q k"], first: int, rows: Float[Array, "n d"]
-) -> dict[str, Float[Array, ""]]:
+    ids: Int[np.ndarray, "q k"], first: int, rows: Float[np.ndarray, "n d"]
+) -> dict[str, float]:
     """Effects of new rows of a growing classifier on old queries.
 
     "intrusion" is the share of the old queries whose best row is a new one; "norm_ratio" the mean
@@ -145,10 +167,10 @@ def rows_of_new(
         first: the first new row.
         rows: all rows.
     """
-    norms = jnp.linalg.norm(rows, axis=1)
+    norms = np.linalg.norm(rows, axis=1)
     return {
-        "intrusion": (ids[:, 0] >= first).mean(),
-        "norm_ratio": norms[first:].mean() / norms[:first].mean(),
+        "intrusion": float((ids[:, 0] >= first).mean()),
+        "norm_ratio": float(norms[first:].mean() / norms[:first].mean()),
     }
 
 

@@ -106,7 +106,13 @@ class Block(nn.Module):
         if c.cross:
             self.cross, self.cross_norm = attention(), normaliser()
         self.feed_forward = FeedForward(
-            c.hidden, c.activation, c.gated, c.bias, c.hidden_dropout, c.kernel_init, c.dtype
+            c.hidden,
+            c.activation,
+            gated=c.gated,
+            bias=c.bias,
+            rate=c.hidden_dropout,
+            kernel_init=c.kernel_init,
+            dtype=c.dtype,
         )
         self.feed_forward_norm = normaliser()
 

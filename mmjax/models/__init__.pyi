@@ -6,6 +6,7 @@ from . import retrieval as retrieval
 from . import sequential as sequential
 from .collaborative import light_gcn as light_gcn
 from .collaborative import mgdcf as mgdcf
+from .collaborative import neighbours as neighbours
 from .generative import mmgrec as mmgrec
 from .generative import rq_vae as rq_vae
 from .generative import tiger as tiger

@@ -242,6 +242,24 @@ def of_kind(kind: Kind, *, stages: bool = False) -> dict[str, Method]:
     return {n: m for n, m in METHODS.items() if m.kind == kind and (stages or not m.stages)}
 
 
+UNTRAINED = {
+    "popularity": "popularity",
+    "item_knn": "item-kNN",
+    "item_knn_content": "content-kNN",
+}
+"""Titles of the rankings without training, which stand in every table."""
+
+
 def title(method: str) -> str:
-    """The name of a method as tables show it; a name that is no row stands for itself."""
-    return METHODS[method].title if method in METHODS else method.replace("_", "-")
+    """The name of a method, or of a ranking without training, as tables show it."""
+    return METHODS[method].title if method in METHODS else UNTRAINED.get(method, method)
+
+
+def markdown() -> str:
+    """The registry as the table of the front page, a method a line, by family."""
+    lines = ["| method | paper | code | verified against |", "|---|---|---|---|"]
+    for method in sorted(METHODS.values(), key=lambda m: m.family):
+        place = f"mmjax/models/{method.family}/{method.module}"
+        held_to = method.verified or "its equations"
+        lines.append(f"| {method.title} | {method.paper} | `{place}` | {held_to} |")
+    return "\n".join(lines) + "\n"

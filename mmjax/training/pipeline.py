@@ -36,7 +36,7 @@ from mmjax.training.sources.pairs import BatchSource
 from mmjax.training.stages import (
     DAMAGED,
     RECORD,
-    Stage,
+    StageFolder,
     input_digest,
     load_stage,
     made,
@@ -86,7 +86,7 @@ class Pipeline:
         """
         self.workdir = None if workdir is None else Path(workdir)
         self.seed, self.identity, self.shared = int(seed), identity, shared
-        self._stages: dict[str, Stage] = {}
+        self._stages: dict[str, StageFolder] = {}
         self._records: dict[str, dict[str, Any]] = {}
 
     def train(
@@ -231,7 +231,7 @@ class Pipeline:
         own = {"stage": name, "settings": settings, "inputs": digests}
         return own | {"identity": self.identity}
 
-    def _open(self, name: str, kind: str, description: dict[str, Any]) -> Stage:
+    def _open(self, name: str, kind: str, description: dict[str, Any]) -> StageFolder:
         if not _NAME.fullmatch(name) or name == DAMAGED:
             raise ValueError(f"{name!r} cannot name a stage: use letters, digits, '_' and '.'")
         description = on_first(lambda: description)
@@ -242,12 +242,12 @@ class Pipeline:
         folder = None
         if self.workdir is not None:
             folder = self.workdir / (f"{name}-{key[:_KEY_DIGITS]}" if self.shared else name)
-        stage = self._stages[name] = Stage(name, kind, description, key, folder)
+        stage = self._stages[name] = StageFolder(name, kind, description, key, folder)
         if folder is not None:
             on_first(lambda: refuse_another(stage))
         return stage
 
-    def _close(self, stage: Stage, result: Any, figures: Mapping[str, Any]) -> Any:
+    def _close(self, stage: StageFolder, result: Any, figures: Mapping[str, Any]) -> Any:
         folder = stage.folder
         self._records[stage.name] = {} if folder is None else on_first(lambda: record_of(folder))
         self.record(stage.name, figures)

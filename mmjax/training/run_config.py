@@ -53,6 +53,8 @@ class RunConfig:
 def override(config: ConfigT, assignments: Mapping[str, Any]) -> ConfigT:
     """`config` with dotted fields replaced, such as ``{"model.hops": (2, 1), "seed": 3}``.
 
+    A list, or a single value, for a field that holds a tuple becomes one.
+
     Raises:
         ValueError: no such field.
     """
@@ -67,6 +69,6 @@ def _replace(node: Any, names: list[str], value: Any, path: str) -> Any:
         raise ValueError(f"no field {path!r}: {names[0]!r} is none of {', '.join(known)}")
     if len(names) > 1:
         value = _replace(getattr(node, names[0]), names[1:], value, path)
-    elif isinstance(getattr(node, names[0]), tuple) and isinstance(value, list):
-        value = tuple(value)
+    elif isinstance(getattr(node, names[0]), tuple) and not isinstance(value, tuple):
+        value = tuple(value) if isinstance(value, list) else (value,)
     return dataclasses.replace(node, **{names[0]: value})

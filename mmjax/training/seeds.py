@@ -13,6 +13,7 @@ from mmjax.data.core.catalogue import Catalogue
 from mmjax.objective import Objective, Variables
 from mmjax.training.config import FitConfig
 from mmjax.training.fitting import FitResult, fit
+from mmjax.training.loop import Evaluate
 from mmjax.training.records import Record, environment
 from mmjax.training.run_config import RunConfig
 from mmjax.training.signals import Interrupted
@@ -62,7 +63,20 @@ def train_seeds(config: RunConfig, setup: TrainingSetup, *, test: bool = True) -
         ValueError: the configuration does not fit the workdir's earlier run.
         Interrupted: SIGTERM or SIGINT came; nothing is evaluated.
     """
-    fits = _fit_all(config, setup)
+    return run_result(config, setup, _fit_all(config, setup), test=test)
+
+
+def run_result(
+    config: RunConfig, setup: TrainingSetup, fits: Sequence[FitResult], *, test: bool = True
+) -> RunResult:
+    """The record and the variables of trainings, evaluated on validation and, if `test`, on test.
+
+    Args:
+        config: seeds and identity of the run.
+        setup: what was trained.
+        fits: trainings that hold each seed once, in order.
+        test: False leaves the test split alone.
+    """
     splits = [split for split in ("valid", "test") if test or split == "valid"]
     evaluators = {split: setup.evaluator(split) for split in splits}
     scores: dict[str, dict[str, list[float]]] = {"valid": {}, "test": {}}
@@ -148,17 +162,23 @@ def _fit_all(config: RunConfig, setup: TrainingSetup) -> list[FitResult]:
     return [_fit(config, setup, (s,), folder and folder / f"seed_{s}") for s in seeds]
 
 
-def _fit(
-    config: RunConfig, setup: TrainingSetup, seeds: tuple[int, ...], workdir: Path | None
-) -> FitResult:
+def validation(setup: TrainingSetup) -> Evaluate:
+    """The validation metrics of a setup as `fit` asks for them."""
+
     def evaluate(params: Any, extra: Any, key: jax.Array) -> dict[str, float]:
         return setup.validate({"params": params, **extra})
 
+    return evaluate
+
+
+def _fit(
+    config: RunConfig, setup: TrainingSetup, seeds: tuple[int, ...], workdir: Path | None
+) -> FitResult:
     result = fit(
         setup.objective,
         setup.source,
         setup.optimiser,
-        evaluate,
+        validation(setup),
         setup.fit,
         seeds=seeds,
         workdir=workdir,

@@ -20,7 +20,7 @@ RECORD = "record.json"
 DAMAGED = "damaged"
 
 
-class Stage(NamedTuple):
+class StageFolder(NamedTuple):
     """A stage of a run, and where it is kept."""
 
     name: str
@@ -81,7 +81,7 @@ def input_digest(value: Any) -> str:
 
 
 def made(
-    stage: Stage, function: Callable[[], Any], kinds: Sequence[type]
+    stage: StageFolder, function: Callable[[], Any], kinds: Sequence[type]
 ) -> tuple[artefacts.Encoded, float]:
     """The result of a made stage, read if its folder is whole, and the seconds it took."""
     folder = stage.folder
@@ -110,7 +110,7 @@ def made(
     return encoded, manifest["seconds"]
 
 
-def mark(stage: Stage) -> None:
+def mark(stage: StageFolder) -> None:
     """Write the stage.json of a stage that is trained; its own guard is config.json."""
     assert stage.folder is not None
     try:
@@ -121,7 +121,7 @@ def mark(stage: Stage) -> None:
     artefacts.write_manifest(stage.folder, stage.manifest)
 
 
-def refuse_another(stage: Stage) -> None:
+def refuse_another(stage: StageFolder) -> None:
     """Raise an error if the stage's folder holds one of another key."""
     assert stage.folder is not None
     try:

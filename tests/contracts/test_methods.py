@@ -32,14 +32,14 @@ def split(variables):
     return variables["params"], state
 
 
-@functools.partial(jax.jit, static_argnums=3)
-def gradient(objective, variables, batch, axis=None):
+@jax.jit
+def _gradient(objective, variables, batch, key):
     params, state = split(variables)
+    return jax.value_and_grad(lambda p: objective.loss(p, state, batch, key)[0])(params)
 
-    def loss(p):
-        return objective.loss(p, state, batch, key(), axis=axis)[0]
 
-    return jax.value_and_grad(loss)(params)
+def gradient(objective, variables, batch):
+    return _gradient(objective, variables, batch, key())
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -69,14 +69,17 @@ def test_rows_that_do_not_count_are_deleted(name):
 @pytest.mark.parametrize("name", NAMES)
 def test_seeds_are_trained_together_as_alone(name):
     c = case(name)
-    keys = jnp.stack([jax.random.key(n) for n in (0, 1)])
-    together = jax.vmap(c.objective.init)(keys)
-    chex.assert_trees_all_close(
-        jax.tree.map(lambda x: x[0], together), variables(name), rtol=1e-5, atol=1e-6
+    seeds = [variables(name), init(c.objective, jax.random.key(1))]
+    together = jax.tree.map(lambda *x: jnp.stack(x), *seeds)
+    values, grads = jax.vmap(_gradient, in_axes=(None, 0, None, None))(
+        c.objective, together, c.batch, key()
     )
-    values, _ = jax.vmap(gradient, in_axes=(None, 0, None))(c.objective, together, c.batch)
-    alone, _ = gradient(c.objective, variables(name), c.batch)
-    np.testing.assert_allclose(values[0], alone, rtol=1e-4)
+    for n, seed in enumerate(seeds):
+        value, alone = gradient(c.objective, seed, c.batch)
+        np.testing.assert_allclose(values[n], value, rtol=1e-4)
+        chex.assert_trees_all_close(
+            jax.tree.map(lambda x, n=n: x[n], grads), alone, rtol=2e-3, atol=2e-5
+        )
 
 
 @pytest.mark.multi

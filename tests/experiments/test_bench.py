@@ -4,12 +4,13 @@ import json
 
 import pytest
 
-from experiments.bench.bench import leaderboard
-from experiments.bench.cli import main
-from experiments.bench.presets import GRIDS, grid, preset
-from experiments.common.config import override
-from experiments.common.methods import METHODS, Method
+from experiments.bench import run
+from experiments.bench.__main__ import main
+from experiments.bench.analysis import leaderboard
+from experiments.bench.config import EXPERIMENT, GRIDS, METHODS, Bench, grid, preset
+from mmjax.models import registry
 from mmjax.training.records import load_record
+from mmjax.training.run_config import override
 
 QUICK = ["--data", "communities", "--smoke", "--devices", "1", "--seeds", "2"]
 
@@ -58,7 +59,7 @@ def test_the_grid_is_decided_on_validation_alone(finished):
 def test_the_same_command_again_trains_nothing(finished, monkeypatch):
     flags, _, folder = finished
     before = {p: p.stat().st_mtime_ns for p in _records(folder)}
-    monkeypatch.setattr(Method, "run", lambda *a, **k: pytest.fail("trained again"))
+    monkeypatch.setattr(run, "run_method", lambda *a, **k: pytest.fail("trained again"))
     assert main(flags) == 0
     assert {p: p.stat().st_mtime_ns for p in _records(folder)} == before
 
@@ -73,14 +74,51 @@ def test_the_best_method_is_the_reference(finished):
     assert leaderboard(tested, "bpr_mf").reference == "BPR-MF"
 
 
-@pytest.mark.parametrize("method", list(METHODS))
+@pytest.mark.parametrize("method", METHODS)
 def test_presets_and_grids_fit_their_methods(method):
     start = preset(method, "lastfm_2k")
-    assert isinstance(start.model, METHODS[method].config_class())
+    assert isinstance(start.model, registry.METHODS[method].config_class())
     for point in grid(method):
         assert override(start, point).method == method
 
 
-def test_an_unknown_method_is_named(capsys):
-    assert main(["--models", "nothing"]) == 2
-    assert "--models nothing: choose from mig_gt" in capsys.readouterr().err
+def test_it_trains_every_recommender_but_one_of_generated_ids():
+    others = {*registry.of_kind("interactions", stages=True)} - {*METHODS}
+    assert others == {"mmgrec"} and len(METHODS) == 17
+
+
+def test_fields_of_all_and_of_one_method():
+    flags = EXPERIMENT.parse(
+        ["--fixed", "fit.epochs=50", "model.width=32"]
+        + ["--set", "mig_gt.model.hops=2,1", "bm3.fit.epochs=7", "--seed", "3"]
+    )
+    mig, bm3 = (run.settings(flags, m, "lastfm_2k") for m in ("mig_gt", "bm3"))
+    assert (mig.model.hops, mig.fit.epochs, mig.model.width, mig.seed) == ((2, 1), 50, 32, 3)
+    assert (bm3.fit.epochs, bm3.model.width) == (7, 32)
+    # What the flags fix stands in every trial, whatever the grid says.
+    point = {"optim.negatives": 16}
+    fixed = Bench(fixed=("optim.negatives=2",))
+    assert run.settings(fixed, "freedom", "lastfm_2k", point).optim.negatives == 2
+
+
+def test_a_smoke_run_is_small_whatever_the_grid_says():
+    flags = Bench(smoke=True)
+    start = run.settings(flags, "freedom", "tiktok", {"optim.negatives": 16})
+    assert (start.optim.negatives, start.model.width, start.fit.epochs) == (4, 8, 4)
+    model = run.settings(flags, "invrl", "tiktok", grid("invrl")[0]).model
+    assert (model.environments, model.rounds, model.mask_epochs) == (3, 1, 2)
+
+
+@pytest.mark.parametrize(
+    ("flags", "message"),
+    [
+        (["--models", "nothing"], "--models nothing: choose from mig_gt"),
+        (["--set", "model.hops=2"], "--set model.hops: begin with one of mig_gt"),
+        (["--models", "bm3", "--set", "bm3.model.hopps=2"], "no field 'model.hopps'"),
+        (["--fixed", "fit.epochs"], "field=value"),
+        (["teach"], "no command 'teach'"),
+    ],
+)
+def test_what_the_user_can_mend_is_said_without_a_traceback(flags, message, capsys):
+    assert main(flags) == 2
+    assert message in capsys.readouterr().err

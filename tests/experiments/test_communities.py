@@ -4,11 +4,11 @@ import numpy as np
 import pytest
 from numpy.testing import assert_array_equal
 
-from experiments.common.config import override
-from experiments.common.run import run
-from experiments.mig_gt.presets import preset
+from experiments.common.interactions import run_method
+from experiments.mig_gt.config import preset
 from mmjax.data.core.interactions import validate
 from mmjax.data.synthetic.interactions import communities
+from mmjax.training.run_config import override
 
 QUIET = {"fit.quiet": True, "fit.tensorboard": False, "fit.devices": 1, "seeds": 3}
 TEXT = {"model.modalities": ("text",), "model.hops": (2,)}
@@ -17,7 +17,7 @@ IDS = {"model.modalities": (), "model.hops": (), "model.item_embedding": True}
 
 def _recall(changes):
     config = override(preset("mig_gt", "communities", "paper"), {**QUIET, **changes})
-    return np.array(run(config).record.test["recall@20"])
+    return np.array(run_method(config).record.test["recall@20"])
 
 
 @pytest.mark.slow

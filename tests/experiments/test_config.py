@@ -4,10 +4,12 @@ import dataclasses
 
 import pytest
 
-from experiments.common.config import Optim, override, parse_assignment
+from experiments.common import baselines
+from experiments.common.config import PairOptim, fixed_fields, parse_assignment
 from experiments.common.sweep import Sweep, assignments
-from experiments.mig_gt.cli import parse_run
-from experiments.mig_gt.presets import DATA, METHODS, preset
+from experiments.mig_gt.config import DATA, EXPERIMENT, preset
+from mmjax.errors import UserError
+from mmjax.training.run_config import override
 
 
 def test_paper_presets_are_the_authors():
@@ -24,7 +26,7 @@ def test_paper_presets_are_the_authors():
     assert {p.optim.batch_size for p in (baby, sports, clothing)} == {8000}
 
 
-@pytest.mark.parametrize("method", METHODS)
+@pytest.mark.parametrize("method", ["mig_gt", *baselines.METHODS])
 @pytest.mark.parametrize("data", DATA)
 def test_every_preset_exists_and_names_itself(method, data):
     for kind in ("tuned", "paper"):
@@ -35,25 +37,25 @@ def test_every_preset_exists_and_names_itself(method, data):
 
 
 def test_flags_override_the_preset():
-    run = parse_run(
+    run = EXPERIMENT.parse(
         ["--data", "amazon_sports", "--model.hops", "1", "0", "--optim.learning-rate", "0.5"]
     )
     assert (run.model.hops, run.optim.learning_rate, run.model.l2) == ((1, 0), 0.5, 1e-4)
-    assert type(parse_run(["--method=light_gcn"]).model).__name__ == "LightGCNConfig"
+    assert type(EXPERIMENT.parse(["--method=light_gcn"]).model).__name__ == "LightGCNConfig"
 
 
 @pytest.mark.parametrize(
     ("flags", "message"),
-    [(["--method", "svd"], "choose one of mig_gt"), (["--data", "netflix"], "or give a folder")],
+    [(["--method", "svd"], "choose one of light_gcn"), (["--data", "netflix"], "or give a folder")],
 )
 def test_unknown_names_are_refused(flags, message):
-    with pytest.raises(ValueError, match=message):
-        parse_run(flags)
+    with pytest.raises(UserError, match=message):
+        EXPERIMENT.parse(flags)
 
 
 def test_misspelt_flags_are_refused(capsys):
     with pytest.raises(SystemExit):
-        parse_run(["--model.hopps", "1"])
+        EXPERIMENT.parse(["--model.hopps", "1"])
     assert "hopps" in capsys.readouterr().err
 
 
@@ -83,6 +85,12 @@ def test_assignments_are_read(text, name, values):
     assert parse_assignment(text) == (name, values)
 
 
+def test_single_values_and_lists_become_tuples_where_the_field_is_one():
+    run = override(preset("mig_gt", "tiktok"), fixed_fields(("model.hops=1,0", "ks=20")))
+    assert (run.model.hops, run.ks) == ((1, 0), (20,))
+    assert override(run, {"model.hops": [2, 1]}).model.hops == (2, 1)
+
+
 @pytest.mark.parametrize("text", ["model.hops", "model.hops="])
 def test_broken_assignments_are_refused(text):
     with pytest.raises(ValueError, match="field=value"):
@@ -107,10 +115,11 @@ def test_a_field_given_twice_is_refused(tmp_path):
 def test_learning_rate_decays_while_it_stays_above_the_floor():
     import jax.numpy as jnp
 
-    from experiments.common.problem import build_optimiser
+    from mmjax.training.optim import optimiser
 
-    def rates(optim, steps):
-        tx = build_optimiser(optim, 2)
+    def rates(floor, steps):
+        optim = PairOptim(learning_rate=1.0, decay=0.5, floor=floor)
+        tx = optimiser(optim, 2)
         params = jnp.zeros(1)
         state, seen = tx.init(params), []
         for _ in range(steps):
@@ -118,5 +127,14 @@ def test_learning_rate_decays_while_it_stays_above_the_floor():
             seen.append(round(-float(update[0]), 4))
         return seen
 
-    assert rates(Optim(1.0, 0.5, 0.2), 8) == [1.0, 1.0, 0.5, 0.5, 0.25, 0.25, 0.25, 0.25]
-    assert rates(Optim(1.0, 0.5, 0.0), 8)[-1] == 0.125
+    assert rates(0.2, 8) == [
+        1.0,
+        1.0,
+        0.5,
+        0.5,
+        0.25,
+        0.25,
+        0.25,
+        0.25,
+    ]
+    assert rates(0.0, 8)[-1] == 0.125

@@ -2,27 +2,28 @@
 
 import csv
 
-from experiments.common import sweep
-from experiments.mig_gt.analysis import HopSweep, draw_hops, hop_name
+from experiments.mig_gt import analysis
+from experiments.mig_gt.analysis import hop_name, hops
+from experiments.mig_gt.config import Hops
 
 
 def test_hops_that_leave_a_modality_out_are_off():
-    assert [hop_name(hops) for hops in (-1, 0, 3)] == ["off", "0", "3"]
+    assert [hop_name(n) for n in (-1, 0, 3)] == ["off", "0", "3"]
 
 
 def test_the_sweep_is_drawn_with_its_numbers(tmp_path, monkeypatch):
     grids = []
 
-    def trained(flags):
+    def trained(flags, preset):
         grids.append(flags.grid)
         cells = [((-1, 0), 0.20), ((-1, 1), 0.22), ((2, 0), 0.30), ((2, 1), 0.31)]
         return [
-            {"set": {"model.id_hops": 4, "model.hops": hops}, "recall@20": value, "std": 0.01}
-            for hops, value in cells
+            {"set": {"model.id_hops": 4, "model.hops": counts}, "recall@20": value, "std": 0.01}
+            for counts, value in cells
         ]
 
-    monkeypatch.setattr(sweep, "sweep", trained)
-    path = draw_hops(HopSweep(tmp_path, first=(-1, 2), second=(0, 1), id_hops=(4,)))
+    monkeypatch.setattr(analysis, "sweep", trained)
+    path = hops(Hops(tmp_path, first=(-1, 2), second=(0, 1), id_hops=(4,)))
     assert path == tmp_path / "hops.png" and path.read_bytes().startswith(b"\x89PNG")
     assert grids == [("model.id_hops=4", "model.hops=[-1,0],[-1,1],[2,0],[2,1]")]
     rows = list(csv.DictReader(path.with_suffix(".csv").read_text().splitlines()))

@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 from numpy.testing import assert_allclose, assert_array_equal
 
-from experiments.meta_mmf import depth as module
-from experiments.meta_mmf.depth import EPOCHS, WIDTHS, Depth, cold_recall, depth, widths_of
-from experiments.meta_mmf.tables import depth_table
+from experiments.meta_mmf import analysis
+from experiments.meta_mmf.analysis import WIDTHS, cold_recall, depth, depth_table, widths_of
+from experiments.meta_mmf.config import EPOCHS, Depth
 from mmjax.data.core.interactions import validate
 from mmjax.data.synthetic.interactions import mixed_modalities
 
@@ -43,7 +43,7 @@ def test_the_curve_goes_on_where_it_stopped(tmp_path, monkeypatch):
             raise KeyboardInterrupt
         return 0.1 * depth + rate + (0.01 * seed if seed < 10 else 0) + 0.2 * (form == "CP")
 
-    monkeypatch.setattr(module, "cold_recall", stand_in)
+    monkeypatch.setattr(analysis, "cold_recall", stand_in)
     flags = Depth(tmp_path, seeds=2, depths=(1, 2), epochs=1)
     with pytest.raises(KeyboardInterrupt):
         depth(flags)
@@ -51,7 +51,7 @@ def test_the_curve_goes_on_where_it_stopped(tmp_path, monkeypatch):
     # A single static layer has nothing to widen and is trained once.
     assert len(calls) == (3 + 4) * (3 + 2) + 1
     curve = json.loads((tmp_path / "depth.json").read_text())["curve"]
-    assert [p["form"] for p in curve[::2]] == list(module.FORMS)
+    assert [p["form"] for p in curve[::2]] == list(analysis.DEPTH_FORMS)
     assert all(p["rate"] == 1e-2 for p in curve)
     assert curve[4]["recall@10"] == pytest.approx([0.31, 0.32])
     table = depth_table(curve)

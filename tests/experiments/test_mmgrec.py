@@ -7,15 +7,16 @@ import numpy as np
 import pytest
 from numpy.testing import assert_allclose, assert_array_equal
 
-from experiments.common.config import override
-from experiments.common.problem import load_data
-from experiments.mmgrec.cli import main, parse_run
-from experiments.mmgrec.presets import DATA, preset
-from experiments.mmgrec.run import load_trained
-from experiments.mmgrec.stages import feature_vectors, graph_run
+from experiments.common.interactions import load_data
+from experiments.mmgrec.__main__ import main
+from experiments.mmgrec.analysis import feature_vectors
+from experiments.mmgrec.config import DATA, EXPERIMENT, preset
+from experiments.mmgrec.run import load_generator
 from mmjax.data.synthetic.interactions import topics
 from mmjax.semantic_ids.table import SidTable
 from mmjax.training.records import load_record
+from mmjax.training.run_config import override
+from mmjax.training.stages import load_stage
 
 pytestmark = pytest.mark.slow
 
@@ -45,7 +46,7 @@ def test_a_run_leaves_its_figures_its_ids_and_a_page(finished):
     assert record.test["recall@20"] == record.test["beam20/recall@20"]
     assert 0 <= record.test["official/invalid"][0] <= 1
     assert record.valid["ids/popularity_tokens"][0] >= 1
-    table = SidTable.load(finished / "seed_0" / "sids.npz")
+    table = load_stage(finished / "seed_0", "ids", (SidTable,))
     assert len(np.unique(table.codes, axis=0)) == len(table.codes) == 300
     assert table.policy == "append_popularity" and table.sizes[:2] == (8, 8)
     assert "MMGRec" in (finished / "report.html").read_text()
@@ -53,7 +54,7 @@ def test_a_run_leaves_its_figures_its_ids_and_a_page(finished):
 
 def test_popular_items_get_the_first_tokens_of_their_codes(finished):
     """By training pairs alone."""
-    codes = SidTable.load(finished / "seed_0" / "sids.npz").codes
+    codes = load_stage(finished / "seed_0", "ids", (SidTable,)).codes
     count = np.bincount(topics().train[:, 1], minlength=300)
     for prefix in np.unique(codes[:, :-1], axis=0):
         group = np.flatnonzero((codes[:, :-1] == prefix).all(1))
@@ -96,7 +97,7 @@ def test_recommendations_are_new_items_by_name(finished, tmp_path, capsys):
 
 
 def test_a_trained_generator_is_read_back(finished):
-    trained = load_trained(finished / "seed_0")
+    trained = load_generator(finished / "seed_0")
     assert trained.inputs.codes.shape == (300, 3) == trained.table.codes.shape
     assert trained.model.vocabulary.sizes == trained.table.sizes
 
@@ -104,7 +105,7 @@ def test_a_trained_generator_is_read_back(finished):
 @pytest.mark.parametrize("data", DATA)
 @pytest.mark.parametrize("kind", ["tuned", "paper"])
 def test_presets(data, kind):
-    config = parse_run(["--data", data, "--preset", kind])
+    config = EXPERIMENT.parse(["--data", data, "--preset", kind])
     assert config == preset(data, kind)
     assert config.generator.optim.source_excludes_target == (kind == "tuned")
     assert config.generator.model.shared_vocab == (kind == "paper")
@@ -125,5 +126,15 @@ def test_vectors_of_features_alone():
 
 def test_the_data_set_is_found():
     config = dataclasses.replace(preset("topics"), smoke=True)
-    assert load_data(graph_run(config)).digest == topics().digest
-    assert override(config, {"generator.optim.warmup": 3}).generator.optim.warmup == 3
+    assert load_data(config.recommender()).digest == topics().digest
+    assert override(config, {"generator.optim.warmup_steps": 3}).generator.optim.warmup_steps == 3
+
+
+def test_forms_of_the_ablation_share_the_stages_that_agree(tmp_path, capsys):
+    """The graph of the joint form is trained with the quantiser, the others share theirs."""
+    command = ["ablate", "--workdir", str(tmp_path), "--data", "topics", "--smoke", "--seeds", "1"]
+    assert main([*command, "--forms", "full", "random_ids", "joint"]) == 0
+    stages = tmp_path / "topics" / "stages" / "seed_0"
+    found = {n: len([*stages.glob(f"{n}-*")]) for n in ("graph", "rq_vae", "ids", "generator")}
+    assert found == {"graph": 2, "rq_vae": 1, "ids": 3, "generator": 3}
+    assert "graph and quantiser at once" in capsys.readouterr().out

@@ -9,24 +9,22 @@ import pytest
 from numpy.testing import assert_allclose
 
 from experiments.benchmarks import growth
-from experiments.common.config import override
-from experiments.mmgrec import ablate, cost, tables
-from experiments.mmgrec import run as stages
-from experiments.mmgrec.ablate import FORMS, NAMES, Ablate, quiet
-from experiments.mmgrec.config import Writing
-from experiments.mmgrec.evaluation import user_histories
-from experiments.mmgrec.optimise import optimiser
-from experiments.mmgrec.presets import preset
-from experiments.mmgrec.train import ids_line, searches_table
+from experiments.mmgrec import analysis
+from experiments.mmgrec import run as story
+from experiments.mmgrec.analysis import NAMES, ids_line, quiet, searches_table
+from experiments.mmgrec.config import FORMS, Ablate, Cost, preset
+from experiments.mmgrec.run import user_histories
 from mmjax.data.synthetic.interactions import topics
+from mmjax.training.optim import optimiser
 from mmjax.training.records import Record, load_record
-from mmjax.training.seeds import Outcome, joined
+from mmjax.training.run_config import override
+from mmjax.training.seeds import RunResult, merge_seeds
 from mmjax.training.signals import Interrupted
 from mmjax.viz.tables import to_text
 
 
 def _steps(config, gradients, start):
-    opt, p = optimiser(config), jnp.asarray(start)
+    opt, p = optimiser(config, steps_per_epoch=1), jnp.asarray(start)
     state, seen = opt.init(p), []
     for g in gradients:
         updates, state = opt.update(jnp.asarray(g), state, p)
@@ -36,7 +34,12 @@ def _steps(config, gradients, start):
 
 
 def test_sgd_sums_gradients_and_decayed_weights():
-    config = Writing(optimiser="sgd", learning_rate=0.1, momentum=0.9, weight_decay=0.5, warmup=0)
+    config = dataclasses.replace(
+        preset("lastfm_2k", "paper").generator.optim,
+        learning_rate=0.1,
+        momentum=0.9,
+        weight_decay=0.5,
+    )
     p, buffer, want = np.array([1.0, -2.0]), np.zeros(2), []
     for g in ([0.3, 0.1], [-0.2, 0.4], [0.0, 0.0]):
         buffer = 0.9 * buffer + np.array(g) + 0.5 * p
@@ -48,7 +51,8 @@ def test_sgd_sums_gradients_and_decayed_weights():
 
 def test_warm_up_is_linear_and_decay_decoupled():
     """Equal gradients make Adam's steps the step size; decayed weights add their share of it."""
-    config = Writing(learning_rate=0.1, warmup=4, weight_decay=0.0)
+    start = preset("lastfm_2k").generator.optim
+    config = dataclasses.replace(start, learning_rate=0.1, warmup_steps=4, weight_decay=0.0)
     moved = -np.diff([0.0, *(x[0] for x in _steps(config, [[1.0]] * 6, [0.0]))])
     assert_allclose(moved, [0.025, 0.05, 0.075, 0.1, 0.1, 0.1], rtol=1e-4)
     decayed = _steps(dataclasses.replace(config, weight_decay=0.5), [[0.0]], [2.0])[0]
@@ -72,7 +76,7 @@ def _record(**changes):
         "method": "mmgrec",
         "data": "lastfm_2k",
         "split": "mmrec",
-        "mask": "train",
+        "exclude": "train",
         "seeds": [0, 1],
         "valid": {"ids/popularity_tokens": [3.0, 5.0], "recall@10": [0.2, 0.3]},
         "test": {**test, "official/invalid": [0.25, 0.35]},
@@ -100,14 +104,16 @@ def test_only_the_same_split_stands_beside_the_bench(tmp_path):
     for method, split in (("light_gcn", "mmrec"), ("bpr_mf", "random")):
         _record(method=method, split=split).save(tmp_path / f"{method}.json")
     with pytest.raises(ValueError, match="bpr_mf was measured on another split"):
-        tables.beside_the_bench(_record(), tmp_path)
+        analysis.beside_the_bench(_record(), tmp_path)
     (tmp_path / "bpr_mf.json").unlink()
-    assert "LightGCN" in to_text(tables.beside_the_bench(_record(), tmp_path))
+    assert "LightGCN" in to_text(analysis.beside_the_bench(_record(), tmp_path))
 
 
 def test_seeds_join():
     single = [_record(seeds=[n], test={"recall@10": [n / 10]}, seconds=2.0) for n in range(3)]
-    outcome = joined([Outcome(r, [{}], [{"epoch": 1}], ["epochs"]) for r in single], {"a": 1})
+    outcome = merge_seeds(
+        [RunResult(r, [{}], [{"epoch": 1}], ["epochs"]) for r in single], {"a": 1}
+    )
     assert outcome.record.seeds == [0, 1, 2] and outcome.record.seconds == 6.0
     assert outcome.record.test["recall@10"] == [0.0, 0.1, 0.2]
     assert outcome.record.config == {"a": 1} and len(outcome.history) == len(outcome.variables) == 3
@@ -116,25 +122,25 @@ def test_seeds_join():
 def test_an_ablation_goes_on_where_it_stopped(tmp_path, monkeypatch):
     calls = []
 
-    def stand_in(config, *, data, graphs):
-        calls.append((config.ids, config.joint, graphs))
+    def stand_in(config, *, data, shared):
+        calls.append((config.ids, config.joint, shared, config.workdir))
         assert config.generator.fit.epochs == 7
         if len(calls) == 2:
             raise Interrupted("stopped")
-        return Outcome(_record(data=data.name), [{}], [], [])
+        return RunResult(_record(data=data.name), [{}], [], [])
 
-    monkeypatch.setattr(stages, "run", stand_in)
+    monkeypatch.setattr(story, "run_method", stand_in)
     flags = Ablate(tmp_path, "topics", seeds=2, forms=("full", "random_ids", "joint"), epochs=7)
     with pytest.raises(Interrupted):
-        ablate.ablate(flags)
-    text = ablate.ablate(flags)
+        story.ablate(flags)
+    text = story.ablate(flags)
     assert all(NAMES[form] in text for form in flags.forms)
-    assert [ids for ids, _, _ in calls] == ["vectors", "random", "random", "vectors"]
-    # The graph of its own is trained with the quantiser, the others share theirs.
-    assert [graphs is None for _, _, graphs in calls] == [False, False, False, True]
+    assert [ids for ids, *_ in calls] == ["vectors", "random", "random", "vectors"]
+    assert [joint for _, joint, *_ in calls] == [False, False, False, True]
+    assert {call[2:] for call in calls} == {(True, tmp_path / "topics" / "stages")}
     assert load_record(tmp_path / "topics" / "full" / "record.json").method == "mmgrec"
     with pytest.raises(ValueError, match="--forms half: choose from full"):
-        ablate.ablate(dataclasses.replace(flags, forms=("half",)))
+        story.ablate(dataclasses.replace(flags, forms=("half",)))
 
 
 @pytest.mark.parametrize("form", FORMS)
@@ -149,20 +155,20 @@ def test_costs_as_a_table_and_a_picture(tmp_path):
     rows = [
         {"items": n, "name": name, "median_ms": n / 100, "mib": 1.25}
         for n in (1_000, 10_000)
-        for name in (cost.RETRIEVE, "write ids, 10 beams")
+        for name in (analysis.RETRIEVE, "write ids, 10 beams")
     ]
     path = tmp_path / "cost.json"
     path.write_text(json.dumps({"rows": rows}))
     text = growth.table(growth.load(path)["rows"])
     assert "| score every item | 10.0 ms, 1.2 MiB | 100.0 ms, 1.2 MiB |" in text
-    assert cost.draw(rows, 64, tmp_path / "cost.png").stat().st_size > 0
+    assert analysis.draw_cost(rows, 64, tmp_path / "cost.png").stat().st_size > 0
     assert (tmp_path / "cost.csv").read_text().count("\n") == 5
 
 
 @pytest.mark.slow
 def test_costs_are_measured(tmp_path):
-    flags = cost.Cost(tmp_path / "c.json", items=(60,), users=2, widths=(4,), k=3, rounds=1)
-    assert cost.cost(flags).exists()
+    flags = Cost(tmp_path / "c.json", items=(60,), users=2, widths=(4,), k=3, rounds=1)
+    assert analysis.cost(flags).endswith("c.png") and (tmp_path / "c.png").exists()
     rows = json.loads((tmp_path / "c.json").read_text())["rows"]
-    assert {row["name"] for row in rows} == {cost.RETRIEVE, "write ids, 4 beams"}
+    assert {row["name"] for row in rows} == {analysis.RETRIEVE, "write ids, 4 beams"}
     assert all(row["median_ms"] > 0 for row in rows)

@@ -7,15 +7,22 @@ import numpy as np
 import pyarrow.parquet
 import pytest
 
-from experiments.common.config import override
-from experiments.common.recommend import Recommend, recommend, write
-from experiments.common.run import run
+from experiments.common.interactions import recommend, run_method
+from experiments.common.recommend import Recommend
 from experiments.common.sweep import Sweep, sweep
-from experiments.mig_gt.cli import main
-from experiments.mig_gt.presets import METHODS, preset
+from experiments.mig_gt.__main__ import main
+from experiments.mig_gt.config import EXPERIMENT, preset
+from mmjax.data.synthetic.interactions import communities
 from mmjax.training.records import load_record
+from mmjax.training.run_config import override
 
 QUIET = {"fit.quiet": True, "fit.tensorboard": False, "fit.devices": 1}
+
+
+def small(method, **changes):
+    """The smoke form of a method on the synthetic communities."""
+    start = EXPERIMENT.settings(method=method, data="communities", small=True)
+    return override(start, {**QUIET, "smoke": True, **changes})
 
 
 @pytest.fixture(scope="module")
@@ -55,29 +62,35 @@ def test_another_configuration_in_the_folder_is_refused(smoke_run, capsys):
     assert "another configuration" in error and "model.l2" in error
 
 
+def _rows(folder, tmp_path, **flags):
+    """The rows that `recommend` writes."""
+    out = tmp_path / "top.jsonl"
+    text = recommend(Recommend(folder, out=out, **flags))
+    rows = [json.loads(line) for line in out.read_text().splitlines()]
+    assert text == f"{len(rows):,} rows in {out}"
+    return rows
+
+
 def test_recommend_from_the_folder(smoke_run, tmp_path, capsys):
     _, folder = smoke_run
-    rows = recommend(Recommend(folder, users=("3", "7"), k=5))
+    rows = _rows(folder, tmp_path, users=("3", "7"), k=5)
     assert [row["rank"] for row in rows] == [1, 2, 3, 4, 5] * 2
     assert rows[0]["title"].startswith("item ")
-    write(rows, tmp_path / "top.parquet")
-    assert pyarrow.parquet.read_table(tmp_path / "top.parquet").to_pylist() == rows
-    write(rows, tmp_path / "top.jsonl")
-    assert [json.loads(x) for x in (tmp_path / "top.jsonl").read_text().splitlines()] == rows
+    table = tmp_path / "top.parquet"
+    recommend(Recommend(folder, users=("3", "7"), k=5, out=table))
+    assert pyarrow.parquet.read_table(table).to_pylist() == rows
     assert main(["recommend", "--workdir", str(folder), "--users", "3"]) == 0
     assert "user 3" in capsys.readouterr().out
 
 
-def test_recommended_items_are_new_to_the_user(smoke_run):
-    from mmjax.data.synthetic.interactions import communities
-
+def test_recommended_items_are_new_to_the_user(smoke_run, tmp_path):
     _, folder = smoke_run
     data = communities()
     known = set(data.train[data.train[:, 0] == 3, 1].tolist())
-    rows = recommend(Recommend(folder, users=("3",), k=data.n_items))
+    rows = _rows(folder, tmp_path, users=("3",), k=data.n_items)
     assert len(rows) == data.n_items - len(known)
     assert not known & {int(row["item"]) for row in rows}
-    seen_too = recommend(Recommend(folder, users=("3",), k=data.n_items, include_seen=True))
+    seen_too = _rows(folder, tmp_path, users=("3",), k=data.n_items, include_seen=True)
     assert len(seen_too) == data.n_items
 
 
@@ -102,18 +115,17 @@ def test_unknown_user_and_unknown_ending(smoke_run, capsys):
     assert ".parquet or .jsonl" in capsys.readouterr().err
 
 
-@pytest.mark.parametrize("method", METHODS)
+@pytest.mark.parametrize("method", ["mig_gt", "light_gcn", "bpr_mf", "mgdcf"])
 def test_every_method_learns_something_on_communities(method):
-    config = override(preset(method, "communities"), {**QUIET, "smoke": True})
-    outcome = run(config, test=False)
-    assert outcome.record.test == {}
-    assert np.isfinite(outcome.record.valid["recall@20"]).all()
+    result = run_method(small(method), test=False)
+    assert result.record.test == {}
+    assert np.isfinite(result.record.valid["recall@20"]).all()
 
 
 def test_seeds_together_are_the_seeds_one_by_one():
-    config = override(preset("light_gcn", "communities"), {**QUIET, "smoke": True, "seeds": 2})
-    apart = run(config, test=False).record.valid["recall@20"]
-    together = run(dataclasses.replace(config, together=True), test=False).record
+    config = small("light_gcn", seeds=2)
+    apart = run_method(config, test=False).record.valid["recall@20"]
+    together = run_method(dataclasses.replace(config, together=True), test=False).record
     np.testing.assert_allclose(together.valid["recall@20"], apart, atol=2e-3)
 
 
@@ -126,11 +138,11 @@ def test_sweep_resumes_and_selects_on_validation(tmp_path):
         data="communities",
         fixed=fixed,
     )
-    rows = sweep(flags)
+    rows = sweep(flags, preset)
     assert rows[0]["recall@20"] >= rows[1]["recall@20"]
     times = {p: p.stat().st_mtime_ns for p in tmp_path.rglob("record.json")}
     assert len(times) == 2
-    assert sweep(flags) == rows
+    assert sweep(flags, preset) == rows
     assert times == {p: p.stat().st_mtime_ns for p in tmp_path.rglob("record.json")}
     assert all(load_record(p).test == {} for p in times)
 

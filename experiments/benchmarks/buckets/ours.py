@@ -19,9 +19,9 @@ import optax
 
 from experiments.benchmarks import harness
 from experiments.benchmarks.latency.ours import tiger_config
-from experiments.common.sequences.problem import build_task, load_data
-from experiments.tiger.ids import item_ids
+from experiments.common.sequences import load_data, task_of
 from experiments.tiger.config import preset
+from experiments.tiger.run import item_ids
 from mmjax.data.core.sequences import Sequences, Windows
 from mmjax.models.generative import tiger
 from mmjax.models.generative.tiger.config import TIGERConfig
@@ -96,8 +96,8 @@ def measure(case: Case, data: Sequences, options: Options) -> list[dict[str, Any
     windows = data.prefixes()
     chosen = np.random.default_rng(0).permutation(len(windows.stop))[: options.windows]
     windows = Windows(*(x[chosen] for x in windows))
-    task = build_task(data, data.histories("valid"))
-    ids = item_ids(dataclasses.replace(own.ids, quantiser="random"), data, None)
+    task = task_of(data, data.histories("valid"))
+    ids = item_ids(dataclasses.replace(own.ids, quantiser="random"), data)
     candidates, losses = {}, {}
     for name, buckets in (("buckets", case.buckets), (BASELINE, ())):
         config: TIGERConfig = dataclasses.replace(own, length_buckets=buckets)

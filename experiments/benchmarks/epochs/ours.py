@@ -10,9 +10,9 @@ from dataclasses import dataclass
 from statistics import median
 from typing import Any
 
+from experiments.bench.config import METHODS
 from experiments.benchmarks import harness
 from experiments.benchmarks.recommenders.ours import Trainer, interactions
-from experiments.common.methods import METHODS
 
 
 @dataclass(frozen=True)
@@ -22,7 +22,7 @@ class Options(harness.Options):
     rounds: int = 3
     data: str = "lastfm_2k"
     """Data set."""
-    methods: tuple[str, ...] = tuple(METHODS)
+    methods: tuple[str, ...] = METHODS
     """Which methods."""
 
 

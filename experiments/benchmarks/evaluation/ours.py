@@ -20,7 +20,8 @@ import jax.numpy as jnp
 
 from experiments.benchmarks import harness
 from experiments.benchmarks.evaluation.problem import KS, Problem, serve
-from mmjax.blocks.ranking.full_ranking import evaluate, ranking_task, summarise
+from mmjax.evaluation import evaluate, ranking_task, summarise
+from mmjax.retriever import Vectors, given_vectors
 
 
 @dataclass(frozen=True)
@@ -40,7 +41,8 @@ def evaluation(p: Problem) -> Callable[[], dict[str, float]]:
     """One evaluation by this library."""
     task = ranking_task(p.held_out, p.seen, len(p.users), len(p.items))
     users, items = jnp.asarray(p.users), jnp.asarray(p.items)
-    return lambda: summarise(evaluate(task, users, items, ks=KS))
+    retriever, vectors = given_vectors(len(p.items)), Vectors(users, items)
+    return lambda: summarise(evaluate(retriever, vectors, task, ks=KS))
 
 
 def main(options: Options) -> None:

@@ -18,11 +18,11 @@ import numpy as np
 
 from experiments.benchmarks import harness
 from experiments.benchmarks.mig_gt_epoch.problem import Problem, problem
-from experiments.common.problem import build_optimiser, shrink
-from experiments.mig_gt.presets import preset
+from experiments.mig_gt.config import EXPERIMENT
 from mmjax.blocks.graphs.graph import bipartite, normalise
 from mmjax.blocks.graphs.sparse import operator
 from mmjax.models.multimodal import mig_gt
+from mmjax.training import optim
 from mmjax.training.sources.pairs import pairs_source
 from mmjax.training.state import init_state
 from mmjax.training.step import run_epochs
@@ -45,20 +45,19 @@ class Trainer:
     """mmjax, the way `fit` runs an epoch: one compiled program, the state donated."""
 
     def __init__(self, inputs: Problem, *, smoke: bool) -> None:
-        run = preset("mig_gt", "amazon_baby")
-        run = shrink(run) if smoke else run
+        run = EXPERIMENT.settings(data="amazon_baby", small=smoke)
         edges = bipartite(inputs.pairs, inputs.n_users, inputs.n_items, self_loops=True)
         graph = operator(normalise(edges))
         objective = mig_gt.build_from_graph(
             run.model, inputs.features, graph, inputs.n_users, inputs.n_items
-        )
+        ).objective
         source = pairs_source(
             inputs.pairs,
             inputs.n_items,
             run.optim.batch_size,
             n_negatives=run.optim.negatives,
         )
-        optimiser = build_optimiser(run.optim, source.steps_per_epoch)
+        optimiser = optim.optimiser(run.optim, source.steps_per_epoch)
         self.state = jax.jit(lambda o, k: init_state(o, optimiser, k))(objective, jax.random.key(0))
 
         @partial(jax.jit, donate_argnums=2)

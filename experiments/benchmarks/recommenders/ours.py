@@ -18,13 +18,14 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from experiments.bench.presets import preset
+from experiments.bench.config import preset
 from experiments.benchmarks import harness
-from experiments.common.config import Optim
-from experiments.common.problem import build_objective, build_optimiser, build_source
+from experiments.common.config import PairOptim
+from experiments.common.interactions import build, build_source
 from mmjax.blocks.common.projection import l2_normalise
-from mmjax.data.load import load
+from mmjax.data import load
 from mmjax.data.synthetic.interactions import communities
+from mmjax.training import optim
 from mmjax.training.sources.pairs import with_draws
 from mmjax.training.state import init_state
 from mmjax.training.step import per_seed, run_epochs
@@ -51,10 +52,10 @@ class Trainer:
 
     def __init__(self, method: str, data: Any, seeds: int = 1, *, own: bool = False) -> None:
         run = preset(method, data.name)
-        run = run if own else dataclasses.replace(run, optim=Optim())
-        objective = build_objective(run, data)
+        run = run if own else dataclasses.replace(run, optim=PairOptim())
+        objective = build(run, data).objective
         source = with_draws(build_source(run, data), objective.epoch)
-        optimiser = build_optimiser(run.optim, source.steps_per_epoch)
+        optimiser = optim.optimiser(run.optim, source.steps_per_epoch)
         self.steps = source.steps_per_epoch
         init = jax.jit(lambda o, k: init_state(o, optimiser, k))
         states = [init(objective, jax.random.key(seed)) for seed in range(seeds)]

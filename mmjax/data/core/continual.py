@@ -185,6 +185,13 @@ def _by_group(place: np.ndarray, new: int, share: float) -> np.ndarray:
     return np.where(place < first, 0, late).astype(np.int32)
 
 
+def first_of_each(document: Int[np.ndarray, "q"], count: int) -> Int[np.ndarray, "_"]:
+    """The first `count` queries of each document, by number, sorted by document."""
+    order = np.argsort(document, kind="stable")
+    ordered = document[order]
+    return order[np.arange(len(order)) - np.searchsorted(ordered, ordered) < count]
+
+
 def windows_of(text: str, n: int, length: int, rng: np.random.Generator) -> list[str]:
     """Random stretches of `length` words, which stand for generated queries; each text once."""
     words = _WORD.findall(text)

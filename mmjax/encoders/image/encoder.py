@@ -75,8 +75,15 @@ class ImageEncoder(PretrainedEncoder):
     _run: Runner = field(init=False)
 
     def __post_init__(self) -> None:
-        settings = (self.model, self.preprocess, self.pooling, self.normalise, self.layers)
-        self._compile(partial(_vectors, *settings))
+        vectors = partial(
+            _vectors,
+            self.model,
+            self.preprocess,
+            pooling=self.pooling,
+            normalise=self.normalise,
+            layers=self.layers,
+        )
+        self._compile(vectors)
 
     def __repr__(self) -> str:
         rows, columns = self.preprocess.size
@@ -174,11 +181,12 @@ def _key(image: ImageLike, n: int) -> bytes:
 def _vectors(
     model: vit.ViT | ClipVision,
     preprocess: Preprocess,
+    params: Any,
+    pixels: UInt8[Array, "b y x 3"],
+    *,
     pooling: Pooling,
     normalise: bool,
     layers: bool,
-    params: Any,
-    pixels: UInt8[Array, "b y x 3"],
 ) -> Float[Array, "b *l m"]:
     encoded: Any = model.apply({"params": params}, preprocess.normalise(pixels))
     last = jnp.stack(encoded.hidden, axis=1) if layers else encoded.last
@@ -232,4 +240,12 @@ def load_image_encoder(
     if pooling is None:
         pooling = "own" if isinstance(model, ClipVision) else "cls"
     check_pooling(pooling, config, folder)
-    return ImageEncoder(model, params, preprocess, pooling, normalise, devices, layers)
+    return ImageEncoder(
+        model,
+        params,
+        preprocess,
+        pooling=pooling,
+        normalise=normalise,
+        devices=devices,
+        layers=layers,
+    )

@@ -79,10 +79,15 @@ class TextEncoder(PretrainedEncoder):
     _run: Runner = field(init=False)
 
     def __post_init__(self) -> None:
-        dense = () if self.layers else self.dense
-        self._compile(
-            partial(_vectors, self.model, self.pooling, dense, self.normalise, self.layers)
+        vectors = partial(
+            _vectors,
+            self.model,
+            pooling=self.pooling,
+            dense=() if self.layers else self.dense,
+            normalise=self.normalise,
+            layers=self.layers,
         )
+        self._compile(vectors)
 
     def __repr__(self) -> str:
         return (
@@ -175,13 +180,14 @@ def _check(texts: Sequence[str] | np.ndarray) -> None:
 
 def _vectors(
     model: bert.Bert | ClipText | t5.T5Encoder,
+    params: Any,
+    ids: Int[Array, "b s"],
+    mask: Bool[Array, "b s"],
+    *,
     pooling: Pooling,
     dense: Sequence[str],
     normalise: bool,
     layers: bool,
-    params: Any,
-    ids: Int[Array, "b s"],
-    mask: Bool[Array, "b s"],
 ) -> Float[Array, "b *l m"]:
     encoded: Any = model.apply({"params": without_dense(params)}, ids, mask)
     if layers:
@@ -252,9 +258,9 @@ def load_text_encoder(
         params,
         tokenizer,
         longest,
-        settings.pooling,
-        settings.normalise if normalise is None else normalise,
-        devices,
-        layers,
-        dense,
+        pooling=settings.pooling,
+        normalise=settings.normalise if normalise is None else normalise,
+        devices=devices,
+        layers=layers,
+        dense=dense,
     )

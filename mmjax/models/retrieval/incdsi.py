@@ -9,6 +9,7 @@ from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jax import Array, lax
 from jax.scipy.sparse.linalg import cg
 from jaxtyping import Float, Int
@@ -18,7 +19,7 @@ _PRODUCTS, _ACCURACY = 30, 1e-4
 
 
 class Margins(NamedTuple):
-    """What is asked of a new row, and how much each part weighs."""
+    """Margins that a new row must keep, and the weight of each part."""
 
     balance: float | Float[Array, ""] = 0.5
     """Weight lambda of the new document against 1 - lambda for the old ones, in (0, 1)."""
@@ -50,6 +51,20 @@ class _Problem(NamedTuple):
     margins: Margins
 
 
+def draw_margins(n: int, seed: int) -> list[Margins]:
+    """Random margins from the ranges that the authors search (arXiv 2307.10323)."""
+    rng = np.random.default_rng(seed)
+    return [
+        Margins(
+            balance=float(rng.uniform(0.05, 0.95)),
+            new=float(rng.uniform(0.0, 8.0)),
+            old=float(rng.uniform(0.0, 8.0)),
+            decay=float(10.0 ** rng.uniform(-10.0, -3.0)),
+        )
+        for _ in range(n)
+    ]
+
+
 def loss(
     row: Float[Array, "d"],
     rows: Float[Array, "n d"],
@@ -58,7 +73,7 @@ def loss(
     query: Float[Array, "d"],
     margins: Margins,
 ) -> Float[Array, ""]:
-    """What `solve` minimises: squared hinges of the new query and of all old ones.
+    """Objective of `solve`: squared hinges of the new query and of all old ones.
 
     ``lambda [max_j w_j.q + m1 - x.q]+^2 + (1 - lambda) sum_j [x.z_j - w_j.z_j + m2]+^2
     + rho |x|^2`` over j below `count` (arXiv 2307.10323, equations 3 to 5).

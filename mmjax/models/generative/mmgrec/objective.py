@@ -66,7 +66,7 @@ def build(
 ) -> Model:
     """Cross-entropy of the targets' tokens, a mean over tokens and targets; constrained search.
 
-    Batches are those of `mmjax.training.sources.history_source`. The inputs get no gradient.
+    Batches are those of `mmjax.training.sources.subset_source`. The inputs get no gradient.
     Queries are users by number.
 
     Args:

@@ -32,7 +32,7 @@ class RQVAEConfig:
     init_rows: int = 20_000
     """Most rows that k-means reads."""
     learning: Literal["gradient", "ema", "simvq"] = "gradient"
-    """How codebooks learn: by the codebook loss; as moving averages of their members; or by a
+    """Learning of codebooks: by the codebook loss; as moving averages of their members; or by a
     learnt linear map of frozen normal codes, which the codebook loss moves all at once."""
     decay: float = 0.99
     """Of the moving averages (ema)."""
@@ -45,7 +45,7 @@ class RQVAEConfig:
     temperature: float = 1.0
     """Of gumbel."""
     residual: Literal["detach", "ste_residual", "raw"] = "detach"
-    """How residuals depend on earlier levels; see `mmjax.blocks.quantisation.quantize.quantise`."""
+    """Gradient of residuals to earlier levels: `mmjax.blocks.quantisation.quantize.quantise`."""
     output: Literal["whole", "levels"] = "whole"
     """Apply the estimator to the sum of the levels, or sum the levels' estimates."""
     cosine: bool = False

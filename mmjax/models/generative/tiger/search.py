@@ -32,7 +32,7 @@ class ItemIds(NamedTuple):
 
 
 class _Inputs(NamedTuple):
-    catalogue: ItemIds
+    ids: ItemIds
     history: Int[Array, "u n"]
     user: Int[Array, "u"]
 
@@ -40,7 +40,7 @@ class _Inputs(NamedTuple):
 def recommend(
     model: TIGER,
     params: Params,
-    catalogue: ItemIds,
+    ids: ItemIds,
     history: Int[Array, "b n"],
     user: Int[Array, "b"],
     excluded: Int[Array, "b m"] | None = None,

@@ -17,7 +17,7 @@ class AVGTokenizerConfig:
     shared: bool = True
     """All levels read one codebook; their sizes must be equal."""
     residual: Literal["detach", "ste_residual", "raw"] = "ste_residual"
-    """How residuals depend on earlier levels; see `mmjax.blocks.quantisation.quantize.quantise`."""
+    """Gradient of residuals to earlier levels: `mmjax.blocks.quantisation.quantize.quantise`."""
     dropout: float = 0.25
     """Dropout rate before every linear layer, in [0, 1)."""
     alignment: float = 1.0

@@ -93,7 +93,7 @@ class AVG(nn.Module):
         return self.first[level] + (*self.sizes, 1)[level]
 
     def start(self, captions: Int[Array, "b s"]) -> tuple[Any, Any]:
-        """What all steps of a search read, and the state of its one beam."""
+        """Arrays that all steps of a search read, and the state of its one beam."""
         mask = captions != PAD
         memory = self.t5.encode(captions, mask)
         return self.t5.start(memory, mask, beams=1, length=len(self.first))

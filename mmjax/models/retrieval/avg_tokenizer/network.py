@@ -150,7 +150,7 @@ def alignment(
     where: Bool[Array, "b"],
     axis: str | None = None,
 ) -> Float[Array, ""]:
-    """How far rows are from their captions' features, averaged over the batch.
+    """Distance of rows from their captions' features, averaged over the batch.
 
     With "mse" beside a "mse" reconstruction the two are least at ``(image + caption) / 2``.
     """

@@ -144,7 +144,7 @@ def decode(
 def quality(
     config: AVGTokenizerConfig, variables: Variables, images: Table
 ) -> dict[str, Float[Array, ""] | Int[Array, ""]]:
-    """How codes are used, collide, and what they leave of the latents, by slash names.
+    """Use and collisions of codes, and the energy they leave of the latents, by slash names.
 
     Those of `mmjax.blocks.quantisation.codebooks.summary`, and ``level_1/residual_energy`` ...
     """

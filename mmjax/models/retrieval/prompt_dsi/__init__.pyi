@@ -4,6 +4,7 @@ from .network import EncodedQueries as EncodedQueries
 from .network import encode as encode
 from .objective import Consolidation as Consolidation
 from .objective import build as build
+from .objective import importance as importance
 from .search import CHUNK as CHUNK
 from .search import Learner as Learner
 from .search import chosen_entries as chosen_entries

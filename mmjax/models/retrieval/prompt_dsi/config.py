@@ -28,7 +28,7 @@ class PromptDSIConfig:
     then be all of them, as L2P and its kin do; otherwise in the one pass there is, at the input
     of layer `query_layer`, so that prompts cannot come earlier."""
     topic_feature: Literal["query_layer", "last_layer"] = "query_layer"
-    """Where the vectors that topics are made of come from: there where queries look for them, or
+    """Layer of the vectors that topics are made of: that where queries look for them, or
     from the last layer (the paper's code)."""
     pull: float = 0.1
     """Weight of the pull of learned keys towards the queries that choose them (l2p, s++)."""

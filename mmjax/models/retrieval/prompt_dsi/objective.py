@@ -11,6 +11,7 @@ others amounts to; entries of corpora to come are never chosen.
 Axes: s tokens, n rows, q trained queries.
 """
 
+import functools
 from collections.abc import Mapping
 from typing import Any, NamedTuple
 
@@ -131,3 +132,45 @@ def build(
         ),
         row_retriever(model),
     )
+
+
+def importance(
+    config: PromptDSIConfig,
+    encoder: Bert,
+    weights: Weights,
+    examples: QueryTask,
+    *,
+    count: int,
+    room: int,
+    earlier: Any = None,
+) -> Any:
+    """Diagonal Fisher information of encoder and rows, for elastic weight consolidation.
+
+    Args:
+        config: hyper-parameters.
+        encoder: the encoder.
+        weights: where it is taken.
+        examples: queries of the latest corpus with the rows of their documents.
+        count: rows in use, which compete.
+        room: rows that the next stage trains, `count` or more; the information of new ones is 0.
+        earlier: that of the corpora before, which is added.
+
+    Returns:
+        A tree like ``{"encoder": weights["encoder"], "rows": weights["rows"][:room]}``.
+    """
+    params = {"encoder": weights["encoder"], "rows": weights["rows"][:room]}
+
+    def loss(params: Params, example: tuple[Array, Array]) -> Array:
+        ids, row = example
+        encoded = encode(config, encoder, params, ids[None])
+        logits = encoded.features @ params["rows"].T
+        competing = incremental_classifier.between(room, 0, count)
+        return incremental_classifier.cross_entropy(logits, row[None], competing)[0]
+
+    rows = jnp.asarray(examples.queries), jnp.asarray(examples.candidate)
+    found = jax.jit(functools.partial(ewc.diagonal_fisher, loss, at_once=8))(params, rows)
+    if earlier is None:
+        return found
+    missing = room - earlier["rows"].shape[0]
+    padded = earlier | {"rows": jnp.pad(earlier["rows"], ((0, missing), (0, 0)))}
+    return ewc.accumulate(found, padded)

@@ -9,10 +9,12 @@ import optax
 import pytest
 from numpy.testing import assert_allclose
 
-from experiments.common.config import Optim, Run
-from experiments.common.problem import build_optimiser, build_source, build_task
+from experiments.common.config import PairOptim, Run
+from experiments.common.interactions import baseline, build_source, task_of
+from experiments.mig_gt.config import EXPERIMENT, preset
 from mmjax.data.synthetic.interactions import communities
 from mmjax.models.collaborative.config import BPRMFConfig
+from mmjax.training.optim import optimiser
 
 
 @pytest.fixture(scope="module")
@@ -21,7 +23,8 @@ def data():
 
 
 def _run(**optim):
-    return Run(BPRMFConfig(), data="communities", method="bpr_mf", optim=Optim(**optim))
+    optim = PairOptim(**optim)
+    return Run(model=BPRMFConfig(), data="communities", method="bpr_mf", optim=optim)
 
 
 def _epoch(source, key):
@@ -49,7 +52,7 @@ def test_samplers(data, sampler, rows):
 def test_weight_decay_joins_the_gradient_before_the_moments():
     params = {"w": jnp.array([2.0, -1.0])}
     grads = {"w": jnp.array([0.1, 0.3])}
-    ours = build_optimiser(Optim(learning_rate=0.01, weight_decay=0.5), 1)
+    ours = optimiser(PairOptim(learning_rate=0.01, weight_decay=0.5), 1)
     update, _ = ours.update(grads, ours.init(params), params)
     adam = optax.adam(0.01)
     joined = {"w": grads["w"] + 0.5 * params["w"]}
@@ -58,7 +61,34 @@ def test_weight_decay_joins_the_gradient_before_the_moments():
 
 
 def test_runs_on_the_same_data_share_their_task(data):
-    run = _run()
-    assert build_task(run, data) is build_task(dataclasses.replace(run, method="light_gcn"), data)
-    half = build_task(dataclasses.replace(run, dtype="bfloat16"), data)
+    assert task_of(data) is task_of(data, "float32")
+    half = task_of(data, "bfloat16")
     assert all(x.dtype == jnp.bfloat16 for x in half.features.values())
+
+
+def test_a_baseline_keeps_its_length_and_takes_the_protocol(tmp_path):
+    flags = ["--exclude", "train+held_out", "--seeds", "3", "--workdir", str(tmp_path)]
+    run = EXPERIMENT.parse(flags)
+    own = baseline(run, "light_gcn", preset)
+    tuned = preset("light_gcn", "lastfm_2k")
+    assert (own.model, own.optim, own.fit) == (tuned.model, tuned.optim, tuned.fit)
+    assert (own.exclude, own.seeds) == ("train+held_out", 3)
+    assert own.workdir == tmp_path / "baselines" / "light_gcn"
+
+
+def test_a_baseline_takes_the_flags_of_the_training_that_are_given():
+    run = EXPERIMENT.parse(["--fit.epochs", "7", "--fit.devices", "1", "--fit.quiet"])
+    own, tuned = baseline(run, "bpr_mf", preset), preset("bpr_mf", "lastfm_2k")
+    given = {"epochs": 7, "devices": 1, "quiet": True}
+    assert own.fit == dataclasses.replace(tuned.fit, **given)
+    # The published length of MIG-GT differs from its tuned one, and is no flag.
+    paper = EXPERIMENT.parse(["--preset", "paper"])
+    assert baseline(paper, "mgdcf", preset).fit == preset("mgdcf", "lastfm_2k", "paper").fit
+
+
+def test_a_baseline_of_a_smoke_run_is_small_and_takes_flags_too():
+    run = EXPERIMENT.parse(["--smoke", "--fit.epochs", "2"])
+    own = baseline(run, "light_gcn", preset)
+    assert (own.model.width, own.fit.epochs, own.fit.eval_every) == (8, 2, 2)
+    plain = baseline(EXPERIMENT.parse(["--smoke"]), "light_gcn", preset)
+    assert (plain.fit.epochs, plain.fit.eval_every, plain.smoke) == (4, 2, True)

@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from experiments.common.results import ROOT, load_record
+from mmjax.training.records import ROOT, load_record
 
 OLD = ROOT / "experiments" / "mmgrec" / "results" / "lastfm_2k" / "mmgrec.json"
 
@@ -16,7 +16,7 @@ OLD = ROOT / "experiments" / "mmgrec" / "results" / "lastfm_2k" / "mmgrec.json"
 def test_rules_of_exclusion(tmp_path, word, rule):
     path = tmp_path / "record.json"
     path.write_text(json.dumps({**json.loads(OLD.read_text()), "mask": word}))
-    assert load_record(path).mask == rule
+    assert load_record(path).exclude == rule
 
 
 @pytest.mark.parametrize("content", ["{}", "[]", "{"])

@@ -1,0 +1,123 @@
+"""The bench: choose each method's settings on validation, train its seeds, test once, compare."""
+
+import dataclasses
+import json
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+from experiments.bench import analysis, invrl
+from experiments.bench.analysis import METRIC, leaderboard, progress, write_leaderboard
+from experiments.bench.config import METHODS, SMOKE, Bench, chosen_fields, grid, preset
+from experiments.common import readme
+from experiments.common.config import Run
+from experiments.common.experiment import smoke
+from experiments.common.interactions import evaluate_heuristics, load_data, run_method
+from experiments.common.report import heuristic_records
+from experiments.common.sweep import remove_checkpoints, trial
+from mmjax.data.core.interactions import Interactions
+from mmjax.data.io.files import atomic_write_text
+from mmjax.errors import UserError, user_errors
+from mmjax.training.records import Record, load_record
+from mmjax.training.run_config import override
+from mmjax.training.seeds import RunResult
+from mmjax.viz import tables as viz
+
+RUNNERS: dict[str, Callable[..., RunResult]] = {"invrl": invrl.run}
+"""Of methods that `run_method` would not train to their end."""
+
+
+def train(flags: Bench) -> str:
+    """Bring every method to a record on every data set; the leaderboards as text.
+
+    Raises:
+        UserError: no such method or field, or bad data.
+        Interrupted: SIGTERM or SIGINT came; the same command resumes.
+    """
+    if unknown := [m for m in flags.models if m not in METHODS]:
+        raise UserError(f"--models {' '.join(unknown)}: choose from {', '.join(METHODS)}")
+    with user_errors():
+        for method in flags.models:
+            for name in flags.data:
+                settings(flags, method, name)
+    lines = []
+    for name in flags.data:
+        with user_errors():
+            data = load_data(settings(flags, flags.models[0], name))
+        board = bench(flags, name, data)
+        lines.append(f"\nTest, {data.name}\n{viz.to_text(board)}")
+        lines.append(f"picture: {flags.workdir / data.name / 'leaderboard.png'}")
+    return "\n".join(lines)
+
+
+def bench(flags: Bench, name: str, data: Interactions) -> viz.Table:
+    """The leaderboard of one data set, written; prints each method as it is done."""
+    print(f"{data}\n", flush=True)
+    folder, records = flags.workdir / data.name, []
+    for method in flags.models:
+        records.append(method_record(flags, method, name, data, folder / method))
+        print(progress(records[-1]), flush=True)
+    protocol = settings(flags, flags.models[0], name)
+    for record in heuristic_records(protocol, data, evaluate_heuristics(protocol, data)):
+        record.save(folder / record.method / "record.json")
+        records.append(record)
+    board = leaderboard(records, flags.reference)
+    write_leaderboard(folder, board)
+    return board
+
+
+def settings(flags: Bench, method: str, data: str, point: Mapping[str, Any] | None = None) -> Run:
+    """A method's preset, then a point of its grid, then what the flags set.
+
+    Raises:
+        ValueError: no such method or field.
+    """
+    run = override(preset(method, data, flags.preset), point or {})
+    if flags.smoke:
+        run = smoke(run, SMOKE)
+    run = dataclasses.replace(
+        run,
+        fit=dataclasses.replace(run.fit, devices=flags.devices, quiet=True, tensorboard=False),
+        smoke=flags.smoke,
+        seed=flags.seed,
+        together=flags.together,
+        data_dir=flags.data_dir,
+        manual_dir=flags.manual_dir,
+    )
+    return override(run, chosen_fields(flags, method))
+
+
+def choose(flags: Bench, method: str, name: str, data: Interactions, folder: Path) -> Run:
+    """The settings of the point of the method's grid that is best on validation.
+
+    `grid.json` in the folder holds every point with its figure.
+    """
+    points = list(grid(method))
+    if not flags.grid or len(points) == 1:
+        return settings(flags, method, name, points[0])
+    rows = []
+    for point in points:
+        run = settings(flags, method, name, point)
+        row = trial(run, data, folder, METRIC, runner=RUNNERS.get(method))
+        rows.append({"set": dict(point), **row})
+    atomic_write_text(folder / "grid.json", json.dumps(rows, indent=1) + "\n")
+    best = max(rows, key=lambda row: row[METRIC])
+    return settings(flags, method, name, best["set"])
+
+
+def method_record(flags: Bench, method: str, name: str, data: Interactions, folder: Path) -> Record:
+    """A method's record on one data set; made once, then read."""
+    chosen = choose(flags, method, name, data, folder)
+    run = dataclasses.replace(chosen, seeds=flags.seeds)
+    run = dataclasses.replace(run, workdir=folder / run.digest())
+    path = folder / run.digest() / "record.json"
+    if not path.exists():
+        RUNNERS.get(method, run_method)(run, data=data).record.save(path)
+        remove_checkpoints(path.parent)
+    return load_record(path)
+
+
+def tables() -> Path:
+    """Fill README.md, and draw a bar chart a data set beside the records."""
+    analysis.draw_leaderboards()
+    return readme.fill(analysis.FOLDER, analysis.bodies())
