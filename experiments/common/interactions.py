@@ -74,7 +74,7 @@ def load_data(run: Run) -> Interactions:
 
 # Runs on the same data share their task, and with it the graphs.
 @functools.lru_cache(maxsize=2)
-def task_of(data: Interactions, dtype: str = "float32") -> Task:
+def task_of(data: Interactions, dtype: str) -> Task:
     """`mmjax.task` of the data, kept for the next run on them."""
     return mmjax.task(data, dtype=dtype)
 
@@ -211,7 +211,7 @@ def baseline(run: Run, method: str, preset: Preset) -> Run:
 
 def evaluate_heuristics(run: Run, data: Interactions) -> dict[str, dict[str, dict[str, float]]]:
     """Metrics of the rankings without training, by name, split and metric."""
-    retriever, task = given_vectors(data.n_items), task_of(data)
+    retriever, task = given_vectors(data.n_items), task_of(data, "float32")
     evaluators = {split: evaluator(run, data, split) for split in ("valid", "test")}
     return {
         name: {split: evaluate(retriever, vectors) for split, evaluate in evaluators.items()}

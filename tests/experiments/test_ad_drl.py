@@ -29,7 +29,7 @@ def explained():
     model = dataclasses.replace(run.model, attributes=(), factor_width=4, rest=1)
     run = dataclasses.replace(run, model=model)
     params = jax.jit(build(run, data).objective.init)(jax.random.key(0))["params"]
-    return analysis.ExplainedRun(run, data, ad_drl.explain(model, task_of(data), params))
+    return analysis.ExplainedRun(run, data, ad_drl.explain(model, task_of(data, run.dtype), params))
 
 
 @pytest.fixture

@@ -61,7 +61,7 @@ def test_weight_decay_joins_the_gradient_before_the_moments():
 
 
 def test_runs_on_the_same_data_share_their_task(data):
-    assert task_of(data) is task_of(data, "float32")
+    assert task_of(data, "float32") is task_of(data, "float32")
     half = task_of(data, "bfloat16")
     assert all(x.dtype == jnp.bfloat16 for x in half.features.values())
 

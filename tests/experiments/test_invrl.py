@@ -128,5 +128,6 @@ def test_a_run_goes_on_at_the_stage_where_it_stopped(small, tmp_path, monkeypatc
     assert not (tmp_path / "seed_0" / "final").exists()
     result = driver.run(small)
     assert calls[3:] == ["pretrained", "environments_0_0", "mask_0", "final"]
+    monkeypatch.undo()
     apart = driver.run(dataclasses.replace(small, workdir=None))
     assert apart.record.test == result.record.test

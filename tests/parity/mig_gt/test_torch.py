@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from experiments.mig_gt.presets import preset
+from experiments.mig_gt.config import preset
 from tests.parity.mig_gt.case import CASES, MODES, Case, inputs, stored_case
 from tests.parity.mig_gt.ours import assert_equal_results, ours, x64
 
