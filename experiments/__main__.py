@@ -13,7 +13,8 @@ def described() -> dict[str, Experiment]:
     found = {}
     for path in sorted(ROOT.glob("*/config.py")):
         config = import_module(f"experiments.{path.parent.name}.config")
-        found[path.parent.name] = config.EXPERIMENT
+        if hasattr(config, "EXPERIMENT"):  # `common` holds the shared options, no experiment
+            found[path.parent.name] = config.EXPERIMENT
     return found
 
 

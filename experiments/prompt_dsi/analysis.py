@@ -31,7 +31,7 @@ from mmjax.evaluation.gallery import gold_task, hits_and_mrr
 from mmjax.evaluation.ranking import RankingTask, rank, ranking_metrics
 from mmjax.models.common.query_task import QueryTask
 from mmjax.models.retrieval import prompt_dsi
-from mmjax.models.retrieval.prompt_dsi import Stage, Weights
+from mmjax.models.retrieval.prompt_dsi import CorpusStage, Weights
 from mmjax.retriever import Retriever, index_of, numbered
 from mmjax.training.loop import Evaluate
 from mmjax.training.records import Record, environment
@@ -87,6 +87,7 @@ SHARE = 0.7
 """Documents, or topics, that are there at first."""
 GROUPS = 40
 """Topics of documents that do not say what belongs together."""
+Part = Literal["valid", "test"]
 TRAIN = ("train", "generated")
 """Parts of the queries that are trained on."""
 
@@ -108,7 +109,7 @@ class Problem(NamedTuple):
         """Queries by number with the rows of their documents."""
         return QueryTask(self.ids[queries], self.corpus.document[queries])
 
-    def learner(self, stage: Stage) -> prompt_dsi.Learner:
+    def learner(self, stage: CorpusStage) -> prompt_dsi.Learner:
         """All that is static about a stage."""
         return prompt_dsi.Learner(self.config.model, self.encoder.network, stage)
 
@@ -155,19 +156,10 @@ def load_encoder(config: Encoder) -> QueryEncoder:
     """
     if config.folder is not None:
         return published_query_encoder(config.folder, config.length)
-    return hashed_query_encoder(
-        BertConfig(
-            vocabulary=config.vocabulary,
-            width=config.width,
-            layers=config.layers,
-            heads=config.heads,
-            hidden=config.hidden,
-            positions=config.length,
-            dropout=config.dropout,
-            attention_dropout=config.dropout,
-            pooler=False,
-        )
-    )
+    sizes = {n: getattr(config, n) for n in ("vocabulary", "width", "layers", "heads", "hidden")}
+    rates: dict[str, Any] = {"dropout": config.dropout, "attention_dropout": config.dropout}
+    own = BertConfig(**sizes, **rates, positions=config.length, pooler=False)
+    return hashed_query_encoder(own)
 
 
 def load_problem(config: CorporaRun) -> Problem:
@@ -179,14 +171,14 @@ def load_problem(config: CorporaRun) -> Problem:
 def validation(problem: Problem, number: int, retriever: Retriever) -> Evaluate:
     """Validation MRR@10 of the first and the newest corpus, and their F measure."""
     queries = problem.queries_of(range(0, number + 1, max(number, 1)), "valid")
-    asked = numbered(retriever, jnp.asarray(problem.ids[queries]))
+    by_number = numbered(retriever, jnp.asarray(problem.ids[queries]))
     gold = problem.corpus.document[queries]
     is_new = problem.corpus.session[gold] == number
-    task = gold_task(gold, asked.n_candidates, batch_size=asked.chunk)
+    task = gold_task(gold, by_number.n_candidates, batch_size=by_number.chunk)
 
     def validate(params: Any, extra: Any, key: jax.Array) -> dict[str, float]:
-        index = index_of(asked, {"params": params, **extra})
-        ids = rank(asked, index, task, k=10).ids
+        index = index_of(by_number, {"params": params, **extra})
+        ids = rank(by_number, index, task, k=10).ids
         # One document is right, which makes average precision its reciprocal rank.
         mrr = np.asarray(ranking_metrics(task, ids, ks=(10,))["map@10"], np.float64)
         new = float(mrr[is_new].mean())
@@ -198,23 +190,23 @@ def validation(problem: Problem, number: int, retriever: Retriever) -> Evaluate:
 
 
 def ranked(
-    problem: Problem, stage: Stage, weights: Weights, number: int, part: Literal["valid", "test"]
+    problem: Problem,
+    stage: CorpusStage,
+    weights: Weights,
+    number: int,
+    part: Part,
 ) -> tuple[RankingTask, Int[jax.Array, "q k"]]:
     """The ranking of a corpus's queries among all documents so far, and what it retrieves."""
     queries = problem.corpus.queries_of(number, part)
     retriever = prompt_dsi.weights_retriever(problem.learner(stage))
-    asked = numbered(retriever, jnp.asarray(problem.ids[queries]))
+    by_number = numbered(retriever, jnp.asarray(problem.ids[queries]))
     gold = problem.corpus.document[queries]
-    task = gold_task(gold, asked.n_candidates, batch_size=asked.chunk)
-    return task, rank(asked, weights, task, k=max(KS)).ids
+    task = gold_task(gold, by_number.n_candidates, batch_size=by_number.chunk)
+    return task, rank(by_number, weights, task, k=max(KS)).ids
 
 
 def scores(
-    problem: Problem,
-    stage: Stage,
-    weights: Weights,
-    sessions: range,
-    part: Literal["valid", "test"] = "test",
+    problem: Problem, stage: CorpusStage, weights: Weights, sessions: range, part: Part = "test"
 ) -> list[dict[str, float]]:
     """Metrics of the queries of each corpus."""
     tasks = (ranked(problem, stage, weights, n, part) for n in sessions)
@@ -222,7 +214,7 @@ def scores(
 
 
 def figures_of(
-    problem: Problem, stage: Stage, weights: Weights, matrix: list[list[dict[str, float]]]
+    problem: Problem, stage: CorpusStage, weights: Weights, matrix: list[list[dict[str, float]]]
 ) -> dict[str, float]:
     """Measures of continual learning, of the new rows and of the pool.
 
@@ -248,7 +240,7 @@ def figures_of(
 
 def seed_record(
     problem: Problem,
-    stage: Stage,
+    stage: CorpusStage,
     weights: Weights,
     figures: Mapping[str, float],
     stages: list[dict[str, Any]],
@@ -275,7 +267,8 @@ def seed_record(
         exclude="none",
         seeds=[problem.config.seed],
         valid={name: [round(x, 8)] for name, x in valid.items()},
-        test={name: [round(x, 8)] for name, x in test.items()},
+        # Eight digits of a fraction are six of a percentage.
+        test={name: [round(x, 8 if factor(name) > 1 else 6)] for name, x in test.items()},
         best_epoch=[],
         epochs=[],
         seconds=round(sum(seconds), 1),

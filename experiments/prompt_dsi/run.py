@@ -5,6 +5,8 @@ Axes: n rows, q queries, s tokens of a query, w width.
 
 import dataclasses
 import json
+from collections.abc import Iterator
+from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -17,7 +19,13 @@ from jaxtyping import Float, Int
 from experiments.common import readme
 from experiments.common.recommend import finish
 from experiments.prompt_dsi import analysis
-from experiments.prompt_dsi.analysis import TRAIN, Problem, load_problem, scores, validation
+from experiments.prompt_dsi.analysis import (
+    TRAIN,
+    Problem,
+    load_problem,
+    scores,
+    validation,
+)
 from experiments.prompt_dsi.config import PROMPTED, CorporaRun, Encoder, Search
 from mmjax.blocks.quantisation.topics import topic_embeddings
 from mmjax.blocks.ranking.topk import top_k
@@ -28,7 +36,7 @@ from mmjax.errors import UserError, user_errors
 from mmjax.evaluation.continual import f_beta
 from mmjax.evaluation.gallery import gold_task, hits_and_mrr
 from mmjax.models.retrieval import incdsi, prompt_dsi
-from mmjax.models.retrieval.prompt_dsi import PromptDSIConfig, Stage, Weights
+from mmjax.models.retrieval.prompt_dsi import CorpusStage, PromptDSIConfig, Weights
 from mmjax.retriever import retrieve
 from mmjax.training.config import to_json
 from mmjax.training.optim import optimiser
@@ -40,12 +48,12 @@ from mmjax.training.sources.pairs import rows_source
 from mmjax.training.stages import load_stage
 
 
-class Lesson(NamedTuple):
+class CorpusSetup(NamedTuple):
     """Where the training on one corpus starts."""
 
     number: int
     """Of the corpus."""
-    stage: Stage
+    stage: CorpusStage
     weights: Weights
     queries: Int[np.ndarray, "_"]
     """Training queries by number."""
@@ -63,7 +71,7 @@ class Solving(NamedTuple):
 class Trained(NamedTuple):
     """Where a stage ends."""
 
-    stage: Stage
+    stage: CorpusStage
     weights: Weights
     memory: Any = None
     """What the method hands on beside the weights: `Solving`, or the importance of EWC."""
@@ -75,12 +83,12 @@ class Index(NamedTuple):
     model: PromptDSIConfig
     encoder: dict[str, Any]
     """Fields of `config.Encoder`."""
-    stage: Stage
+    stage: CorpusStage
     weights: Weights
     titles: list[str]
 
 
-INDEX_KINDS = (Index, Stage, PromptDSIConfig)
+INDEX_KINDS = (Index, CorpusStage, PromptDSIConfig)
 
 
 def train(config: CorporaRun) -> None:
@@ -108,7 +116,7 @@ def run(config: CorporaRun) -> RunResult:
 
 def run_seed(config: CorporaRun) -> RunResult:
     """Index one corpus after the other; after each, score the test queries of all so far."""
-    with user_errors():
+    with mendable():
         problem = load_problem(config)
     corpus, digest = problem.corpus, {"data_digest": problem.corpus.digest}
     print(f"{corpus}\n", flush=True)
@@ -119,7 +127,8 @@ def run_seed(config: CorporaRun) -> RunResult:
 
     done = first_corpus(problem, base)
     matrix = [scores(problem, done.stage, done.weights, range(1))]
-    problem, done = prepare(problem, own, done)
+    with mendable():
+        problem, done = prepare(problem, own, done)
     for number in range(1, corpus.n_sessions):
         done = next_corpus(problem, own, number, done)
         matrix.append(scores(problem, done.stage, done.weights, range(number + 1)))
@@ -128,6 +137,16 @@ def run_seed(config: CorporaRun) -> RunResult:
     stages = [own.records[corpus_name(n)] for n in range(1, corpus.n_sessions)]
     record = analysis.seed_record(*end, analysis.figures_of(*end, matrix), stages)
     return RunResult(record, [done.weights], [], [])
+
+
+@contextmanager
+def mendable() -> Iterator[None]:
+    """`user_errors`, for which a missing extra is the user's to mend too."""
+    try:
+        with user_errors():
+            yield
+    except ImportError as error:
+        raise UserError(str(error)) from error
 
 
 def corpus_name(number: int) -> str:
@@ -150,7 +169,7 @@ def first_corpus(problem: Problem, base: Pipeline) -> Trained:
     stage = prompt_dsi.initial_stage(problem.corpus.rows(0)[1])
     queries = problem.corpus.queries_of(0, *TRAIN)
     settings = problem.config.first_settings()
-    return train_stage(problem, base, Lesson(0, stage, start(problem), queries), settings)
+    return train_stage(problem, base, CorpusSetup(0, stage, start(problem), queries), settings)
 
 
 def prepare(problem: Problem, run: Pipeline, done: Trained) -> tuple[Problem, Trained]:
@@ -165,12 +184,12 @@ def prepare(problem: Problem, run: Pipeline, done: Trained) -> tuple[Problem, Tr
     if config.method not in PROMPTED:
         return problem, done
     if config.method == "topic":
-        found = run.make("topics", partial(first_topics, problem), (weights,), kinds=(Topics,))
-        keys = jnp.asarray(found.keys)
+        topics = run.make("topics", partial(first_topics, problem), (weights,), kinds=(Topics,))
+        keys = jnp.asarray(topics.keys)
         # HDBSCAN finds how many there are.
         problem = problem._replace(config=override(config, {"model.pool": len(keys)}))
         if run.workdir is not None:
-            sized = zip(found.sizes, found.words, strict=True)
+            sized = zip(topics.sizes, topics.words, strict=True)
             content = json.dumps([{"queries": n, "words": words} for n, words in sized], indent=1)
             atomic_write_text(run.workdir / "topics.json", content + "\n")
     key = jax.random.fold_in(jax.random.key(config.seed), 1)
@@ -202,7 +221,8 @@ def next_corpus(problem: Problem, run: Pipeline, number: int, before: Trained) -
         return solve(problem, run, number, before)
     if config.method in PROMPTED:
         last = corpus.n_sessions - 1
-        stage = prompt_dsi.prompt_stage(config.model, number, last, old, stop - old)
+        with user_errors():
+            stage = prompt_dsi.prompt_stage(config.model, number, last, old, stop - old)
     elif config.method == "classifier":
         stage = prompt_dsi.rows_stage(old, stop - old)
     else:
@@ -214,19 +234,21 @@ def next_corpus(problem: Problem, run: Pipeline, number: int, before: Trained) -
     elif config.method == "ewc":
         inputs = {"weights": weights, "earlier": before.memory}
         fisher = run.make(f"fisher_{number}", partial(importance, problem, number), inputs)
-        held = {"encoder": weights["encoder"], "rows": weights["rows"][:stop]}
-        anchor = prompt_dsi.Consolidation(held, jax.tree.map(jnp.asarray, fisher))
-    done = train_stage(problem, run, Lesson(number, stage, weights, queries, anchor))
+        old_weights = {"encoder": weights["encoder"], "rows": weights["rows"][:stop]}
+        anchor = prompt_dsi.Consolidation(old_weights, jax.tree.map(jnp.asarray, fisher))
+    done = train_stage(problem, run, CorpusSetup(number, stage, weights, queries, anchor))
     return done._replace(memory=anchor and anchor.fisher)
 
 
-def train_stage(problem: Problem, run: Pipeline, lesson: Lesson, settings: Any = None) -> Trained:
+def train_stage(
+    problem: Problem, run: Pipeline, setup: CorpusSetup, settings: Any = None
+) -> Trained:
     """Train on one corpus; `settings` are those that the pipeline's identity lacks.
 
     Raises:
         Interrupted: a signal came; the same call resumes.
     """
-    number, stage, weights, queries, anchor = lesson
+    number, stage, weights, queries, anchor = setup
     config, network = problem.config, problem.encoder.network
     own = config.later if number else config.first
     task = problem.task(queries)
@@ -349,7 +371,7 @@ def search(flags: Search) -> str:
         raise UserError(
             f"{flags.workdir} holds no finished run ({error}); give its training command again"
         ) from error
-    with user_errors():
+    with mendable():
         saved = dict(index.encoder)
         folder = saved.pop("folder")
         encoder = analysis.load_encoder(Encoder(folder and Path(folder), **saved))

@@ -3,6 +3,8 @@ from . import image as image
 from . import image_text as image_text
 from . import loading as loading
 from . import text as text
+from .clip_pair import ClipPair as ClipPair
+from .clip_pair import load_clip_pair as load_clip_pair
 from .encode.outputs import EncoderOutput as EncoderOutput
 from .encode.outputs import Pooling as Pooling
 from .encode.pretrained import PretrainedEncoder as PretrainedEncoder
@@ -12,8 +14,6 @@ from .image.vit import load_vit as load_vit
 from .image_text.clip_files import load_clip as load_clip
 from .image_text.clip_files import load_clip_text as load_clip_text
 from .image_text.clip_files import load_clip_vision as load_clip_vision
-from .image_text.pair import ClipPair as ClipPair
-from .image_text.pair import load_clip_pair as load_clip_pair
 from .loading.hub import local_folder as local_folder
 from .loading.weights import WeightsError as WeightsError
 from .text.bert import load_bert as load_bert

@@ -32,7 +32,7 @@ ONE = [
 
 def test_measures_of_a_matrix():
     p = [[0.8], [0.7, 0.6], [0.65, 0.5, 0.4]]
-    matrix = [[dict.fromkeys(("hits@1", "hits@10", "mrr@10"), x) for x in r] for r in p]
+    matrix = [[{name: x for name in METRICS} for x in r] for r in p]
     got = measures_by_metric(matrix, METRICS)
     want = {"A": 1.55 / 3, "F": 0.125, "F_new": 0.1, "LA": 0.5, "D0_lost": 0.15, "new": 0.45}
     assert {k: got[f"hits@10/{k}"] for k in want} == pytest.approx(want)

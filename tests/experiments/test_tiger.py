@@ -1,6 +1,7 @@
 """Models of sequences by command: train, resume, report, recommend; SASRec learns the order."""
 
 import dataclasses
+import json
 import subprocess
 import sys
 from pathlib import Path
@@ -9,24 +10,25 @@ import numpy as np
 import pytest
 
 from experiments.common import readme
-from experiments.common.config import Adam
-from experiments.common.methods import SEQUENCE_METHODS
-from experiments.common.sequences.problem import (
-    build_source,
-    by_popularity,
+from experiments.common.recommend import Recommend
+from experiments.common.sequences import (
+    VectorMethod,
+    _baseline,
+    evaluator,
     load_data,
-    ranking_task,
+    popularity_record,
+    recommend,
+    run_method,
+    top,
 )
-from experiments.common.sequences.recommend import RecommendNext, recommend
-from experiments.common.sequences.run import run
-from experiments.common.sequences.train import SAME
-from experiments.common.train import baseline
-from experiments.tiger import tables
-from experiments.tiger.cli import main, parse_run
-from experiments.tiger.presets import DATA, preset
+from experiments.tiger import analysis
+from experiments.tiger.__main__ import main
+from experiments.tiger.config import DATA, EXPERIMENT, preset
 from mmjax.data.synthetic.interactions import chains
+from mmjax.errors import UserError
+from mmjax.models.registry import of_kind
 from mmjax.models.sequential.sasrec.config import SASRecConfig
-from mmjax.training.config import FitConfig
+from mmjax.training.config import FitConfig, OptimConfig
 from mmjax.training.records import load_record
 
 ONE = ["--fit.devices", "1", "--fit.quiet"]
@@ -43,7 +45,7 @@ def test_command_leaves_records_and_a_page(smoke_run):
     status, folder = smoke_run
     assert status == 0
     record = load_record(folder / "record.json")
-    assert (record.method, record.data, record.mask) == ("sasrec", "chains", "none")
+    assert (record.method, record.data, record.exclude) == ("sasrec", "chains", "none")
     assert record.split == "leave-one-out"
     assert set(record.test) >= {"recall@5", "recall@10", "ndcg@5", "ndcg@10"}
     assert load_record(folder / "baselines" / "popularity" / "record.json").seeds == []
@@ -65,17 +67,23 @@ def test_another_configuration_in_the_folder_is_refused(smoke_run, capsys):
     assert "another configuration" in error and "model.dropout" in error
 
 
-def test_recommend_from_the_folder(smoke_run, capsys):
+def answer(folder, place, **flags):
+    out = place / "top.jsonl"
+    recommend(Recommend(folder, out=out, **flags), {})
+    return [json.loads(line) for line in out.read_text().splitlines()]
+
+
+def test_recommend_from_the_folder(smoke_run, tmp_path, capsys):
     _, folder = smoke_run
     data = chains()
-    rows = recommend(RecommendNext(folder, users=("3", "7"), k=5))
+    rows = answer(folder, tmp_path, users=("3", "7"), k=5)
     assert [row["rank"] for row in rows] == [1, 2, 3, 4, 5] * 2
     assert rows[0]["title"] == data.item_title(int(rows[0]["item"]))
-    everything = recommend(RecommendNext(folder, users=("3",), k=data.n_items))
+    everything = answer(folder, tmp_path, users=("3",), k=data.n_items)
     known = set(data.of_user(3).tolist())
     assert len(everything) == data.n_items - len(known)
     assert not known & {int(row["item"]) for row in everything}
-    seen_too = recommend(RecommendNext(folder, users=("3",), k=data.n_items, include_seen=True))
+    seen_too = answer(folder, tmp_path, users=("3",), k=data.n_items, include_seen=True)
     assert len(seen_too) == data.n_items
     assert main(["recommend", "--workdir", str(folder), "--users", "3"]) == 0
     assert "user 3" in capsys.readouterr().out
@@ -87,7 +95,7 @@ def small(**changes):
     start = dataclasses.replace(
         preset("sasrec", "chains"),
         model=SASRecConfig(width=16, layers=1, hidden=16, length=14, dropout=0.1, loss="softmax"),
-        optim=Adam(learning_rate=1e-2, batch_size=64),
+        optim=OptimConfig(learning_rate=1e-2, batch_size=64),
         fit=FitConfig(
             epochs=12, eval_every=6, metric="recall@10", devices=1, quiet=True, tensorboard=False
         ),
@@ -97,12 +105,12 @@ def small(**changes):
 
 @pytest.fixture(scope="module")
 def learned():
-    return run(small(seeds=2, together=True))
+    return run_method(small(seeds=2, together=True))
 
 
 def test_what_knows_the_order_beats_what_does_not(learned):
     data = chains()
-    popularity = by_popularity(small(), data)
+    popularity = popularity_record(small(), data)
     assert popularity.mean("recall@10") < 0.15, "10 of 120 items"
     # With the right cluster, ten of its twenty items: 0.9 * 0.5, and a little by chance.
     assert learned.record.mean("recall@10") > 0.38
@@ -114,9 +122,9 @@ def test_one_target_makes_recall_a_hit_and_ndcg_its_discount(learned):
     record = learned.record
     assert record.test["recall@10"] == record.test["hr@10"]
     data = chains()
-    ids, scores = SEQUENCE_METHODS["sasrec"].top(
-        small(), data, learned.variables[0], data.windows("test"), k=10
-    )
+    method = VectorMethod(small(), data)
+    found = top(method, data, learned.variables[0], data.windows("test"), k=10)
+    ids, scores = map(np.asarray, found)
     assert (np.diff(scores, axis=1) <= 0).all()
     hit = ids == data.targets(data.windows("test"))[:, None]
     assert hit.sum() / data.n_users == pytest.approx(record.test["recall@10"][0], abs=1e-6)
@@ -127,16 +135,15 @@ def test_one_target_makes_recall_a_hit_and_ndcg_its_discount(learned):
 def test_what_was_seen_can_be_left_out(learned):
     data = chains()
     windows = data.windows("test")
-    ids, _ = SEQUENCE_METHODS["sasrec"].top(
-        small(), data, learned.variables[0], windows, k=20, new=True
-    )
+    method = VectorMethod(small(), data)
+    ids = np.asarray(top(method, data, learned.variables[0], windows, k=20, new=True).ids)
     histories = data.pairs(windows)
     for row in range(0, len(ids), 97):
         assert not set(ids[row].tolist()) & set(histories[histories[:, 0] == row, 1].tolist())
     strict = small(filter_seen=True)
-    assert strict.mask == "seen"
-    task = ranking_task(strict, data, "test")
-    everything = ranking_task(small(), data, "test")
+    assert strict.exclude == "history"
+    task = evaluator(strict, data, "test").task()
+    everything = evaluator(small(), data, "test").task()
     assert len(task.users) == len(everything.users) == data.n_users
     assert task.seen.shape[1] > everything.seen.shape[1] == 1
 
@@ -145,15 +152,15 @@ def test_negatives_are_drawn_for_the_loss_that_needs_them():
     data = chains()
     bce = small(model=dataclasses.replace(small().model, loss="bce", negatives=3))
     assert (small().model.n_negatives, bce.model.n_negatives) == (0, 3)
-    assert build_source(small(), data).batch.args[2] is None
-    assert build_source(bce, data).batch.args[2] is not None
+    assert VectorMethod(small(), data).source().batch.args[2] is None
+    assert VectorMethod(bce, data).source().batch.args[2] is not None
 
 
 def test_a_table_of_the_user(tmp_path):
     path = tmp_path / "log.csv"
     rows = [f"u{u},i{(u + t) % 7},{t}" for u in range(30) for t in range(6)]
     path.write_text("user,item,timestamp\n" + "\n".join(rows) + "\n")
-    config = parse_run(["--data", str(path)])
+    config = EXPERIMENT.parse(["--data", str(path)])
     data = load_data(config)
     assert (data.n_users, data.n_items, data.name) == (30, 7, "log")
     assert [data.item_id(int(i)) for i in data.of_user(1)] == [f"i{(1 + t) % 7}" for t in range(6)]
@@ -161,20 +168,20 @@ def test_a_table_of_the_user(tmp_path):
 
 def test_a_baseline_runs_under_the_same_protocol(tmp_path):
     main_run = small(filter_seen=True, ks=(7,), seed=3, seeds=2, workdir=tmp_path, preset="paper")
-    other = baseline(main_run, "sasrec", preset, SAME)
+    other = _baseline(main_run, "sasrec", preset)
     assert (other.filter_seen, other.ks, other.seed, other.seeds) == (True, (7,), 3, 2)
     assert other.model == preset("sasrec", "chains", "paper").model
     assert other.workdir == tmp_path / "baselines" / "sasrec" and other.fit.quiet
 
 
-@pytest.mark.parametrize("method", SEQUENCE_METHODS)
+@pytest.mark.parametrize("method", of_kind("sequences", stages=True))
 @pytest.mark.parametrize("data", DATA)
 @pytest.mark.parametrize("kind", ["tuned", "paper"])
 def test_every_preset_exists_and_names_itself(method, data, kind):
     start = preset(method, data, kind)
     assert (start.method, start.data, start.preset) == (method, data, kind)
     assert start.fit.metric == "recall@10" and start.ks[:2] == (5, 10) and not start.filter_seen
-    assert type(start.model) is SEQUENCE_METHODS[method].config_class()
+    assert type(start.model) is of_kind("sequences", stages=True)[method].config_class()
 
 
 def test_the_paper_preset_is_the_paper():
@@ -188,8 +195,8 @@ def test_the_paper_preset_is_the_paper():
     [(["--method", "gru"], "choose one of sasrec"), (["--data", "x"], "or give a .csv file")],
 )
 def test_unknown_names_are_refused(flags, message):
-    with pytest.raises(ValueError, match=message):
-        parse_run(flags)
+    with pytest.raises(UserError, match=message):
+        EXPERIMENT.parse(flags)
     with pytest.raises(ValueError, match="no preset 'best'"):
         preset("sasrec", "chains", "best")
 
@@ -212,18 +219,18 @@ def test_help_does_not_import_jax():
 
 
 def test_readme_tables_are_those_of_the_records():
-    text = (tables.FOLDER / "README.md").read_text()
-    bodies = tables.bodies()
+    text = (analysis.FOLDER / "README.md").read_text()
+    bodies = analysis.bodies()
     assert readme.filled(text, bodies) == text
     assert all(f"table:{name} -->" in text for name in bodies)
     assert "TIGER | .0521 | .0371 | .0712 | .0432" in bodies["amazon_toys"]
 
 
 def test_rows_stand_beside_the_published_ones_of_their_protocol():
-    rows = tables.records()["amazon_beauty"]
-    published = tables.PUBLISHED["amazon_beauty"]
-    every = tables.table(published, rows, mask="none").lines
+    rows = readme.records(analysis.FOLDER / "results")["amazon_beauty"]
+    published = analysis.PUBLISHED["amazon_beauty"]
+    every = analysis.table(published, rows, exclude="none").lines
     assert [line.paper["recall@10"] for line in every if line.name == "TIGER"] == [0.0648]
-    new = tables.table({"sasrec": published["sasrec"]}, rows, mask="seen").lines
+    new = analysis.table({"sasrec": published["sasrec"]}, rows, exclude="history").lines
     assert [line.paper["recall@10"] for line in new] == [0.0605]
     assert {line.name for line in new}.isdisjoint(line.name for line in every)

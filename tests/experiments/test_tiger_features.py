@@ -5,8 +5,9 @@ import types
 import numpy as np
 import pytest
 
-from experiments.tiger import features
-from experiments.tiger.features import Options, main, texts
+from experiments.tiger import analysis
+from experiments.tiger.analysis import features, texts
+from experiments.tiger.config import Features
 from mmjax.data import Sequences
 
 
@@ -40,12 +41,12 @@ def test_a_row_an_item_in_half_precision(tmp_path, monkeypatch):
 
     encoder = types.SimpleNamespace(encode=encode)
     monkeypatch.setattr("mmjax.encoders.text.encoder.load_text_encoder", lambda folder: encoder)
-    monkeypatch.setattr(features, "load", lambda name, kind: FULL)
+    monkeypatch.setattr(analysis, "load", lambda name, kind: FULL)
     out = tmp_path / "features.npy"
-    main(Options(model=tmp_path, out=out))
+    features(Features(model=tmp_path, out=out))
     stored = np.load(out)
     assert stored.dtype == np.float16
     np.testing.assert_array_equal(stored[:, 0], [len(text) for text in texts(FULL)])
     assert [p.name for p in tmp_path.iterdir()] == ["features.npy"]
     with pytest.raises(ValueError, match=r"--out must end in \.npy"):
-        main(Options(model=tmp_path, out=tmp_path / "features.txt"))
+        features(Features(model=tmp_path, out=tmp_path / "features.txt"))

@@ -1,16 +1,16 @@
 """TIGER by command: ids, training, resumption, recommendations, what is refused."""
 
 import dataclasses
+import json
 import shutil
 
 import numpy as np
 import pytest
 
-from experiments.common.sequences.recommend import RecommendNext, recommend
-from experiments.tiger.cli import main
-from experiments.tiger.generative import run
-from experiments.tiger.ids import FILE, categories, item_ids
-from experiments.tiger.presets import preset
+from experiments.common import sequences
+from experiments.tiger.__main__ import main
+from experiments.tiger.config import preset
+from experiments.tiger.run import FILE, categories, item_ids, with_ids
 from mmjax import semantic_ids as sids
 from mmjax.data.core.checks import DataError
 from mmjax.data.synthetic.interactions import chains
@@ -45,7 +45,10 @@ def test_command_leaves_ids_record_and_page(smoke_run, capsys):
 @pytest.mark.slow
 def test_recommend_needs_the_ids_of_the_run(smoke_run, tmp_path, capsys):
     _, folder = smoke_run
-    rows = recommend(RecommendNext(folder, users=("3", "7"), k=5))
+    out = tmp_path / "top.jsonl"
+    users = ["--users", "3", "7", "--k", "5", "--out", str(out)]
+    assert main(["recommend", "--workdir", str(folder), *users]) == 0
+    rows = [json.loads(line) for line in out.read_text().splitlines()]
     assert [row["rank"] for row in rows] == [1, 2, 3, 4, 5] * 2
     known = set(chains().of_user(3).tolist())
     assert not known & {int(row["item"]) for row in rows[:5]}
@@ -84,4 +87,4 @@ def test_collapsed_ids_stop_the_run():
     ids = SidConfig(quantiser="residual_kmeans", sizes=(2, 2))
     config = dataclasses.replace(start, model=dataclasses.replace(start.model, ids=ids))
     with pytest.raises(sids.SidCollapse, match="97% of the items"):
-        run(config)
+        sequences.run_method(config, make=with_ids)

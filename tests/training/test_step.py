@@ -176,7 +176,6 @@ def test_fit_gives_the_draws_of_the_objective_to_its_loss():
     objective = Objective(
         Partial(lambda k: {"params": {"w": jnp.ones(())}}),
         Partial(loss),
-        Partial(id),
         epoch=Partial(lambda key: {"kept": jax.random.uniform(key, (5,))}),
     )
     config = FitConfig(epochs=2, eval_every=1, quiet=True)

@@ -56,12 +56,8 @@ def loss(scale, params, state, batch, key, axis=None):
     return value, Aux({"stats": stats}, {"rows": count})
 
 
-def predict(params, state, key):
-    return params["user"], params["tower"]["item"]
-
-
 def objective(scale=1.0):
-    return Objective(Partial(init), Partial(loss, jnp.float32(scale)), Partial(predict))
+    return Objective(Partial(init), Partial(loss, jnp.float32(scale)))
 
 
 def evaluate(params, extra, key):

@@ -7,6 +7,7 @@ import zipfile
 import numpy as np
 import pytest
 import tensorflow_datasets as tfds
+from numpy.testing import assert_array_equal
 from PIL import Image
 
 from mmjax.data import DataError, builder, load, load_caption_files
@@ -28,6 +29,19 @@ def test_the_shipped_emoji(emoji):
     red, green, blue = pixels[0, 12, 12].tolist()
     assert red > 150 > 100 > max(green, blue)
     assert (pixels[0, 0, 0] > 245).all()
+
+
+def test_some_images_with_their_texts(emoji):
+    rows = np.array([3, 5, 40])
+    some = emoji.subset(rows)
+    assert some.image_ids == tuple(emoji.image_ids[n] for n in rows)
+    assert_array_equal(some.split, emoji.split[rows])
+    for place, row in enumerate(rows):
+        own = [t for t, n in zip(some.text, some.image, strict=True) if n == place]
+        assert own == [t for t, n in zip(emoji.text, emoji.image, strict=True) if n == row]
+        assert some.encoded(place) == emoji.encoded(int(row))
+    assert some.digest == emoji.subset(rows).digest != emoji.digest
+    assert emoji.digest == load("noto_emoji").digest
 
 
 def test_true_captions_of_the_test_are_never_trained_on(emoji):

@@ -8,6 +8,7 @@ from numpy.testing import assert_array_equal
 
 from mmjax.data.core.checks import DataError
 from mmjax.data.core.continual import (
+    first_of_each,
     hashed_words,
     in_sessions,
     sessions_of_arrival,
@@ -86,3 +87,10 @@ def test_bad_corpora_are_refused(change, message):
     corpus = in_sessions("x", "s", np.array([0, 0, 1, 1]), list("abcd"), asked, "")
     with pytest.raises(DataError, match=message):
         validate_corpus(dataclasses.replace(corpus, **{k: np.array(v) for k, v in change.items()}))
+
+
+def test_the_first_queries_of_each_document_in_order_of_documents():
+    document = np.array([2, 0, 2, 0, 2, 1])
+    assert_array_equal(first_of_each(document, 2), [1, 3, 5, 0, 2])
+    assert_array_equal(first_of_each(document, 1), [1, 5, 0])
+    assert len(first_of_each(document[:0], 3)) == 0

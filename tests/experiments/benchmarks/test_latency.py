@@ -4,7 +4,7 @@ import jax.numpy as jnp
 import pytest
 
 from experiments.benchmarks.latency import ours as latency
-from mmjax.models.generative.tiger.objective import Found
+from mmjax.retriever import TopK
 
 
 @pytest.mark.slow
@@ -17,7 +17,7 @@ def test_writes_figures_of_searches_that_agree(run_tiny):
 
 
 def test_searches_that_differ_are_found_out():
-    found = Found(jnp.arange(10)[None], jnp.zeros((1, 10)))
+    found = TopK(jnp.arange(10)[None], jnp.zeros((1, 10)))
     latency.check_same(found, found)
     with pytest.raises(ValueError, match="0.0% of the items and 100.0% of the scores"):
         latency.check_same(found, found._replace(scores=found.scores + 1))

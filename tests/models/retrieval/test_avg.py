@@ -177,3 +177,19 @@ def test_bad_input(task):
     ):
         with pytest.raises(ValueError, match=match):
             built(task, **change)
+
+
+@pytest.mark.parametrize("by", ["residual_kmeans", "random"])
+@pytest.mark.parametrize("width", [4, 6])
+def test_vokens_without_texts(by, width):
+    images = np.random.default_rng(0).normal(size=(30, 4)).astype(np.float32)
+    vokens = avg.unaligned_vokens(images, (3, 5), by=by, width=width, seed=1)
+    assert vokens.codes.shape == (30, 2) and vokens.sizes == (3, 5) and vokens.decoded is None
+    assert [book.shape[1] for book in vokens.codebooks] == [width, width]
+    stand_for = sum(np.asarray(b)[c] for b, c in zip(vokens.codebooks, vokens.codes.T, strict=True))
+    if by == "residual_kmeans" and width == 4:
+        assert np.square(images - stand_for).mean() < 0.5 * np.square(images).mean()
+    again = avg.unaligned_vokens(images, (3, 5), by=by, width=width, seed=1)
+    assert_array_equal(again.codes, vokens.codes)
+    other = avg.unaligned_vokens(images, (3, 5), by=by, width=width, seed=2)
+    assert (other.codes != vokens.codes).any() or by == "residual_kmeans"

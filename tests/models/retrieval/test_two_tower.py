@@ -40,7 +40,7 @@ def test_words(words):
         words.encode(["Red blue heart!", "a a a a a a"], 5),
         [[3, UNKNOWN, 5, END, 0], [4, 4, 4, 4, END]],
     )
-    assert Words.of(["a b", "a"], least=2).known == ("a",)
+    assert Words.of(["a b", "a"], min_count=2).known == ("a",)
 
 
 def test_loss_is_symmetric_cross_entropy_of_cosines(config, pairs):

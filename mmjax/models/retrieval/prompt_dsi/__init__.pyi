@@ -11,8 +11,8 @@ from .search import chosen_entries as chosen_entries
 from .search import row_retriever as row_retriever
 from .search import weights_retriever as weights_retriever
 from .stages import TRAINED as TRAINED
+from .stages import CorpusStage as CorpusStage
 from .stages import Span as Span
-from .stages import Stage as Stage
 from .stages import Weights as Weights
 from .stages import initial_stage as initial_stage
 from .stages import join as join

@@ -30,7 +30,7 @@ from mmjax.models.common.query_task import QueryTask
 from mmjax.models.retrieval.prompt_dsi.config import PromptDSIConfig
 from mmjax.models.retrieval.prompt_dsi.network import encode
 from mmjax.models.retrieval.prompt_dsi.search import Learner, row_retriever
-from mmjax.models.retrieval.prompt_dsi.stages import Stage, Weights, join, split
+from mmjax.models.retrieval.prompt_dsi.stages import CorpusStage, Weights, join, split
 from mmjax.objective import Aux, Bound, Objective, Params, State, Variables
 from mmjax.retriever import Model
 
@@ -89,7 +89,7 @@ def _loss(
 def build(
     config: PromptDSIConfig,
     encoder: Bert,
-    stage: Stage,
+    stage: CorpusStage,
     weights: Weights,
     task: QueryTask,
     *,

@@ -14,7 +14,7 @@ from mmjax.blocks.ranking.topk import top_k
 from mmjax.encoders.text.bert import Bert
 from mmjax.models.retrieval.prompt_dsi.config import PromptDSIConfig
 from mmjax.models.retrieval.prompt_dsi.network import encode
-from mmjax.models.retrieval.prompt_dsi.stages import Stage, Weights, join
+from mmjax.models.retrieval.prompt_dsi.stages import CorpusStage, Weights, join
 from mmjax.objective import Variables
 from mmjax.retriever import Exclusion, Retriever, TopK
 
@@ -27,7 +27,7 @@ class Learner(NamedTuple):
 
     config: PromptDSIConfig
     encoder: Bert
-    stage: Stage
+    stage: CorpusStage
 
 
 def row_retriever(model: Learner) -> Retriever:

@@ -28,7 +28,7 @@ Span = tuple[int, int]
 
 
 @dataclass(frozen=True)
-class Stage:
+class CorpusStage:
     """Trained and known parts of one stage; spans are from the first to behind the last."""
 
     rows: Span
@@ -47,12 +47,14 @@ class Stage:
     """Entries that may be chosen afterwards."""
 
 
-def initial_stage(count: int) -> Stage:
+def initial_stage(count: int) -> CorpusStage:
     """The first corpus: encoder and rows, all rows compete."""
-    return Stage((0, count), count, encoder=True)
+    return CorpusStage((0, count), count, encoder=True)
 
 
-def prompt_stage(config: PromptDSIConfig, number: int, stages: int, old: int, new: int) -> Stage:
+def prompt_stage(
+    config: PromptDSIConfig, number: int, stages: int, old: int, new: int
+) -> CorpusStage:
     """New corpus `number` of `stages`, counted from 1: its rows and the pool.
 
     Raises:
@@ -69,17 +71,17 @@ def prompt_stage(config: PromptDSIConfig, number: int, stages: int, old: int, ne
         entries, known = (share * (number - 1), stop), (0, stop)
         choice = entries if config.prompts == "s++" else known
     trained = TRAINED[config.prompts]
-    return Stage((old, old + new), old + new, False, trained, entries, choice, known)
+    return CorpusStage((old, old + new), old + new, False, trained, entries, choice, known)
 
 
-def rows_stage(old: int, new: int) -> Stage:
+def rows_stage(old: int, new: int) -> CorpusStage:
     """A new corpus's rows alone, without prompts."""
-    return Stage((old, old + new), old + new)
+    return CorpusStage((old, old + new), old + new)
 
 
-def tuning_stage(old: int, new: int) -> Stage:
+def tuning_stage(old: int, new: int) -> CorpusStage:
     """Encoder and all rows, which all compete: sequential fine-tuning."""
-    return Stage((0, old + new), old + new, encoder=True)
+    return CorpusStage((0, old + new), old + new, encoder=True)
 
 
 def new_rows(key: Key[Array, ""], n: int, width: int) -> Float[Array, "n w"]:
@@ -122,7 +124,7 @@ def new_pool(
     return pool
 
 
-def split(stage: Stage, weights: Weights) -> tuple[dict[str, Any], Weights]:
+def split(stage: CorpusStage, weights: Weights) -> tuple[dict[str, Any], Weights]:
     """The trained part of a stage, cut out of the weights; and the weights, for the rest."""
     params = {"rows": weights["rows"][slice(*stage.rows)]}
     if stage.encoder:
@@ -133,7 +135,7 @@ def split(stage: Stage, weights: Weights) -> tuple[dict[str, Any], Weights]:
     return (params | {"pool": parts} if parts else params), frozen
 
 
-def join(stage: Stage, params: Mapping[str, Any], frozen: Weights) -> Weights:
+def join(stage: CorpusStage, params: Mapping[str, Any], frozen: Weights) -> Weights:
     """All weights with what was trained put in its place; everything else bit for bit."""
     weights = dict(frozen)
     weights["rows"] = frozen["rows"].at[slice(*stage.rows)].set(params["rows"])
