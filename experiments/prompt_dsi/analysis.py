@@ -179,8 +179,7 @@ def validation(problem: Problem, number: int, retriever: Retriever) -> Evaluate:
     def validate(params: Any, extra: Any, key: jax.Array) -> dict[str, float]:
         index = index_of(by_number, {"params": params, **extra})
         ids = rank(by_number, index, task, k=10).ids
-        # One document is right, which makes average precision its reciprocal rank.
-        mrr = np.asarray(ranking_metrics(task, ids, ks=(10,))["map@10"], np.float64)
+        mrr = np.asarray(ranking_metrics(task, ids, ks=(10,))["mrr@10"], np.float64)
         new = float(mrr[is_new].mean())
         old = new if number == 0 else float(mrr[~is_new].mean())
         both = float(f_beta(new, old, beta=problem.config.beta))

@@ -32,8 +32,6 @@ def hits_and_mrr(
 ) -> dict[str, float]:
     """Mean hits ("hits@k") and reciprocal ranks ("mrr@k") where one candidate is right.
 
-    A single right candidate makes average precision its reciprocal rank.
-
     Args:
         task: from `gold_task`.
         ids: candidates of each query, best first; -1 is a miss.
@@ -41,7 +39,7 @@ def hits_and_mrr(
     """
     means = summarise(ranking_metrics(task, ids, ks=ks))
     hits = {f"hits@{k}": means[f"hr@{k}"] for k in ks}
-    return hits | {f"mrr@{k}": means[f"map@{k}"] for k in ks}
+    return hits | {f"mrr@{k}": means[f"mrr@{k}"] for k in ks}
 
 
 def vector_recall(

@@ -11,6 +11,8 @@ import pytest
 
 from mmjax.models.registry import METHODS
 from mmjax.retriever import exclusion, index_of
+from mmjax.training.checkpoints import Checkpoints, restore
+from mmjax.training.naming import named, unnamed
 from mmjax.training.parallel import Devices, make_mesh
 from mmjax.training.state import init_state
 from mmjax.training.step import update
@@ -102,6 +104,23 @@ def test_two_devices_in_three_spellings_are_one(name):
         found, values = devices.data_parallel(step)(*given)
         chex.assert_trees_all_close(found.params, expected.params, rtol=1e-3, atol=1e-5)
         np.testing.assert_allclose(values["loss"], metrics["loss"], rtol=1e-3)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_a_state_from_disk_goes_on_to_the_same_bits(name, tmp_path):
+    c, optimiser = case(name, noise=True), optax.adam(0.1)
+    start = jax.jit(lambda o, k: init_state(o, optimiser, k))(c.objective, jax.random.key(0))
+    step = jax.jit(lambda o, s, b: update(o, optimiser, s, b)[0])
+    once = step(c.objective, start, c.batch)
+    writer = Checkpoints(tmp_path, keep=1)
+    writer.save(named(once), {}, {})
+    writer.wait()
+    writer.close()
+    resumed = unnamed(restore(tmp_path).state, jax.eval_shape(lambda: once))
+    twice = named(step(c.objective, once, c.batch))
+    chex.assert_trees_all_equal(named(step(c.objective, resumed, c.batch)), twice)
+    before = named(once)
+    assert any(not np.array_equal(before[n], x) for n, x in twice.items() if n[:6] == "params")
 
 
 @pytest.mark.parametrize("name", RETRIEVING)

@@ -48,6 +48,7 @@ def evaluation(p: Problem, batch: int) -> Callable[[], dict[str, float]]:
                 "precision": counts[:, k - 1] / k,
                 "map": precisions[:, k - 1] / top,
                 "hr": (counts[:, k - 1] > 0).float(),
+                "mrr": (hits / rank)[:, :k].amax(1),
             }
             result |= {f"{name}@{k}": float(x.double().mean()) for name, x in values.items()}
             result[f"pooled_hr@{k}"] = float(counts[:, k - 1].double().sum() / relevant.sum())

@@ -9,7 +9,7 @@ import numpy as np
 from experiments.benchmarks import harness
 
 KS = (5, 10, 20, 50)
-METRICS = ("recall", "ndcg", "precision", "map", "hr")
+METRICS = ("recall", "ndcg", "precision", "map", "hr", "mrr")
 
 
 class Problem(NamedTuple):

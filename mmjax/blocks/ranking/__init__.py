@@ -10,6 +10,7 @@ from mmjax.blocks.ranking.metrics import (
     ndcg_list,
     precision,
     recall,
+    reciprocal_rank,
 )
 from mmjax.blocks.ranking.topk import top_k
 
@@ -23,6 +24,7 @@ __all__ = [
     "ndcg_list",
     "precision",
     "recall",
+    "reciprocal_rank",
     "top_items",
     "top_k",
 ]

@@ -58,6 +58,17 @@ def hit(hits: Bool[Array, "u r"], relevant: Int[Array, "u"], k: int) -> Float[Ar
     return hits[:, :k].any(1).astype(jnp.float32)
 
 
+def reciprocal_rank(
+    hits: Bool[Array, "u r"], relevant: Int[Array, "u"], k: int
+) -> Float[Array, "u"]:
+    """One over the rank of the first relevant item, 0 where none of the first k is.
+
+    Its mean over users is MRR@k (E. Voorhees, TREC 1999); `relevant` is not looked at.
+    """
+    hits = hits[:, :k]
+    return jnp.where(hits.any(1), 1.0 / (hits.argmax(1) + 1.0), 0.0)
+
+
 def _found(hits: Array, k: int) -> Array:
     return hits[:, :k].sum(1, dtype=jnp.int32)
 
@@ -69,6 +80,7 @@ METRICS: Mapping[str, Callable[[Array, Array, int], Array]] = MappingProxyType(
         "precision": precision,
         "map": average_precision,
         "hr": hit,
+        "mrr": reciprocal_rank,
     }
 )
 """Metric by the name that results carry before "@k"."""

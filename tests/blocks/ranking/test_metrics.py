@@ -26,6 +26,8 @@ def test_numbers_of_the_protocol():
     assert one(metrics.average_precision, hits, 3, 2) == pytest.approx((1 / 2) / 2)
     assert one(metrics.hit, hits, 3, 1) == 0.0
     assert one(metrics.hit, hits, 3, 5) == 1.0
+    assert one(metrics.reciprocal_rank, hits, 3, 1) == 0.0
+    assert one(metrics.reciprocal_rank, hits, 3, 5) == 0.5
 
 
 def test_list_ndcg_ignores_what_was_not_found():
@@ -52,6 +54,8 @@ def plain(name, hits, relevant, k):
         return sum(hits) / k
     if name == "hr":
         return float(any(hits))
+    if name == "mrr":
+        return next((1 / (r + 1) for r, h in enumerate(hits) if h), 0.0)
     if name == "ndcg":
         gain = sum(h / math.log2(r + 2) for r, h in enumerate(hits))
         return gain / sum(1 / math.log2(r + 2) for r in range(ideal))

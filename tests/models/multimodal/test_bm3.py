@@ -142,21 +142,6 @@ def test_dropout_changes_the_targets_only_in_training(task, rows):
     chex.assert_trees_all_equal(one, other)
 
 
-def test_two_devices_agree_with_one(task, rows):
-    model, params = _built(task)
-
-    def value_and_grad(batch, axis=None):
-        found = jax.value_and_grad(
-            lambda p: model.objective.loss(p, {}, batch, _key(), axis=axis)[0]
-        )(params)
-        return found if axis is None else jax.lax.pmean(found, axis)
-
-    shards = {name: x.reshape(2, 2, *x.shape[1:]) for name, x in rows.items()}
-    mapped = jax.pmap(lambda b: value_and_grad(b, "data"), axis_name="data")(shards)
-    first = jax.tree.map(lambda x: x[0], mapped)
-    chex.assert_trees_all_close(first, value_and_grad(rows), rtol=1e-4, atol=1e-6)
-
-
 def test_unknown_modality_is_refused(task):
     with pytest.raises(ValueError, match="audio"):
         _built(task, modalities=("audio",))

@@ -175,12 +175,6 @@ def test_gradient_is_finite_and_reaches_everything(task, rows, getkey):
         assert np.abs(g).max() > 0, path
 
 
-def test_eight_devices_agree_with_one(task, rows, getkey, devices_agree):
-    model, p = _start(CONFIG, task, getkey())
-    many = {name: jnp.concatenate([x, x[::-1]] * 2) for name, x in rows.items()}
-    devices_agree(model.objective, p, many, devices=8, rtol=2e-4)
-
-
 def test_the_table_gradients_need_no_scatter_but_the_batch_rows(task, rows, getkey):
     """Propagation and attention only read; the batch's reads of `final` are what scatters."""
     model, p = _start(CONFIG, task, getkey())

@@ -160,11 +160,6 @@ def test_rows_that_do_not_count_do_not_matter(rows, fitted):
     assert_allclose(model.objective.loss(params, {}, other, jax.random.key(0))[0], value, rtol=1e-6)
 
 
-def test_two_devices_agree_with_one(rows, fitted, devices_agree):
-    model, params = fitted
-    devices_agree(model.objective, params, rows, rtol=1e-3)
-
-
 def test_a_user_without_items_belongs_to_all_hyperedges_alike(task, fitted):
     _, params = fitted
     _, hyper = _forward(task, params, noise=False)

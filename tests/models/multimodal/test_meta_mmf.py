@@ -242,25 +242,6 @@ def test_dropout_of_the_head_in_training_alone(task, rows):
     chex.assert_trees_all_equal(one, two)
 
 
-def test_two_devices_agree_with_one(task, rows):
-    model, params = _made(task)
-    many = {name: jnp.concatenate([x, x[::-1]]) for name, x in rows.items()}
-
-    def value_and_grad(batch, axis=None):
-        def loss(p):
-            return model.objective.loss(p, {}, batch, jax.random.key(3), axis=axis)[0]
-
-        result = jax.value_and_grad(loss)(params)
-        return result if axis is None else jax.lax.pmean(result, axis)
-
-    shards = {name: x.reshape(2, 4, *x.shape[1:]) for name, x in many.items()}
-    mapped = jax.pmap(
-        lambda b: value_and_grad(b, "data"), axis_name="data", devices=jax.devices()[:2]
-    )(shards)
-    one = jax.jit(value_and_grad)(many)
-    chex.assert_trees_all_close(jax.tree.map(lambda x: x[0], mapped), one, rtol=1e-4, atol=1e-6)
-
-
 def test_starts_as_specified(task):
     """The tensor as a matrix k x pq, C as a column: 0.272 for R = 16 and k = 5."""
     width = sum(x.shape[1] for x in task.features.values())

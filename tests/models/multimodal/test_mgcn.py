@@ -172,12 +172,6 @@ def test_any_modalities_in_any_number(task, getkey):
         mgcn.build(dataclasses.replace(CONFIG, modalities=("sound",)), task)
 
 
-def test_two_devices_agree_with_one(task, rows, getkey, devices_agree):
-    model = mgcn.build(CONFIG, task)
-    params = model.objective.init(getkey())["params"]
-    devices_agree(model.objective, params, rows)
-
-
 def test_behaviour_is_light_gcn(task, getkey):
     model = mgcn.build(CONFIG, task)
     params = model.objective.init(getkey())["params"]

@@ -184,25 +184,6 @@ def test_random_projection_belongs_to_the_seed_and_travels_with_the_variables(gr
     assert_array_equal(state["projected"]["image"], one["projected"]["image"])
 
 
-def test_eight_devices_agree_with_one(graphs, rows, getkey):
-    model = mig_gt.build_from_graph(CONFIG, _features(), graphs[True], N_USERS, N_ITEMS)
-    variables = model.objective.init(getkey())
-    params = variables.pop("params")
-    many = {name: jnp.concatenate([x, x[::-1]] * 2) for name, x in rows.items()}
-
-    def value_and_grad(batch, axis=None):
-        def loss(p):
-            return model.objective.loss(p, variables, batch, jax.random.key(3), axis=axis)[0]
-
-        result = jax.value_and_grad(loss)(params)
-        return result if axis is None else jax.lax.pmean(result, axis)
-
-    shards = {name: x.reshape(8, 2, *x.shape[1:]) for name, x in many.items()}
-    mapped = jax.pmap(lambda b: value_and_grad(b, "data"), axis_name="data")(shards)
-    one = value_and_grad(many)
-    chex.assert_trees_all_close(jax.tree.map(lambda x: x[0], mapped), one, rtol=2e-4, atol=2e-5)
-
-
 def test_bfloat16_features(graphs, rows, getkey):
     features = {name: jnp.asarray(x, jnp.bfloat16) for name, x in _features().items()}
     model = mig_gt.build_from_graph(CONFIG, features, graphs[True], N_USERS, N_ITEMS)

@@ -154,12 +154,6 @@ def test_gradient_is_finite_and_reaches_everything(task, rows, getkey):
         assert np.abs(g).max() > 0, path
 
 
-def test_eight_devices_agree_with_one(task, rows, getkey, devices_agree):
-    model, p, _ = _start(CONFIG, task, getkey())
-    many = {name: jnp.concatenate([x, x[::-1]] * 2) for name, x in rows.items()}
-    devices_agree(model.objective, p, many, devices=8, rtol=2e-4)
-
-
 def test_a_missing_modality_is_named(task):
     with pytest.raises(ValueError, match=r"\['audio'\] are not among"):
         mmgcn.build(MMGCNConfig(modalities=("audio",)), task)

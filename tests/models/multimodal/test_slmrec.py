@@ -123,12 +123,6 @@ def test_rows_that_do_not_count_do_not_matter(task, rows, getkey):
     assert_allclose(model.objective.loss(params, {}, other, key)[0], value, rtol=1e-6)
 
 
-def test_two_devices_agree_with_one(task, rows, getkey, devices_agree):
-    model = slmrec.build(CONFIG, task)
-    params = model.objective.init(getkey())["params"]
-    devices_agree(model.objective, params, rows)
-
-
 def _outputs(model, params, rows):
     key = jax.random.key(0)
     return model.objective.loss(params, {}, rows, key)[0], vectors(model, params, {}, key)

@@ -95,12 +95,6 @@ def test_the_gradient_is_finite_and_reaches_all_parameters(task, rows, getkey, n
         assert jnp.abs(g).max() > 0, path
 
 
-def test_two_devices_agree_with_one(task, rows, getkey, devices_agree):
-    model = smore.build(dataclasses.replace(CONFIG, dropout=0.3), task)
-    params = model.objective.init(getkey())["params"]
-    devices_agree(model.objective, params, rows)
-
-
 def test_bad_settings_are_refused(task):
     with pytest.raises(ValueError, match="k = "):
         smore.build(dataclasses.replace(CONFIG, k=(3, 3, 3)), task)
