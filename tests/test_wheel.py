@@ -20,10 +20,10 @@ from mmjax.training import FitConfig
 
 data = mmjax.data.communities()
 model = mmjax.models.freedom.build(mmjax.models.freedom.FREEDOMConfig(width=16), mmjax.task(data))
-short = FitConfig(epochs=6, eval_every=3, metric="recall@20", quiet=True, tensorboard=False)
+brief = FitConfig(epochs=30, eval_every=3, metric="recall@20", quiet=True, tensorboard=False)
 validate = mmjax.evaluator(data, "valid")
 result = mmjax.fit(
-    model, mmjax.pairs(data, 2048), optax.adam(1e-2), validate=validate, config=short
+    model, mmjax.pairs(data, 2048), optax.adam(1e-2), validate=validate, config=brief
 )
 found = mmjax.evaluate(model, result.variables[0], data, "test")
 assert result.best_metric[0] == max(r["recall@20"] for r in result.history if "recall@20" in r)
