@@ -72,10 +72,14 @@ def load_data(run: Run) -> Interactions:
     return data.filter_cold_users()
 
 
-# Runs on the same data share their task, and with it the graphs.
-@functools.lru_cache(maxsize=2)
 def task_of(data: Interactions, dtype: str) -> Task:
-    """`mmjax.task` of the data, kept for the next run on them."""
+    """`mmjax.task` of the data, kept for the next run on them, and with it the graphs."""
+    return _kept_task(data, dtype)
+
+
+# Behind a function with types, since the checker does not see those of a cached one.
+@functools.lru_cache(maxsize=2)
+def _kept_task(data: Interactions, dtype: str) -> Task:
     return mmjax.task(data, dtype=dtype)
 
 

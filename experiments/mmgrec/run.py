@@ -162,7 +162,7 @@ def graph_stage(run: MMGRecRun, data: Interactions, stages: Pipeline) -> Graph:
     protocol, stage = run.recommender(), run.graph
     settings: dict[str, Any] = {"model": stage.model, "optim": stage.optim, "joint": run.joint}
     with user_errors():
-        task, source = task_of(data), build_source(protocol, data)
+        task, source = task_of(data, protocol.dtype), build_source(protocol, data)
         if run.joint:
             model = mmgrec.build_joint(stage.model, run.quantiser.model, task)
             settings["quantiser"] = run.quantiser.model
@@ -184,7 +184,9 @@ def graph_stage(run: MMGRecRun, data: Interactions, stages: Pipeline) -> Graph:
 def side_by_side(run: MMGRecRun, data: Interactions) -> Float[np.ndarray, "i f"]:
     """The features as stage 0 reads them."""
     with user_errors():
-        return np.asarray(mmgrec.graph_inputs(run.graph.model, task_of(data))[0])
+        return np.asarray(
+            mmgrec.graph_inputs(run.graph.model, task_of(data, run.recommender().dtype))[0]
+        )
 
 
 class Ids(NamedTuple):
