@@ -108,7 +108,6 @@ def test_titles_of_rows(stem, want):
         analysis.title(f"{stem}-odd")
 
 
-@pytest.mark.slow
 def test_train_and_search(tmp_path, capsys):
     flags = ["--smoke", "--workdir", str(tmp_path), "--fit.quiet"]
     assert main(flags) == 0

@@ -18,8 +18,6 @@ from mmjax.training.records import load_record
 from mmjax.training.run_config import override
 from mmjax.training.stages import load_stage
 
-pytestmark = pytest.mark.slow
-
 FLAGS = [
     "--data",
     "topics",
@@ -130,6 +128,7 @@ def test_the_data_set_is_found():
     assert override(config, {"generator.optim.warmup_steps": 3}).generator.optim.warmup_steps == 3
 
 
+@pytest.mark.slow
 def test_forms_of_the_ablation_share_the_stages_that_agree(tmp_path, capsys):
     """The graph of the joint form is trained with the quantiser, the others share theirs."""
     command = ["ablate", "--workdir", str(tmp_path), "--data", "topics", "--smoke", "--seeds", "1"]

@@ -27,7 +27,6 @@ def smoke_run(tmp_path_factory):
     return main([*FLAGS, "--workdir", str(folder)]), folder
 
 
-@pytest.mark.slow
 def test_command_leaves_ids_record_and_page(smoke_run, capsys):
     status, folder = smoke_run
     assert status == 0
@@ -42,7 +41,6 @@ def test_command_leaves_ids_record_and_page(smoke_run, capsys):
     assert "level 1: uses" in capsys.readouterr().out
 
 
-@pytest.mark.slow
 def test_recommend_needs_the_ids_of_the_run(smoke_run, tmp_path, capsys):
     _, folder = smoke_run
     out = tmp_path / "top.jsonl"
