@@ -48,6 +48,9 @@ def pytest_configure(config):
     os.environ["MMJAX_DATA"] = f"{folder}/data"
     os.environ["JAX_COMPILATION_CACHE_DIR"] = f"{folder}/xla"
     jax.config.update("jax_compilation_cache_dir", f"{folder}/xla")
+    # Files share hundreds of small programs, and commands that are resumed all of theirs.
+    os.environ["JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS"] = "0"
+    jax.config.update("jax_persistent_cache_min_compile_time_secs", 0)
 
 
 @pytest.fixture(autouse=True, scope="module")

@@ -5,7 +5,7 @@ from pathlib import Path
 from experiments.ad_drl import analysis
 from experiments.ad_drl.analysis import control, explain
 from experiments.ad_drl.config import preset
-from experiments.common import interactions, readme
+from experiments.common import comparison, readme
 from experiments.common.config import Run
 from experiments.common.interactions import recommend
 
@@ -14,7 +14,7 @@ __all__ = ["control", "explain", "recommend", "tables", "train"]
 
 def train(run: Run) -> None:
     """Train AD-DRL and the baselines, print the table, write records and the report."""
-    interactions.train(run, preset)
+    comparison.train(run, preset)
 
 
 def tables() -> Path:

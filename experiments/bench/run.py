@@ -2,17 +2,18 @@
 
 import dataclasses
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from experiments.bench import analysis, invrl
+from experiments.bench import analysis
 from experiments.bench.analysis import METRIC, leaderboard, progress, write_leaderboard
 from experiments.bench.config import METHODS, SMOKE, Bench, chosen_fields, grid, preset
 from experiments.common import readme
+from experiments.common.comparison import runner_of
 from experiments.common.config import Run
 from experiments.common.experiment import smoke
-from experiments.common.interactions import evaluate_heuristics, load_data, run_method
+from experiments.common.interactions import evaluate_heuristics, load_data
 from experiments.common.report import heuristic_records
 from experiments.common.sweep import remove_checkpoints, trial
 from mmjax.data.core.interactions import Interactions
@@ -20,11 +21,7 @@ from mmjax.data.io.files import atomic_write_text
 from mmjax.errors import UserError, user_errors
 from mmjax.training.records import Record, load_record
 from mmjax.training.run_config import override
-from mmjax.training.seeds import RunResult
 from mmjax.viz import tables as viz
-
-RUNNERS: dict[str, Callable[..., RunResult]] = {"invrl": invrl.run}
-"""Of methods that `run_method` would not train to their end."""
 
 
 def train(flags: Bench) -> str:
@@ -98,7 +95,7 @@ def choose(flags: Bench, method: str, name: str, data: Interactions, folder: Pat
     rows = []
     for point in points:
         run = settings(flags, method, name, point)
-        row = trial(run, data, folder, METRIC, runner=RUNNERS.get(method))
+        row = trial(run, data, folder, METRIC)
         rows.append({"set": dict(point), **row})
     atomic_write_text(folder / "grid.json", json.dumps(rows, indent=1) + "\n")
     best = max(rows, key=lambda row: row[METRIC])
@@ -112,7 +109,7 @@ def method_record(flags: Bench, method: str, name: str, data: Interactions, fold
     run = dataclasses.replace(run, workdir=folder / run.digest())
     path = folder / run.digest() / "record.json"
     if not path.exists():
-        RUNNERS.get(method, run_method)(run, data=data).record.save(path)
+        runner_of(method)(run, data=data).record.save(path)
         remove_checkpoints(path.parent)
     return load_record(path)
 

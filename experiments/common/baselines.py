@@ -1,4 +1,4 @@
-"""Settings of the recommenders without an experiment of their own.  Imports no JAX.
+"""Settings of baselines, and of the recommenders without an experiment.  Imports no JAX.
 
 LightGCN, BPR-MF and MGDCF were tuned on validation for lastfm_2k and tiktok; their published
 settings are MMRec's defaults and MGDCF's own. The others have the protocol of the bench, which is
@@ -7,10 +7,11 @@ A method's first point of `GRIDS` is its preset; the bench tries the others on v
 """
 
 import dataclasses
-from collections.abc import Mapping, Sequence
-from typing import Any
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, TypeVar
 
-from experiments.common.config import PairOptim, Run
+from experiments.common.config import PairOptim, Run, SequenceRun
+from experiments.common.experiment import smoke
 from mmjax.models import registry
 from mmjax.models.collaborative.config import BPRMFConfig, LightGCNConfig, MGDCFConfig
 from mmjax.training.config import FitConfig
@@ -138,3 +139,40 @@ def preset(method: str, data: str, kind: str = "tuned") -> Run:
         run = Run(model=registry.METHODS[method].config_class()(), fit=FIT)
         run = override(run, GRIDS[method][0])
     return dataclasses.replace(run, data=data, method=method, preset=kind)
+
+
+RunT = TypeVar("RunT", Run, SequenceRun)
+_SAME = {"exclude", "filter_seen", "ks", "dtype", "smoke", "seed", "seeds", "together"}
+_SAME |= {"data_dir", "manual_dir"}
+_EXECUTION = ("devices", "mode", "quiet", "tensorboard")
+
+
+def baseline(run: RunT, method: str, preset: Callable[..., RunT], small: Mapping[str, Any]) -> RunT:
+    """`method` with its own preset, under the data, protocol, seeds and devices of `run`.
+
+    Where the run's `fit` differs from its preset's, the flag was given, and the baseline takes it.
+
+    Args:
+        run: the run that the baseline stands beside.
+        method: the baseline.
+        preset: settings of any method, by the keyword arguments method, data and kind.
+        small: changes of a smoke run.
+
+    Raises:
+        ValueError: no such method.
+    """
+    own = preset(method=method, data=run.data, kind=run.preset)
+    start = preset(method=run.method, data=run.data, kind=run.preset)
+    given = {
+        f.name: getattr(run.fit, f.name)
+        for f in dataclasses.fields(run.fit)
+        if f.name in _EXECUTION or getattr(run.fit, f.name) != getattr(start.fit, f.name)
+    }
+    if run.smoke:
+        own = smoke(own, small)
+    return dataclasses.replace(
+        own,
+        fit=dataclasses.replace(own.fit, **given),
+        workdir=run.workdir and run.workdir / "baselines" / method,
+        **{f.name: getattr(run, f.name) for f in dataclasses.fields(run) if f.name in _SAME},
+    )

@@ -9,10 +9,8 @@ from typing import Any
 import numpy as np
 
 import mmjax
-from experiments.common.config import SMOKE, Run
-from experiments.common.experiment import smoke
+from experiments.common.config import Run
 from experiments.common.recommend import Recommend, finish, result_rows
-from experiments.common.report import heuristic_records, result_table, write_page
 from mmjax.blocks.sequences.sampling import negative_index
 from mmjax.data import load
 from mmjax.data.core.interactions import Interactions
@@ -29,18 +27,9 @@ from mmjax.retriever import Model, TopK, given_vectors, retrieve
 from mmjax.training.best import load_best
 from mmjax.training.config import flatten
 from mmjax.training.optim import optimiser
-from mmjax.training.parallel import init
 from mmjax.training.run_config import override
 from mmjax.training.seeds import RunResult, TrainingSetup, train_seeds
 from mmjax.training.sources.pairs import BatchSource, pairs_source, triples_source
-from mmjax.viz import tables
-
-Preset = Callable[..., Run]
-"""From the keyword arguments method, data and kind to settings."""
-Runner = Callable[..., RunResult]
-"""As `run_method`; of a method of several stages its own."""
-_SAME = ("exclude", "ks", "dtype", "smoke", "seed", "seeds", "together", "data_dir", "manual_dir")
-_EXECUTION = ("devices", "mode", "quiet", "tensorboard")
 
 
 def load_data(run: Run) -> Interactions:
@@ -150,67 +139,6 @@ def run_method(run: Run, *, data: Interactions | None = None, test: bool = True)
         data = load_data(run) if data is None else data
         prepared = setup(run, data)
     return train_seeds(run, prepared, test=test)
-
-
-def train(run: Run, preset: Preset, runners: Mapping[str, Runner] | None = None) -> None:
-    """Run `run` and its baselines, print the test table, write records and `report.html`.
-
-    Args:
-        run: the settings.
-        preset: the settings of any method on any data, for the baselines.
-        runners: of methods that `run_method` cannot train.
-
-    Raises:
-        UserError, Interrupted: see `run_method`.
-    """
-    init()
-    with user_errors():
-        data = load_data(run)
-        print(f"{data}\n", flush=True)
-        runs = [run, *(baseline(run, name, preset) for name in run.baselines)]
-    results = [
-        saved((runners or {}).get(r.method, run_method)(r, data=data), r.workdir) for r in runs
-    ]
-    found = heuristic_records(run, data, evaluate_heuristics(run, data))
-    table = result_table([*(r.record for r in results), *found])
-    print(
-        f"\nTest, {data.name}, split {data.split}, left out: {run.exclude}\n{tables.to_text(table)}"
-    )
-    if run.workdir is not None:
-        for record in found:
-            record.save(run.workdir / "baselines" / record.method / "record.json")
-        best = functools.partial(top, run, data, results[0].variables[0])
-        path = write_page(run.workdir / "report.html", run, data, results, found, best)
-        print(f"report: {path}")
-
-
-def saved(result: RunResult, workdir: Path | None) -> RunResult:
-    """The result, its record kept in the run's folder if it has one."""
-    if workdir is not None:
-        result.record.save(workdir / "record.json")
-    return result
-
-
-def baseline(run: Run, method: str, preset: Preset) -> Run:
-    """`method` with its own preset, under the data, protocol, seeds and devices of `run`.
-
-    Where the run's `fit` differs from its preset's, the flag was given, and the baseline takes it.
-    """
-    own = preset(method=method, data=run.data, kind=run.preset)
-    start = preset(method=run.method, data=run.data, kind=run.preset)
-    given = {
-        f.name: getattr(run.fit, f.name)
-        for f in dataclasses.fields(run.fit)
-        if f.name in _EXECUTION or getattr(run.fit, f.name) != getattr(start.fit, f.name)
-    }
-    if run.smoke:
-        own = smoke(own, SMOKE)
-    return dataclasses.replace(
-        own,
-        fit=dataclasses.replace(own.fit, **given),
-        workdir=run.workdir and run.workdir / "baselines" / method,
-        **{name: getattr(run, name) for name in _SAME},
-    )
 
 
 def evaluate_heuristics(run: Run, data: Interactions) -> dict[str, dict[str, dict[str, float]]]:

@@ -12,8 +12,8 @@ from typing import Any, Protocol
 import jax.numpy as jnp
 import numpy as np
 
+from experiments.common.baselines import baseline
 from experiments.common.config import SEQUENCE_SMOKE, SequenceRun
-from experiments.common.experiment import smoke
 from experiments.common.recommend import Recommend, finish, result_rows
 from experiments.common.report import Page, result_table, training_page
 from mmjax.blocks.sequences.sampling import negative_index
@@ -39,8 +39,6 @@ from mmjax.viz import report, tables
 
 METRICS = ("recall@5", "ndcg@5", "recall@10", "ndcg@10")
 """Columns of the result tables."""
-_SAME = ("filter_seen", "ks", "smoke", "seed", "seeds", "together", "data_dir")
-_EXECUTION = ("devices", "mode", "quiet", "tensorboard")
 
 
 class SequenceMethod(Protocol):
@@ -213,7 +211,7 @@ def train(
     with user_errors():
         data = load_data(run)
         print(f"{data}\n", flush=True)
-        runs = [run, *(_baseline(run, name, preset) for name in run.baselines)]
+        runs = [run, *(baseline(run, name, preset, SEQUENCE_SMOKE) for name in run.baselines)]
     results = []
     for each in runs:
         result = run_method(each, data=data, make=makers.get(each.method, VectorMethod))
@@ -241,18 +239,6 @@ def popularity_record(run: SequenceRun, data: Sequences) -> Record:
     retriever = given_vectors(data.n_items)
     figures = {s: evaluator(run, data, s)(retriever, vectors) for s in ("valid", "test")}
     return untrained("popularity", data, run.exclude, figures)
-
-
-def _baseline(run: SequenceRun, method: str, preset: Callable[..., SequenceRun]) -> SequenceRun:
-    own = preset(method=method, data=run.data, kind=run.preset)
-    own = smoke(own, SEQUENCE_SMOKE) if run.smoke else own
-    fit = dataclasses.replace(own.fit, **{n: getattr(run.fit, n) for n in _EXECUTION})
-    return dataclasses.replace(
-        own,
-        fit=fit,
-        workdir=run.workdir and run.workdir / "baselines" / method,
-        **{n: getattr(run, n) for n in _SAME},
-    )
 
 
 def samples(

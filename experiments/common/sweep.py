@@ -5,7 +5,7 @@ import itertools
 import json
 import random
 import shutil
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -18,7 +18,6 @@ from mmjax.training.run_config import override
 
 if TYPE_CHECKING:
     from mmjax.data.core.interactions import Interactions
-    from mmjax.training.seeds import RunResult
 
 
 @dataclass(frozen=True)
@@ -86,11 +85,7 @@ def base_run(flags: Sweep, preset: Callable[..., Run]) -> Run:
     return override(start, fixed)
 
 
-def sweep(
-    flags: Sweep,
-    preset: Callable[..., Run],
-    runners: "Mapping[str, Callable[..., RunResult]] | None" = None,
-) -> list[dict[str, Any]]:
+def sweep(flags: Sweep, preset: Callable[..., Run]) -> list[dict[str, Any]]:
     """Run or resume all trials; rows of changed fields and validation metric, best first.
 
     Every finished trial is a file, so that a sweep killed at any point goes on by the same
@@ -99,7 +94,6 @@ def sweep(
     Args:
         flags: grid and start.
         preset: settings by method, data and kind.
-        runners: of methods of several stages, see `interactions.train`.
 
     Raises:
         UserError: an unknown method or field, or bad data.
@@ -110,12 +104,9 @@ def sweep(
         start, points = base_run(flags, preset), assignments(flags)
         data = load_data(start)
         runs = [override(start, point) for point in points]
-    runner = (runners or {}).get(flags.method)
     rows = []
     for n, (point, run) in enumerate(zip(points, runs, strict=True)):
-        row = trial(
-            run, data, flags.workdir, flags.metric, keep=flags.keep_checkpoints, runner=runner
-        )
+        row = trial(run, data, flags.workdir, flags.metric, keep=flags.keep_checkpoints)
         rows.append({"set": point, **row})
         print(f"trial {n + 1} of {len(points)}: {rows[-1]}", flush=True)
         _write(flags, rows, len(points))
@@ -135,20 +126,19 @@ def trial(
     metric: str,
     *,
     keep: bool = False,
-    runner: "Callable[..., RunResult] | None" = None,
 ) -> dict[str, Any]:
     """Train `run` in a folder of its own below `workdir`, unless that was done; its row.
 
     The test split is not touched. Checkpoints are removed afterwards unless `keep` is set.
     """
-    from experiments.common.interactions import run_method
+    from experiments.common.comparison import runner_of
     from mmjax.training.records import load_record
 
     folder = workdir / "trials" / run.digest()
     path = folder / "record.json"
     if not path.exists():
         placed = dataclasses.replace(run, workdir=folder)
-        (runner or run_method)(placed, data=data, test=False).record.save(path)
+        runner_of(run.method)(placed, data=data, test=False).record.save(path)
         if not keep:
             remove_checkpoints(folder)
     record = load_record(path)

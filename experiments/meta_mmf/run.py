@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from experiments.common import interactions, readme
+from experiments.common import comparison, readme
 from experiments.common.config import Run
 from experiments.common.interactions import recommend
 from experiments.meta_mmf import analysis
@@ -14,7 +14,7 @@ __all__ = ["claim", "depth", "recommend", "tables", "train"]
 
 def train(run: Run) -> None:
     """Train MetaMMF and the baselines, print the table, write records and the report."""
-    interactions.train(run, preset)
+    comparison.train(run, preset)
 
 
 def tables() -> Path:

@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from experiments.common import interactions, readme
+from experiments.common import comparison, readme
 from experiments.common import sweep as sweeps
 from experiments.common.config import Run
 from experiments.common.interactions import recommend
@@ -16,7 +16,7 @@ __all__ = ["hops", "recommend", "sweep", "tables", "train"]
 
 def train(run: Run) -> None:
     """Train the method of `run` and its baselines, print the table, write records and report."""
-    interactions.train(run, preset)
+    comparison.train(run, preset)
 
 
 def sweep(flags: Sweep) -> str:

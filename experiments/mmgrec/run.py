@@ -15,12 +15,12 @@ import numpy as np
 from jaxtyping import Float, Int
 
 from experiments.common import readme
+from experiments.common.comparison import saved
 from experiments.common.interactions import (
     build_source,
     evaluate_heuristics,
     evaluator,
     load_data,
-    saved,
     seen_rows,
     task_of,
 )

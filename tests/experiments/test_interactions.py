@@ -9,8 +9,9 @@ import optax
 import pytest
 from numpy.testing import assert_allclose
 
-from experiments.common.config import PairOptim, Run
-from experiments.common.interactions import baseline, build_source, task_of
+from experiments.common.baselines import baseline
+from experiments.common.config import SMOKE, PairOptim, Run
+from experiments.common.interactions import build_source, task_of
 from experiments.mig_gt.config import EXPERIMENT, preset
 from mmjax.data.synthetic.interactions import communities
 from mmjax.models.collaborative.config import BPRMFConfig
@@ -69,7 +70,7 @@ def test_runs_on_the_same_data_share_their_task(data):
 def test_a_baseline_keeps_its_length_and_takes_the_protocol(tmp_path):
     flags = ["--exclude", "train+held_out", "--seeds", "3", "--workdir", str(tmp_path)]
     run = EXPERIMENT.parse(flags)
-    own = baseline(run, "light_gcn", preset)
+    own = baseline(run, "light_gcn", preset, SMOKE)
     tuned = preset("light_gcn", "lastfm_2k")
     assert (own.model, own.optim, own.fit) == (tuned.model, tuned.optim, tuned.fit)
     assert (own.exclude, own.seeds) == ("train+held_out", 3)
@@ -78,17 +79,17 @@ def test_a_baseline_keeps_its_length_and_takes_the_protocol(tmp_path):
 
 def test_a_baseline_takes_the_flags_of_the_training_that_are_given():
     run = EXPERIMENT.parse(["--fit.epochs", "7", "--fit.devices", "1", "--fit.quiet"])
-    own, tuned = baseline(run, "bpr_mf", preset), preset("bpr_mf", "lastfm_2k")
+    own, tuned = baseline(run, "bpr_mf", preset, SMOKE), preset("bpr_mf", "lastfm_2k")
     given = {"epochs": 7, "devices": 1, "quiet": True}
     assert own.fit == dataclasses.replace(tuned.fit, **given)
     # The published length of MIG-GT differs from its tuned one, and is no flag.
     paper = EXPERIMENT.parse(["--preset", "paper"])
-    assert baseline(paper, "mgdcf", preset).fit == preset("mgdcf", "lastfm_2k", "paper").fit
+    assert baseline(paper, "mgdcf", preset, SMOKE).fit == preset("mgdcf", "lastfm_2k", "paper").fit
 
 
 def test_a_baseline_of_a_smoke_run_is_small_and_takes_flags_too():
     run = EXPERIMENT.parse(["--smoke", "--fit.epochs", "2"])
-    own = baseline(run, "light_gcn", preset)
+    own = baseline(run, "light_gcn", preset, SMOKE)
     assert (own.model.width, own.fit.epochs, own.fit.eval_every) == (8, 2, 2)
-    plain = baseline(EXPERIMENT.parse(["--smoke"]), "light_gcn", preset)
+    plain = baseline(EXPERIMENT.parse(["--smoke"]), "light_gcn", preset, SMOKE)
     assert (plain.fit.epochs, plain.fit.eval_every, plain.smoke) == (4, 2, True)

@@ -8,11 +8,12 @@ import numpy as np
 import pytest
 from numpy.testing import assert_allclose, assert_array_equal
 
-from experiments.bench import invrl as driver
 from experiments.bench.config import SMOKE
+from experiments.common import invrl as driver
+from experiments.common.comparison import runner_of
 from experiments.common.config import PairOptim, Run
 from experiments.common.experiment import smoke
-from experiments.common.interactions import build
+from experiments.common.interactions import build, run_method
 from mmjax.blocks.sequences.sampling import negative_index
 from mmjax.data.synthetic.interactions import communities
 from mmjax.models.common.task import Task
@@ -131,3 +132,8 @@ def test_a_run_goes_on_at_the_stage_where_it_stopped(small, tmp_path, monkeypatc
     monkeypatch.undo()
     apart = driver.run(dataclasses.replace(small, workdir=None))
     assert apart.record.test == result.record.test
+
+
+def test_every_command_trains_all_of_its_stages():
+    assert runner_of("invrl") is driver.run
+    assert runner_of("vbpr") is run_method

@@ -10,10 +10,11 @@ import numpy as np
 import pytest
 
 from experiments.common import readme
+from experiments.common.baselines import baseline
+from experiments.common.config import SEQUENCE_SMOKE
 from experiments.common.recommend import Recommend
 from experiments.common.sequences import (
     VectorMethod,
-    _baseline,
     evaluator,
     load_data,
     popularity_record,
@@ -168,7 +169,7 @@ def test_a_table_of_the_user(tmp_path):
 
 def test_a_baseline_runs_under_the_same_protocol(tmp_path):
     main_run = small(filter_seen=True, ks=(7,), seed=3, seeds=2, workdir=tmp_path, preset="paper")
-    other = _baseline(main_run, "sasrec", preset)
+    other = baseline(main_run, "sasrec", preset, SEQUENCE_SMOKE)
     assert (other.filter_seen, other.ks, other.seed, other.seeds) == (True, (7,), 3, 2)
     assert other.model == preset("sasrec", "chains", "paper").model
     assert other.workdir == tmp_path / "baselines" / "sasrec" and other.fit.quiet

@@ -117,20 +117,6 @@ def test_everything_learns():
     assert all(np.isfinite(g).all() and np.abs(g).max() > 0 for g in jax.tree.leaves(grads))
 
 
-def test_rows_that_do_not_count_change_nothing():
-    _, objective, params = made()
-    batch = {**BATCH, "where": jnp.array([True, True, False])}
-    other = {k: x if k == "where" else x.at[2].set(1) for k, x in batch.items()}
-    chex.assert_trees_all_equal(*(GRAD(objective, params, b) for b in (batch, other)))
-
-
-def test_any_number_of_devices(devices_agree):
-    _, objective, params = made()
-    batch = {k: jnp.concatenate([x, x[:1]]) for k, x in BATCH.items()}
-    batch["where"] = batch["where"].at[3].set(False)
-    devices_agree(objective, params, batch)
-
-
 @pytest.mark.parametrize("changes", VARIANTS)
 def test_sources_are_sets_and_padding_is_nothing(changes):
     model, _, params = made(**changes)

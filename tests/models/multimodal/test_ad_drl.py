@@ -176,19 +176,6 @@ def test_names_of_classes_do_not_matter(labelled, made, batch, getkey):
     assert abs(_loss(other, params, batch, key)[0] - value) > 1e-4
 
 
-def test_rows_that_do_not_count_change_nothing(labelled, made, batch, getkey):
-    model, params = made
-    other = {
-        "user": batch["user"].at[3].set(5),
-        "item": batch["item"].at[3].set(1),
-        "negatives": batch["negatives"].at[3].set(3),
-        "where": batch["where"],
-    }
-    key = getkey()
-    one, two = (_slopes(params, model, b, key) for b in (batch, other))
-    chex.assert_trees_all_close(one, two, rtol=1e-5, atol=1e-6)
-
-
 @pytest.mark.multi
 def test_devices_agree(labelled, made, batch, getkey):
     """Two rows a device are few enough to be computed one by one, four take the whole catalogue."""

@@ -158,14 +158,6 @@ def test_whole_tables_can_be_penalised_besides(task, rows, getkey):
     assert_allclose(values[1] - values[0], extra, rtol=1e-3)
 
 
-def test_rows_that_do_not_count_change_nothing(task, rows, getkey):
-    model, p = _start(CONFIG, task, getkey())
-    other = {**rows, "item": rows["item"].at[3].set(2), "negatives": rows["negatives"].at[3].set(1)}
-    assert_array_equal(
-        _loss(model, p, {}, rows, getkey())[0], _loss(model, p, {}, other, getkey())[0]
-    )
-
-
 def test_gradient_is_finite_and_reaches_everything(task, rows, getkey):
     model, p = _start(CONFIG, task, getkey())
     f = jax.jit(jax.grad(lambda p, o: o.objective.loss(p, {}, rows, jax.random.key(0))[0]))

@@ -161,35 +161,6 @@ def test_constant_features_are_no_parameters(task, rows):
     assert all(np.asarray(x).any() for x in jax.tree.leaves(grads))
 
 
-def test_rows_that_do_not_count_are_not_read(task, rows):
-    model, params, state = _built(task)
-    batch = rows | {"epoch": jnp.uint32(1)}
-    fewer = {name: x[:3] if x.ndim else x for name, x in batch.items()}
-    (value, _), grads = _value_and_grad()(params, model, state, batch)
-    (other, _), less = _value_and_grad()(params, model, state, fewer)
-    assert_allclose(other, value, rtol=1e-6)
-    chex.assert_trees_all_close(less, grads, rtol=1e-4, atol=1e-6)
-
-
-def test_two_devices_agree_with_one(task, rows):
-    model, params, state = _built(task)
-
-    def value_and_grad(batch, axis=None):
-        def loss(params):
-            batch_and_epoch = batch | {"epoch": jnp.uint32(5)}
-            return model.objective.loss(
-                params, state, batch_and_epoch, jax.random.key(3), axis=axis
-            )[0]
-
-        found = jax.value_and_grad(loss)(params)
-        return found if axis is None else jax.lax.pmean(found, axis)
-
-    shards = {name: x.reshape(2, 2, *x.shape[1:]) for name, x in rows.items()}
-    mapped = jax.pmap(lambda b: value_and_grad(b, "data"), axis_name="data")(shards)
-    first = jax.tree.map(lambda x: x[0], mapped)
-    chex.assert_trees_all_close(first, jax.jit(value_and_grad)(rows), rtol=1e-4, atol=1e-6)
-
-
 @pytest.mark.parametrize("names", [("text",), ("image", "text")])
 def test_the_order_and_number_of_modalities(task, names):
     model, params, state = _built(task, modalities=names)

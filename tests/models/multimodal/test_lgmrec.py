@@ -148,18 +148,6 @@ def test_the_earlier_modality_is_the_anchor_under_jit_too(task, rows, fitted):
     assert found[1] == found[2]
 
 
-def test_rows_that_do_not_count_do_not_matter(rows, fitted):
-    model, params = fitted
-    other = {
-        **rows,
-        "user": rows["user"].at[3].set(5),
-        "item": rows["item"].at[3].set(1),
-        "negatives": rows["negatives"].at[3].set(2),
-    }
-    value = model.objective.loss(params, {}, rows, jax.random.key(0))[0]
-    assert_allclose(model.objective.loss(params, {}, other, jax.random.key(0))[0], value, rtol=1e-6)
-
-
 def test_a_user_without_items_belongs_to_all_hyperedges_alike(task, fitted):
     _, params = fitted
     _, hyper = _forward(task, params, noise=False)

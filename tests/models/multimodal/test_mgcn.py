@@ -147,19 +147,6 @@ def test_the_gradient_is_finite_and_reaches_all_parameters(task, rows, getkey, t
         assert jnp.abs(g).max() > 0, path
 
 
-def test_rows_that_do_not_count_do_not_matter(task, rows, getkey):
-    model = mgcn.build(CONFIG, task)
-    params, key = model.objective.init(getkey())["params"], getkey()
-    other = {
-        **rows,
-        "user": rows["user"].at[3].set(5),
-        "item": rows["item"].at[3].set(1),
-        "negatives": rows["negatives"].at[3].set(2),
-    }
-    value = model.objective.loss(params, {}, rows, key)[0]
-    assert_allclose(model.objective.loss(params, {}, other, key)[0], value, rtol=1e-6)
-
-
 def test_any_modalities_in_any_number(task, getkey):
     for names in (("text",), ("image",), ("image", "text")):
         model = mgcn.build(dataclasses.replace(CONFIG, modalities=names), task)
