@@ -20,6 +20,8 @@ from mmjax.data.core.interactions import SPLITS, Interactions, sorted_by_user
 from mmjax.data.sets.common.builder import SourceBuilder
 from mmjax.data.sets.common.source import InteractionSource
 
+_CHUNK = 1024
+"""Records that are read at once."""
 _TABLES = {
     "interactions": "Per split and user the items, in order.",
     "users": "Raw id of each user.",
@@ -116,7 +118,7 @@ def read_prepared(builder: type[InteractionsBuilder], directory: Path) -> Intera
             _read_pairs(tables["interactions"], split, rows)
             for split, rows in zip(SPLITS, about["rows"], strict=True)
         ]
-        users = [_text(record["raw_id"]) for record in tables["users"].as_data_source("users")]
+        users = [_text(record["raw_id"]) for record in _records(tables["users"], "users")]
         classes = about.get("attributes", {})
         items, features, labels = _read_items(
             tables["items"], about["widths"], list(classes), about["n_items"]
@@ -164,8 +166,15 @@ def _histories(pairs: np.ndarray) -> Iterator[tuple[int, dict[str, Any]]]:
         yield user, {"user": user, "items": items}
 
 
+def _records(table: Any, split: str) -> Iterator[dict[str, Any]]:
+    """The records of a split in order, read in chunks: one by one they take ten times as long."""
+    source = table.as_data_source(split)
+    for first in range(0, len(source), _CHUNK):
+        yield from source.__getitems__(range(first, min(first + _CHUNK, len(source))))
+
+
 def _read_pairs(table: Any, split: str, rows: int) -> np.ndarray:
-    records = list(table.as_data_source(split)) if rows else []
+    records = list(_records(table, split)) if rows else []
     users = np.repeat(
         np.array([record["user"] for record in records], np.int32),
         [len(record["items"]) for record in records],
@@ -214,7 +223,7 @@ def _read_items(
     # Filled in place, because the features of a large set fill the memory once already.
     features = {name: np.empty((n_items, width), np.float32) for name, width in widths.items()}
     labels = {name: np.empty(n_items, np.int32) for name in attributes}
-    for item, record in enumerate(table.as_data_source("items")):
+    for item, record in enumerate(_records(table, "items")):
         for name, column in columns.items():
             column.append(_text(record[name]))
         for name, array in features.items():
