@@ -1,6 +1,7 @@
 """Positions as fixed vectors.  Axes: t positions, m width."""
 
 import jax.numpy as jnp
+from einops import rearrange
 from jax import Array
 from jaxtyping import Float
 
@@ -17,4 +18,5 @@ def sinusoidal(length: int, width: int, *, base: float = 10_000.0) -> Float[Arra
         raise ValueError(f"sinusoidal: width {width} is odd; sines and cosines come in pairs")
     rate = base ** (-jnp.arange(0, width, 2) / width)
     angle = jnp.arange(length)[:, None] * rate[None]
-    return jnp.stack([jnp.sin(angle), jnp.cos(angle)], axis=2).reshape(length, width)
+    pairs = jnp.stack([jnp.sin(angle), jnp.cos(angle)])
+    return rearrange(pairs, "pair length half -> length (half pair)")

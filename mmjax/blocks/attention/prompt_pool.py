@@ -14,6 +14,7 @@ p positions of an entry, s = k p positions of a prefix, h heads, d width of a he
 from typing import NamedTuple
 
 import jax.numpy as jnp
+from einops import rearrange
 from jax import Array, lax
 from jaxtyping import Bool, Float, Int
 
@@ -83,12 +84,11 @@ def gather(
             should transpose them: inputs then get prompts of others, and keys for values. Only
             to compare with it; results depend on what shares a batch.
     """
-    layers, _, _, p, h, d = pool.shape
-    b, k = index.shape
     found = pool[:, :, index]
     if official:
-        found = jnp.swapaxes(found.reshape(layers, b, 2, k, p, h, d), 1, 2)
-    return found.reshape(layers, 2, b, k * p, h, d)
+        found = found.reshape(found.shape[0], index.shape[0], 2, *found.shape[3:])
+        found = rearrange(found, "l b kv k p h d -> l kv b k p h d")
+    return rearrange(found, "l kv b k p h d -> l kv b (k p) h d")
 
 
 def coda_weights(

@@ -17,6 +17,7 @@ import jax.numpy as jnp
 import jraph
 import numpy as np
 import scipy.sparse
+from einops import rearrange
 from jax import Array, lax
 from jax.custom_batching import custom_vmap
 from jax.experimental import sparse as jax_sparse
@@ -326,9 +327,8 @@ def _multiply_batched(size: int, batched: list, s: Structure, weights: Array, x:
     structure_moves, weights_move, _ = batched
     if weights_move or any(jax.tree.leaves(structure_moves)):
         return _one_at_a_time(_multiply, size, batched, s, weights, x)
-    rows = x.shape[1]
-    wide = x.swapaxes(0, 1).reshape(rows, -1)
-    return _multiply(s, weights, wide).reshape(rows, size, -1).swapaxes(0, 1), True
+    wide = _multiply(s, weights, rearrange(x, "seeds rows d -> rows (seeds d)"))
+    return rearrange(wide, "rows (seeds d) -> seeds rows d", seeds=size), True
 
 
 @custom_vmap

@@ -6,6 +6,7 @@ Axes: b rows of this device's share of the batch, n rows of a table, d features.
 import itertools
 from collections.abc import Sequence
 
+import chex
 import jax.numpy as jnp
 from jax import Array, lax
 from jaxtyping import Bool, Float, Int
@@ -34,7 +35,12 @@ def in_batch(
         where: rows that count, as anchors and as candidates.
         axis: mapped axis over which the batch is split, if any.
         cosine: compare by cosine; False by inner product.
+
+    Raises:
+        AssertionError: the rows of `a`, `b` and `where` are not paired.
     """
+    chex.assert_equal_shape((a, b))
+    chex.assert_equal_shape_prefix((a, where), 1)
     first = 0 if axis is None else lax.axis_index(axis) * a.shape[0]
     losses = info_nce(
         a,

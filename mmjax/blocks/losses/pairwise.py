@@ -1,10 +1,12 @@
 """Losses of recommendation and contrastive learning: one value per example, the caller reduces.
 
-Whatever the inputs' dtype, values are float32 and sums are accumulated in float32.
+Whatever the inputs' dtype, values are float32 and sums are accumulated in float32. Arguments whose
+shapes do not belong together, and would broadcast to a wrong value, are an AssertionError of chex.
 
 Axes: b examples, k negatives, t tokens, n candidates, d features.
 """
 
+import chex
 import jax
 import jax.numpy as jnp
 from jax import Array
@@ -22,6 +24,7 @@ def bpr(pos: Float[Array, "*b"], neg: Float[Array, "*b"]) -> Float[Array, "*b"]:
     Finite, with a finite gradient, for every finite pair (S. Rendle et al., UAI 2009,
     arXiv 1205.2618).
     """
+    chex.assert_equal_shape((pos, neg))
     return jax.nn.softplus(neg.astype(jnp.float32) - pos.astype(jnp.float32))
 
 
@@ -30,6 +33,8 @@ def info_bpr(pos: Float[Array, "b"], negs: Float[Array, "b k"]) -> Float[Array, 
 
     Equal scores give ``log(1 + k)`` (MGDCF, arXiv 2204.02338; MIG-GT, arXiv 2412.13994).
     """
+    chex.assert_rank((pos, negs), (1, 2))
+    chex.assert_equal_shape_prefix((pos, negs), 1)
     margins = negs.astype(jnp.float32) - pos.astype(jnp.float32)[:, None]
     return jax.nn.logsumexp(jnp.pad(margins, ((0, 0), (1, 0))), axis=1)
 
@@ -40,6 +45,7 @@ def tur(user: Float[Array, "b d"], tokens: Float[Array, "b t d"]) -> Float[Array
     `tokens` holds the item's own token first. `info_bpr` on the inner products of the user with
     the tokens; where those exist already, call `info_bpr` (MIG-GT, arXiv 2412.13994).
     """
+    chex.assert_rank((user, tokens), (2, 3))
     scores = jnp.einsum("bd,btd->bt", user, tokens, preferred_element_type=jnp.float32)
     return info_bpr(scores[:, 0], scores[:, 1:])
 
@@ -108,6 +114,7 @@ def emb_loss(
         where: rows that count, for the norms and for the batch size; None means all.
         axis: mapped axis over which the batch is split, if any.
     """
+    chex.assert_equal_shape_prefix(rows, 1)
     total = jnp.zeros(())
     for x in rows:
         squared = global_sum(jnp.square(x.astype(jnp.float32)), axis, where=where)
@@ -122,6 +129,7 @@ def sq_loss(*rows: Float[Array, "b ..."]) -> Float[Array, "b"]:
 
     MMRec's `L2Loss` is its sum over the configured batch size, also for a short last batch.
     """
+    chex.assert_equal_shape_prefix(rows, 1)
     squares = [jnp.square(x.astype(jnp.float32)).reshape(x.shape[0], -1).sum(1) for x in rows]
     return 0.5 * sum(squares[1:], squares[0])
 

@@ -3,6 +3,7 @@
 Axes: p pairs, u users, i items, b examples, k negatives.
 """
 
+import chex
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -29,7 +30,11 @@ def weighted_bce(scores: Float[Array, "b n"], weights: Float[Array, "b n"]) -> F
 
     Scores of zero with weights of one give ``2 log 2``; without negatives the mean is zero
     (UltraGCN, arXiv 2110.15114, with the negatives averaged).
+
+    Raises:
+        AssertionError: the shapes differ, and would broadcast.
     """
+    chex.assert_equal_shape((scores, weights))
     s, w = scores.astype(jnp.float32), weights.astype(jnp.float32)
     negatives = (w[:, 1:] * jax.nn.softplus(s[:, 1:])).sum(1) / max(1, s.shape[1] - 1)
     return w[:, 0] * jax.nn.softplus(-s[:, 0]) + negatives

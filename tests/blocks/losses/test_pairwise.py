@@ -3,13 +3,14 @@
 import chex
 import jax
 import jax.numpy as jnp
+import jaxtyping
 import numpy as np
 import pytest
 from absl.testing import parameterized
 from jax.test_util import check_grads
 
 from mmjax.blocks.common.collectives import gather
-from mmjax.blocks.losses import pairwise
+from mmjax.blocks.losses import contrast, pairwise, pointwise
 
 
 def close(a, b, rtol=1e-6, atol=1e-6):
@@ -139,6 +140,26 @@ def test_info_nce_refuses_rows_that_cannot_be_paired():
 
 
 @pytest.mark.multi
+@pytest.mark.parametrize(
+    ("loss", "shapes"),
+    [
+        (pairwise.bpr, [(3,), (3, 1)]),
+        (pairwise.info_bpr, [(3,), (1, 4)]),
+        (pairwise.tur, [(1, 2), (3,)]),
+        (pairwise.emb_loss, [(3, 2), (4, 2)]),
+        (pairwise.sq_loss, [(3, 2), (1, 2)]),
+        (pointwise.weighted_bce, [(3, 2), (3, 1)]),
+        (contrast.in_batch, [(3, 2), (1, 2)]),
+    ],
+)
+def test_shapes_that_would_broadcast_are_refused(loss, shapes, monkeypatch):
+    # As a user without the checks of this suite meets it.
+    monkeypatch.setattr(jaxtyping.config, "jaxtyping_disable", True)
+    options = {"where": jnp.ones(3, bool)} if loss is contrast.in_batch else {}
+    with pytest.raises(AssertionError, match="Chex"):
+        loss(*map(jnp.ones, shapes), **options)
+
+
 def test_in_batch_losses_are_the_same_on_several_devices(getkey):
     a, b = jax.random.normal(getkey(), (2, 8, 3))
     where = jnp.arange(8) < 7

@@ -9,6 +9,7 @@ level, then the end where there is one), i items, u users, l levels, w beams, v 
 from typing import Any, NamedTuple
 
 import jax.numpy as jnp
+from einops import rearrange
 from flax import linen as nn
 from jax import Array, lax
 from jaxtyping import Bool, Float, Int
@@ -112,9 +113,9 @@ class Generator(nn.Module):
         """
         memory = self.encode(items, where, user, train=train)
         tokens = self.vocabulary.inputs(codes)
-        b, k, t = tokens.shape
+        _, k, t = tokens.shape
         x = self._embed(tokens) + self._positions(t)[None, None]
-        x = module_dropout(self, x.reshape(b, k * t, -1), self.config.dropout, train)
+        x = module_dropout(self, rearrange(x, "b k t d -> b (k t) d"), self.config.dropout, train)
         own = jnp.arange(k * t) // t
         alone = causal(k * t) & (own[:, None] == own[None])[None, None]
         for block in self.decoder.layer:
@@ -125,7 +126,7 @@ class Generator(nn.Module):
                 memory_where=visible(memory.where),
                 train=train,
             )
-        x = x.reshape(b, k, t, -1)
+        x = rearrange(x, "b (k t) d -> b k t d", k=k)
         return tuple(self._logits(x[:, :, n], n) for n in range(t))
 
     def encode(
