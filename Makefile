@@ -3,8 +3,9 @@ PYTHON ?= python3
 ARGS ?=
 EXTRAS ?=
 WORKDIR ?= runs/mig_gt
-# A file of tests goes to one process whole; WORKERS= runs all in one process.
-WORKERS ?= -n logical --maxprocesses 4 --dist loadfile
+# A file of tests goes to one process whole, in order: the last ones are short. WORKERS= runs all in
+# one process.
+WORKERS ?= -n logical --maxprocesses 4 --dist loadfile --no-loadscope-reorder
 
 VENV := .venv
 PY := $(VENV)/bin/python

@@ -14,7 +14,7 @@ from mmjax.retriever import exclusion, index_of
 from mmjax.training.checkpoints import Checkpoints, restore
 from mmjax.training.naming import named, unnamed
 from mmjax.training.parallel import Devices, make_mesh
-from mmjax.training.state import init_state
+from mmjax.training.state import TrainState
 from mmjax.training.step import update
 from tests.contracts.cases import NAMES, case, key, rows_of
 
@@ -29,7 +29,7 @@ SPELLINGS = [
     for n in NAMES
     for mode in ("shard_map", "jit", "pmap")
 ]
-SGD = optax.sgd(0.1)
+OPTIMISER = optax.sgd(0.1, momentum=0.9)
 init = jax.jit(lambda objective, key: objective.init(key))
 
 
@@ -93,23 +93,29 @@ def test_seeds_are_trained_together_as_alone(name):
         )
 
 
+@jax.jit
+def one_step(objective, state, batch):
+    return update(objective, OPTIMISER, state, batch)
+
+
 @functools.cache
-def one_device_step(name):
-    c = case(name)
-    state = jax.jit(lambda o, k: init_state(o, SGD, k))(c.objective, jax.random.key(0))
-    return state, jax.jit(lambda o, s, b: update(o, SGD, s, b))(c.objective, state, c.batch)
+def first_step(name):
+    """A state before and after a step on one device, and the metrics of the step."""
+    params, extra = split(variables(name))
+    state = TrainState(params, extra, OPTIMISER.init(params), jnp.zeros((), jnp.int32), key())
+    return state, *one_step(case(name).objective, state, case(name).batch)
 
 
 @pytest.mark.multi
 @pytest.mark.parametrize(("name", "mode"), SPELLINGS)
 def test_two_devices_are_one(name, mode):
     c = case(name)
-    state, (expected, metrics) = one_device_step(name)
+    state, expected, metrics = first_step(name)
     rest = {n: c.batch[n] for n in c.drawn}
     rows = {n: x for n, x in c.batch.items() if n not in c.drawn}
 
     def step(objective, state, batch, drawn, *, rows, axis):
-        return update(objective, SGD, state, {**rows(batch), **drawn}, axis)
+        return update(objective, OPTIMISER, state, {**rows(batch), **drawn}, axis)
 
     devices = Devices(make_mesh(2), mode)
     given = devices.replicate((c.objective, state, rows, rest))
@@ -121,17 +127,17 @@ def test_two_devices_are_one(name, mode):
 
 @pytest.mark.parametrize("name", NAMES)
 def test_a_state_from_disk_goes_on_to_the_same_bits(name, tmp_path):
-    c, optimiser = case(name, noise=True), optax.adam(0.1)
-    start = jax.jit(lambda o, k: init_state(o, optimiser, k))(c.objective, jax.random.key(0))
-    step = jax.jit(lambda o, s, b: update(o, optimiser, s, b)[0])
-    once = step(c.objective, start, c.batch)
+    _, once, _ = first_step(name)
     writer = Checkpoints(tmp_path, keep=1)
     writer.save(named(once), {}, {})
     writer.wait()
     writer.close()
     resumed = unnamed(restore(tmp_path).state, jax.eval_shape(lambda: once))
-    twice = named(step(c.objective, once, c.batch))
-    chex.assert_trees_all_equal(named(step(c.objective, resumed, c.batch)), twice)
+    twice, again = (
+        named(one_step(case(name).objective, state, case(name).batch)[0])
+        for state in (once, resumed)
+    )
+    chex.assert_trees_all_equal(again, twice)
     before = named(once)
     assert any(not np.array_equal(before[n], x) for n, x in twice.items() if n[:6] == "params")
 

@@ -8,6 +8,7 @@ from experiments.bench import run
 from experiments.bench.__main__ import main
 from experiments.bench.analysis import leaderboard
 from experiments.bench.config import EXPERIMENT, GRIDS, METHODS, Bench, grid, preset
+from experiments.common import comparison
 from mmjax.models import registry
 from mmjax.training.records import load_record
 from mmjax.training.run_config import override
@@ -59,7 +60,8 @@ def test_the_grid_is_decided_on_validation_alone(finished):
 def test_the_same_command_again_trains_nothing(finished, monkeypatch):
     flags, _, folder = finished
     before = {p: p.stat().st_mtime_ns for p in _records(folder)}
-    monkeypatch.setattr(run, "run_method", lambda *a, **k: pytest.fail("trained again"))
+    for module in (run, comparison):
+        monkeypatch.setattr(module, "runner_of", lambda _: lambda *a, **k: pytest.fail("again"))
     assert main(flags) == 0
     assert {p: p.stat().st_mtime_ns for p in _records(folder)} == before
 
