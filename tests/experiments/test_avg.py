@@ -109,7 +109,7 @@ def test_titles_of_rows(stem, want):
 
 
 def test_train_and_search(tmp_path, capsys):
-    flags = ["--smoke", "--workdir", str(tmp_path), "--fit.quiet"]
+    flags = ["--smoke", "--workdir", str(tmp_path), "--fit.quiet", "--fit.devices", "1"]
     assert main(flags) == 0
     assert "avg_ranking" in capsys.readouterr().out
     record = json.loads((tmp_path / "avg_ranking.json").read_text())
