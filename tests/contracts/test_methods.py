@@ -17,6 +17,7 @@ from mmjax.training.parallel import Devices, make_mesh
 from mmjax.training.state import TrainState
 from mmjax.training.step import update
 from tests.contracts.cases import NAMES, case, key, rows_of
+from tests.starts import started
 
 RETRIEVING = [name for name in NAMES if name != "rq_vae"]
 # Losses whose rows meet each other by design: a batch is not the sum of its rows.
@@ -30,12 +31,11 @@ SPELLINGS = [
     for mode in ("shard_map", "jit", "pmap")
 ]
 OPTIMISER = optax.sgd(0.1, momentum=0.9)
-init = jax.jit(lambda objective, key: objective.init(key))
 
 
 @functools.cache
 def variables(name):
-    return init(case(name).objective, jax.random.key(0))
+    return started(case(name).objective, jax.random.key(0))
 
 
 def split(variables):
@@ -55,7 +55,7 @@ def gradient(objective, variables, batch):
 
 @pytest.mark.parametrize("name", NAMES)
 def test_a_start_is_a_function_of_the_key(name):
-    one, again = variables(name), init(case(name).objective, jax.random.key(0))
+    one, again = variables(name), started(case(name).objective, jax.random.key(0))
     chex.assert_trees_all_equal(one, again)
     chex.assert_tree_all_finite(one["params"])
     assert jax.tree.leaves(one["params"])
@@ -80,7 +80,7 @@ def test_rows_that_do_not_count_are_deleted(name):
 @pytest.mark.parametrize("name", NAMES)
 def test_seeds_are_trained_together_as_alone(name):
     c = case(name)
-    seeds = [variables(name), init(c.objective, jax.random.key(1))]
+    seeds = [variables(name), started(c.objective, jax.random.key(1))]
     together = jax.tree.map(lambda *x: jnp.stack(x), *seeds)
     values, grads = jax.vmap(_gradient, in_axes=(None, 0, None, None))(
         c.objective, together, c.batch, key()

@@ -10,6 +10,7 @@ from jax.sharding import PartitionSpec
 from mmjax.blocks.common import own_key
 from mmjax.training.parallel import AXIS, make_mesh
 from tests.contracts.cases import case, key, rows_of
+from tests.starts import started
 
 OF_ROWS = ("tiger", "sasrec", "mmgrec", "prompt_dsi", "ad_drl", "avg", "avg_tokenizer", "rq_vae")
 OF_NODES = ("bm3", "mig_gt")
@@ -38,7 +39,7 @@ def gradients(objective, variables, batch, mesh):
 def test_devices_with_equal_rows_draw_their_own_noise(name):
     c = case(name, noise=True)
     twice = rows_of(c._replace(drawn=frozenset()), np.array([0, 1, 0, 1]))
-    variables = jax.jit(lambda o, k: o.init(k))(c.objective, jax.random.key(0))
+    variables = started(c.objective, jax.random.key(0))
     found = gradients(c.objective, variables, twice, make_mesh(2))
     same = all(np.array_equal(x[0], x[1]) for x in jax.tree.leaves(found))
     assert same == (name in OF_NODES)

@@ -24,6 +24,7 @@ from mmjax.training import pipeline
 from mmjax.training.config import FitConfig
 from mmjax.training.signals import Interrupted
 from mmjax.training.sources.grouped import grouped_source
+from tests.starts import started
 
 PAIRS = np.array([[u, i] for u in range(5) for i in range(6) if (u + i) % 3], np.int32)
 GROUP = np.array([0] * 9 + [2] * 3 + [3] * 8, np.int32)
@@ -71,7 +72,7 @@ def test_masked_data_are_the_mask_on_the_content():
     expected = invrl.build(run.model, task, jnp.asarray(mask))
     plain = dataclasses.replace(run, model=dataclasses.replace(run.model, normalise=False))
     found = build(plain, masked)
-    params = expected.objective.init(jax.random.key(0))["params"]
+    params = started(expected.objective, jax.random.key(0))["params"]
     ours, theirs = (index_of(m.retriever, {"params": params}) for m in (found, expected))
     assert_allclose(ours.users, theirs.users, atol=1e-6)
     assert_allclose(ours.items, theirs.items, atol=1e-6)

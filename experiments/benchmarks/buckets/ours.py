@@ -107,7 +107,8 @@ def measure(case: Case, data: Sequences, options: Options) -> list[dict[str, Any
         objective = tiger.build(config, task, ids.codes, ids.sizes).objective
         plain = dataclasses.replace(config, dropout=0.0)
         still = tiger.build(plain, task, ids.codes, ids.sizes).objective
-        losses[name] = mean_loss(still, source, objective.init(jax.random.key(0))["params"])
+        params = jax.jit(objective.init)(jax.random.key(0))["params"]
+        losses[name] = mean_loss(still, source, params)
         candidates[name] = harness.timed(
             epoch(objective, source), wait=jax.block_until_ready, clock=harness.clock(options)
         )

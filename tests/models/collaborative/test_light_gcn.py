@@ -9,6 +9,7 @@ from numpy.testing import assert_allclose
 from mmjax.models.collaborative import light_gcn
 from mmjax.models.collaborative.config import BPRMFConfig, LightGCNConfig
 from tests.models.conftest import N_ITEMS, N_USERS, vectors
+from tests.starts import started
 
 CONFIG = LightGCNConfig(width=4, hops=2, l2=0.3)
 
@@ -21,8 +22,8 @@ def _gcn(graphs, **changes):
 def test_without_hops_it_is_matrix_factorisation(task, graphs, rows, getkey):
     gcn = _gcn(graphs, hops=0)
     mf = light_gcn.build_bpr_mf(BPRMFConfig(width=4, l2=0.3), task)
-    params = gcn.objective.init(getkey())["params"]
-    chex.assert_trees_all_equal_shapes(params, mf.objective.init(getkey())["params"])
+    params = started(gcn.objective, getkey())["params"]
+    chex.assert_trees_all_equal_shapes(params, started(mf.objective, getkey())["params"])
     key = getkey()
     assert_allclose(
         gcn.objective.loss(params, {}, rows, key)[0], mf.objective.loss(params, {}, rows, key)[0]
@@ -31,7 +32,7 @@ def test_without_hops_it_is_matrix_factorisation(task, graphs, rows, getkey):
 
 
 def test_loss_by_its_definition(graphs, rows, getkey):
-    params = _gcn(graphs).objective.init(getkey())["params"]
+    params = started(_gcn(graphs).objective, getkey())["params"]
     model = _gcn(graphs)
     value, aux = model.objective.loss(params, {}, rows, getkey())
     users, items = vectors(model, params, {}, getkey())
@@ -45,7 +46,7 @@ def test_loss_by_its_definition(graphs, rows, getkey):
 
 
 def test_the_penalty_scales_with_the_embeddings_and_not_with_their_square(graphs, rows, getkey):
-    model, params = _gcn(graphs), _gcn(graphs).objective.init(getkey())["params"]
+    model, params = _gcn(graphs), started(_gcn(graphs).objective, getkey())["params"]
     key = getkey()
     one = model.objective.loss(params, {}, rows, key)[1].metrics["norms"]
     two = model.objective.loss(jax.tree.map(lambda x: 2 * x, params), {}, rows, key)[1].metrics[

@@ -9,13 +9,14 @@ from mmjax.models.collaborative.config import MGDCFConfig
 from mmjax.models.multimodal import mig_gt
 from mmjax.models.multimodal.mig_gt.config import MIGGTConfig
 from tests.models.conftest import N_ITEMS, N_USERS, vectors
+from tests.starts import started
 
 CONFIG = MGDCFConfig(width=4, hops=3, input_dropout=0.0, output_dropout=0.0, l2=0.1)
 
 
 def test_is_mig_gt_without_content_and_transformer(graphs, rows, getkey):
     model = mgdcf.build_from_graph(CONFIG, graphs[True], N_USERS, N_ITEMS)
-    params = model.objective.init(getkey())["params"]
+    params = started(model.objective, getkey())["params"]
     x = params["embedding"]
     same = MIGGTConfig(
         modalities=(),

@@ -14,6 +14,7 @@ from mmjax.models.common.sequence_task import SequenceTask
 from mmjax.models.generative import tiger
 from mmjax.models.generative.tiger.config import TIGERConfig
 from mmjax.retriever import exclusion, index_of
+from tests.starts import started
 
 CONFIG = TIGERConfig(
     width=8, layers=1, heads=2, head_width=4, hidden=16, dropout=0.0, history=3, user_buckets=3,
@@ -39,7 +40,7 @@ def objective(task):
 
 @pytest.fixture(scope="module")
 def params(objective):
-    return objective.init(jax.random.key(0))["params"]
+    return started(objective, jax.random.key(0))["params"]
 
 
 @pytest.fixture(scope="module")
@@ -137,7 +138,7 @@ def test_users_of_a_bucket_are_alike(params, batch):
         config, SequenceTask(np.zeros(1, np.int32), np.zeros(1, int), np.ones(1, int), 7), CODES,
         SIZES,
     ).objective  # fmt: skip
-    params = objective.init(jax.random.key(0))["params"]
+    params = started(objective, jax.random.key(0))["params"]
     one, two = (
         _logits(config, params, {**batch, "user": user})[1]
         for user in (batch["user"], 0 * batch["user"])
@@ -194,7 +195,7 @@ def test_it_learns_what_follows_what(objective, batch):
     import optax
 
     tx = optax.adam(1e-2)
-    params = objective.init(jax.random.key(1))["params"]
+    params = started(objective, jax.random.key(1))["params"]
 
     @jax.jit
     def train(params):

@@ -12,6 +12,7 @@ from mmjax.models.collaborative.config import LightGCNConfig
 from mmjax.models.multimodal import bm3
 from mmjax.models.multimodal.bm3 import BM3Config
 from tests.models.conftest import vectors
+from tests.starts import started
 
 CONFIG = BM3Config(width=4, dropout=0.5, l2=0.1)
 
@@ -22,7 +23,7 @@ def _key():
 
 def _built(task, **changes):
     model = bm3.build(BM3Config(**{**CONFIG.__dict__, **changes}), task)
-    return model, model.objective.init(jax.random.key(0))["params"]
+    return model, started(model.objective, jax.random.key(0))["params"]
 
 
 def _cosine(a, b):

@@ -12,6 +12,7 @@ from mmjax.models.common.item_graphs import mixed_item_graph
 from mmjax.models.multimodal import freedom
 from mmjax.models.multimodal.freedom import FREEDOMConfig
 from tests.models.conftest import N_ITEMS, N_USERS, PAIRS, vectors
+from tests.starts import started
 
 CONFIG = FREEDOMConfig(width=4, k=2, dropout=0.5, content_weight=0.1)
 KEY = jax.random.key(3)
@@ -23,7 +24,7 @@ def _config(**changes):
 
 def _built(task, **changes):
     model = freedom.build(_config(**changes), task)
-    return model, model.objective.init(jax.random.key(0))["params"]
+    return model, started(model.objective, jax.random.key(0))["params"]
 
 
 def _batch(model, rows, seed=1):
@@ -40,7 +41,7 @@ def _dense(op, weights=None):
 def test_without_item_graph_pruning_and_content_loss_it_is_light_gcn(task, rows):
     model, params = _built(task, item_hops=0, dropout=0.0, content_weight=0.0)
     gcn = light_gcn.build(LightGCNConfig(width=4, hops=2, l2=0.0), task)
-    chex.assert_trees_all_equal_shapes(params["ids"], gcn.objective.init(KEY)["params"])
+    chex.assert_trees_all_equal_shapes(params["ids"], started(gcn.objective, KEY)["params"])
     assert set(params) == {"ids"}
     assert model.objective.epoch is None
 

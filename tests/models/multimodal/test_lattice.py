@@ -12,6 +12,7 @@ from numpy.testing import assert_allclose
 from mmjax.models.multimodal import lattice
 from mmjax.models.multimodal.lattice import LATTICEConfig
 from tests.models.conftest import N_ITEMS, N_USERS, PAIRS, vectors
+from tests.starts import started
 
 CONFIG = LATTICEConfig(width=4, content_width=6, k=3, skip=0.6, l2=0.1)
 NAMES = ("text", "image")
@@ -19,7 +20,7 @@ NAMES = ("text", "image")
 
 def _built(task, **changes):
     model = lattice.build(LATTICEConfig(**{**CONFIG.__dict__, **changes}), task)
-    state = model.objective.init(jax.random.key(0))
+    state = started(model.objective, jax.random.key(0))
     return model, state.pop("params"), state
 
 

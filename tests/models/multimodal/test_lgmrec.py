@@ -18,6 +18,7 @@ from mmjax.models.collaborative.config import LightGCNConfig
 from mmjax.models.multimodal import lgmrec
 from mmjax.models.multimodal.lgmrec import LGMRecConfig
 from tests.models.conftest import N_ITEMS, N_USERS, PAIRS, vectors
+from tests.starts import started
 
 CONFIG = LGMRecConfig(width=4, hyperedges=3, hyper_hops=2, eval_noise=False)
 
@@ -26,7 +27,7 @@ CONFIG = LGMRecConfig(width=4, hyperedges=3, hyper_hops=2, eval_noise=False)
 def fitted(task, getkey):
     """A model and parameters that are far from zero."""
     model = lgmrec.build(CONFIG, task)
-    return model, jax.tree.map(lambda x: 3 * x, model.objective.init(getkey())["params"])
+    return model, jax.tree.map(lambda x: 3 * x, started(model.objective, getkey())["params"])
 
 
 def _forward(task, params, **options):
@@ -106,7 +107,7 @@ def test_terms_by_their_definition(task, rows, fitted):
 
 def test_without_content_and_hyperedges_it_is_light_gcn(task, rows, getkey):
     model = lgmrec.build(dataclasses.replace(CONFIG, alpha=0.0, contrast=0.0), task)
-    params = model.objective.init(getkey())["params"]
+    params = started(model.objective, getkey())["params"]
     params = {
         n: x * 0 if n.startswith("linear") else x for n, x in params.items() if n != "ids"
     } | {"ids": params["ids"]}
@@ -120,7 +121,7 @@ def test_without_content_and_hyperedges_it_is_light_gcn(task, rows, getkey):
 @pytest.mark.parametrize("names", [("text",), ("image", "text")])
 def test_the_gradient_is_finite_and_reaches_all_parameters(task, rows, getkey, names):
     model = lgmrec.build(dataclasses.replace(CONFIG, modalities=names), task)
-    params = model.objective.init(getkey())["params"]
+    params = started(model.objective, getkey())["params"]
     assert {n[7:] for n in params if n.startswith("assign")} == set(names)
     f = jax.value_and_grad(
         lambda p: model.objective.loss(p, {}, rows, jax.random.key(0)), has_aux=True

@@ -20,6 +20,7 @@ from mmjax.models.common.purified_views import (
 from mmjax.models.multimodal import mgcn
 from mmjax.models.multimodal.mgcn import CommonAndSpecific, MGCNConfig
 from tests.models.conftest import N_ITEMS, N_USERS, vectors
+from tests.starts import started
 
 CONFIG = MGCNConfig(width=4, k=3, contrast=0.5, l2=0.1)
 
@@ -38,7 +39,7 @@ def shut(params):
 def test_without_contrast_and_side_it_is_light_gcn(task, rows, getkey):
     config = dataclasses.replace(CONFIG, contrast=0.0, l2=0.0)
     model = mgcn.build(config, task)
-    params = shut(model.objective.init(getkey())["params"])
+    params = shut(started(model.objective, getkey())["params"])
     base = light_gcn.build(LightGCNConfig(width=4, hops=2, l2=0.0), task)
     ids, key = params["ids"], getkey()
     for ours, theirs in zip(
@@ -138,7 +139,7 @@ def test_fuser_by_its_definition(getkey):
 @pytest.mark.parametrize("trainable", [True, False])
 def test_the_gradient_is_finite_and_reaches_all_parameters(task, rows, getkey, trainable):
     model = mgcn.build(dataclasses.replace(CONFIG, trainable_features=trainable), task)
-    params = model.objective.init(getkey())["params"]
+    params = started(model.objective, getkey())["params"]
     tables = [n for n in params["content"] if n.startswith("table")]
     assert len(tables) == (2 if trainable else 0)
     gradient = jax.grad(lambda p: model.objective.loss(p, {}, rows, jax.random.key(0))[0])(params)
@@ -150,7 +151,7 @@ def test_the_gradient_is_finite_and_reaches_all_parameters(task, rows, getkey, t
 def test_any_modalities_in_any_number(task, getkey):
     for names in (("text",), ("image",), ("image", "text")):
         model = mgcn.build(dataclasses.replace(CONFIG, modalities=names), task)
-        params = model.objective.init(getkey())["params"]
+        params = started(model.objective, getkey())["params"]
         assert {n[8:] for n in params["content"] if n.startswith("project_")} == set(names)
         users, items = vectors(model, params, {}, getkey())
         assert users.shape == (N_USERS, 4)
@@ -161,7 +162,7 @@ def test_any_modalities_in_any_number(task, getkey):
 
 def test_behaviour_is_light_gcn(task, getkey):
     model = mgcn.build(CONFIG, task)
-    params = model.objective.init(getkey())["params"]
+    params = started(model.objective, getkey())["params"]
     bound = model.retriever.index.args[0]
     nodes = mgcn.MGCN(CONFIG, N_USERS, N_ITEMS).apply({"params": params}, bound)
     initial = jnp.concatenate([params["ids"]["user_embedding"], params["ids"]["item_embedding"]])

@@ -10,6 +10,7 @@ from numpy.testing import assert_allclose, assert_array_equal
 from mmjax.models.multimodal import mig_gt
 from mmjax.models.multimodal.mig_gt.config import MIGGTConfig
 from tests.models.conftest import N_ITEMS, N_USERS, vectors
+from tests.starts import started
 
 N = N_USERS + N_ITEMS
 CONFIG = MIGGTConfig(width=4, hidden=8, samples=3, attention_width=2)
@@ -99,7 +100,7 @@ def test_order_of_the_feature_dict_does_not_matter(graphs):
 
 def test_loss_is_the_sum_of_its_terms_over_rows_that_count(graphs, rows, getkey):
     model = mig_gt.build_from_graph(CONFIG, _features(), graphs[True], N_USERS, N_ITEMS)
-    variables = model.objective.init(getkey())
+    variables = started(model.objective, getkey())
     params = variables.pop("params")
     value, aux = model.objective.loss(params, variables, rows, jax.random.key(1))
     assert set(aux.metrics) == {"rank", "tur", "l2"}
@@ -129,7 +130,7 @@ def test_ablations_drop_their_terms(graphs, rows, getkey):
         model = mig_gt.build_from_graph(
             _config(**changes), _features(), graphs[True], N_USERS, N_ITEMS
         )
-        variables = model.objective.init(getkey())
+        variables = started(model.objective, getkey())
         params = variables.pop("params")
         assert set(model.objective.loss(params, variables, rows, getkey())[1].metrics) == names
 
@@ -153,7 +154,7 @@ def test_evaluation_is_fixed_by_its_key_and_averages_draws(graphs, getkey):
     build = lambda **c: mig_gt.build_from_graph(  # noqa: E731
         _config(**c), _features(), graphs[True], N_USERS, N_ITEMS
     )
-    variables = build().objective.init(getkey())
+    variables = started(build().objective, getkey())
     params = variables.pop("params")
     once = vectors(build(), params, variables, jax.random.key(7))
     again = vectors(build(), params, variables, jax.random.key(7))
@@ -175,7 +176,7 @@ def test_evaluation_is_fixed_by_its_key_and_averages_draws(graphs, getkey):
 def test_random_projection_belongs_to_the_seed_and_travels_with_the_variables(graphs, rows):
     config = _config(project=("image",), projection_width=5)
     model = mig_gt.build_from_graph(config, _features(), graphs[True], N_USERS, N_ITEMS)
-    one, two = (model.objective.init(jax.random.key(s)) for s in (0, 1))
+    one, two = (started(model.objective, jax.random.key(s)) for s in (0, 1))
     chex.assert_shape(one["projected"]["image"], (N_ITEMS, 5))
     assert_allclose(jnp.linalg.norm(one["projected"]["image"], axis=1), np.ones(N_ITEMS), rtol=1e-5)
     assert not np.allclose(one["projected"]["image"], two["projected"]["image"])
@@ -187,7 +188,7 @@ def test_random_projection_belongs_to_the_seed_and_travels_with_the_variables(gr
 def test_bfloat16_features(graphs, rows, getkey):
     features = {name: jnp.asarray(x, jnp.bfloat16) for name, x in _features().items()}
     model = mig_gt.build_from_graph(CONFIG, features, graphs[True], N_USERS, N_ITEMS)
-    variables = model.objective.init(getkey())
+    variables = started(model.objective, getkey())
     params = variables.pop("params")
     value = model.objective.loss(params, variables, rows, getkey())[0]
     assert value.dtype == jnp.float32

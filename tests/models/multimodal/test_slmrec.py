@@ -15,6 +15,7 @@ from mmjax.models.common.task import Task
 from mmjax.models.multimodal import slmrec
 from mmjax.models.multimodal.slmrec import FineAndCoarse, SLMRecConfig
 from tests.models.conftest import N_ITEMS, N_USERS, PAIRS, vectors
+from tests.starts import started
 
 CONFIG = SLMRecConfig(width=4, hops=2, ssl=0.7)
 
@@ -60,7 +61,7 @@ def test_the_chain_grows_with_the_modalities(getkey):
 
 def test_loss_by_its_definition(task, rows, getkey):
     model = slmrec.build(CONFIG, task)
-    params = random_like(model.objective.init(getkey())["params"], getkey())
+    params = random_like(started(model.objective, getkey())["params"], getkey())
     value, aux = model.objective.loss(params, {}, rows, getkey())
 
     content = task.content(("image", "text"))
@@ -88,7 +89,7 @@ def test_loss_by_its_definition(task, rows, getkey):
 
 def test_equal_items_cost_the_logarithm_of_the_rows(task, rows, getkey):
     model = slmrec.build(CONFIG, task)
-    params = jax.tree.map(jnp.zeros_like, model.objective.init(getkey())["params"])
+    params = jax.tree.map(jnp.zeros_like, started(model.objective, getkey())["params"])
     metrics = model.objective.loss(params, {}, rows, getkey())[1].metrics
     assert_allclose(metrics["rank"], jnp.log(3), rtol=1e-6)
     assert_allclose(metrics["ssl"], 0.7 * 2 * jnp.log(3), rtol=1e-6)
@@ -100,7 +101,7 @@ def test_the_gradient_is_finite_and_reaches_what_learns(rows, getkey, count):
     features = {str(n): rng.normal(size=(N_ITEMS, 6)).astype(np.float32) for n in range(count)}
     task = Task(PAIRS, N_USERS, N_ITEMS, features)
     model = slmrec.build(CONFIG, task)
-    params = model.objective.init(getkey())["params"]
+    params = started(model.objective, getkey())["params"]
     gradient = jax.grad(lambda p: model.objective.loss(p, {}, rows, jax.random.key(0))[0])(params)
     for path, g in jax.tree_util.tree_leaves_with_path(gradient):
         assert jnp.isfinite(g).all(), path
@@ -123,7 +124,7 @@ def test_the_order_of_the_modalities_is_kept_under_jit(task, rows, getkey):
     found = []
     for names in (("text", "image"), ("image", "text"), ()):
         model = slmrec.build(dataclasses.replace(CONFIG, modalities=names), task)
-        params = random_like(model.objective.init(getkey())["params"], jax.random.key(1))
+        params = random_like(started(model.objective, getkey())["params"], jax.random.key(1))
         eager, compiled = _outputs(model, params, rows), _compiled(model, params, rows)
         chex.assert_trees_all_close(compiled, eager, rtol=1e-4, atol=1e-5)
         found.append(eager[0])

@@ -15,13 +15,14 @@ from mmjax.models.multimodal import smore
 from mmjax.models.multimodal.smore import FUSED, PreferenceFusion, SMOREConfig, Spectra
 from tests.models.conftest import N_ITEMS, N_USERS, vectors
 from tests.models.multimodal.test_mgcn import shut
+from tests.starts import started
 
 CONFIG = SMOREConfig(width=4, hops=2, k=(3,), dropout=0.0, contrast=0.5, l2=0.1)
 
 
 def test_without_contrast_and_side_it_is_light_gcn(task, rows, getkey):
     model = smore.build(dataclasses.replace(CONFIG, contrast=0.0, l2=0.0), task)
-    params, key = shut(model.objective.init(getkey())["params"]), getkey()
+    params, key = shut(started(model.objective, getkey())["params"]), getkey()
     base = light_gcn.build(LightGCNConfig(width=4, hops=2, l2=0.0), task)
     assert_allclose(
         model.objective.loss(params, {}, rows, key)[0],
@@ -86,7 +87,7 @@ def test_the_fused_graph_has_the_edges_of_all(task):
 @pytest.mark.parametrize("names", [("text",), ("image", "text")])
 def test_the_gradient_is_finite_and_reaches_all_parameters(task, rows, getkey, names):
     model = smore.build(dataclasses.replace(CONFIG, modalities=names), task)
-    params = model.objective.init(getkey())["params"]
+    params = started(model.objective, getkey())["params"]
     gradient = jax.grad(lambda p: model.objective.loss(p, {}, rows, jax.random.key(0))[0])(params)
     assert {n[7:] for n in params["spectra"]} == {*names, FUSED}
     for path, g in jax.tree_util.tree_leaves_with_path(gradient):
@@ -105,7 +106,7 @@ def test_bad_settings_are_refused(task):
 
 def test_evaluation_draws_nothing(task, getkey):
     model = smore.build(dataclasses.replace(CONFIG, dropout=0.5), task)
-    params = model.objective.init(getkey())["params"]
+    params = started(model.objective, getkey())["params"]
     chex.assert_trees_all_equal(
         vectors(model, params, {}, getkey()), vectors(model, params, {}, getkey())
     )

@@ -12,13 +12,14 @@ from mmjax.models.collaborative.config import BPRMFConfig
 from mmjax.models.multimodal import vbpr
 from mmjax.models.multimodal.vbpr import VBPRConfig
 from tests.models.conftest import vectors
+from tests.starts import started
 
 CONFIG = VBPRConfig(width=4, content_width=3, l2=0.3)
 
 
 def test_scores_by_the_definition(task, getkey):
     model = vbpr.build(CONFIG, task)
-    params = model.objective.init(getkey())["params"]
+    params = started(model.objective, getkey())["params"]
     users, items = vectors(model, params, {}, getkey())
     x = task.content()
     w, b = params["project"]["kernel"], params["project"]["bias"]
@@ -29,7 +30,7 @@ def test_scores_by_the_definition(task, getkey):
 
 
 def test_without_content_it_is_matrix_factorisation(task, rows, getkey):
-    params = vbpr.build(CONFIG, task).objective.init(getkey())["params"]
+    params = started(vbpr.build(CONFIG, task).objective, getkey())["params"]
     params["project"] = jax.tree.map(jnp.zeros_like, params["project"])
     mf = light_gcn.build_bpr_mf(BPRMFConfig(width=4), task)
     users, items = params["user_embedding"][:, :4], params["item_embedding"]
@@ -42,7 +43,7 @@ def test_without_content_it_is_matrix_factorisation(task, rows, getkey):
 
 def test_the_penalty_is_on_the_composed_rows_and_scales_as_a_norm(task, rows, getkey):
     model = vbpr.build(CONFIG, task)
-    params = model.objective.init(getkey())["params"]
+    params = started(model.objective, getkey())["params"]
     key = getkey()
     value, aux = model.objective.loss(params, {}, rows, key)
     users, items = vectors(model, params, {}, key)
@@ -56,7 +57,7 @@ def test_the_penalty_is_on_the_composed_rows_and_scales_as_a_norm(task, rows, ge
 
 def test_gradient_reaches_everything_and_no_row_that_does_not_count(task, rows, getkey):
     model = vbpr.build(CONFIG, task)
-    params = model.objective.init(getkey())["params"]
+    params = started(model.objective, getkey())["params"]
     key = getkey()
 
     def loss(params, rows):
@@ -73,7 +74,7 @@ def test_gradient_reaches_everything_and_no_row_that_does_not_count(task, rows, 
 @pytest.mark.parametrize("modalities", [("text",), ("text", "image"), ("image", "text")])
 def test_modalities_in_any_order_eager_and_compiled(task, modalities, getkey):
     model = vbpr.build(VBPRConfig(modalities, width=4), task)
-    params = model.objective.init(getkey())["params"]
+    params = started(model.objective, getkey())["params"]
     width = sum(task.features[name].shape[1] for name in modalities)
     assert params["project"]["kernel"].shape == (width, 64)
     key = getkey()

@@ -23,6 +23,7 @@ from mmjax.models.retrieval.prompt_dsi.stages import (
     tuning_stage,
 )
 from mmjax.retriever import exclusion, index_of
+from tests.starts import started
 
 ENCODER = Bert(
     BertConfig(vocabulary=13, width=8, layers=2, heads=2, hidden=12, positions=5, pooler=False)
@@ -96,7 +97,7 @@ def _stepped(config, stage, weights):
     """All weights before and after two steps of AdamW with decay."""
     model = prompt_dsi.build(config, ENCODER, stage, weights, TASK)
     objective = model.objective
-    variables = objective.init(jax.random.key(4))
+    variables = started(objective, jax.random.key(4))
     params, state = variables["params"], {"frozen": variables["frozen"]}
     optimiser = optax.adamw(0.1, weight_decay=0.5)
 
