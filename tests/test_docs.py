@@ -1,0 +1,189 @@
+"""The site has every public name and every method, and its links and commands lead somewhere.
+
+`make docs` builds it strictly; nothing here needs MkDocs.
+"""
+
+import importlib
+import pkgutil
+import posixpath
+import re
+import shlex
+import tomllib
+from functools import cache
+from importlib.util import find_spec
+
+import pytest
+
+import mmjax
+from docs.make import methods, names, pages
+from docs.make.repository import ROOT, as_page, links
+from mmjax.models.registry import METHODS
+
+
+@cache
+def site():
+    return pages.site()
+
+
+@cache
+def everything():
+    """All pages by path, those written by hand among them."""
+    written = {
+        str(path.relative_to(ROOT / "docs")): path.read_text()
+        for path in (ROOT / "docs").rglob("*.md")
+    }
+    return written | site().pages
+
+
+def single_data_set(package):
+    return package.startswith("mmjax.data.sets.") and not package.endswith(".common")
+
+
+@cache
+def runtime_names():
+    """Every name that a package gives at run time, and the object."""
+    found = {}
+    for module in pkgutil.walk_packages(mmjax.__path__, "mmjax."):
+        if module.ispkg and not single_data_set(module.name):
+            package = importlib.import_module(module.name)
+            for name in getattr(package, "__all__", ()):
+                found[module.name, name] = getattr(package, name)
+    found |= {("mmjax", name): getattr(mmjax, name) for name in mmjax.__all__}
+    return found
+
+
+def documented(target):
+    """Whether the reference shows a module, or the module that an object is defined in."""
+    if names.is_package(target):
+        return f"reference/{target}.md" in site().pages
+    module = target if names.path_of(target) else target.rpartition(".")[0]
+    page = site().pages[f"reference/{module.rpartition('.')[0]}.md"]
+    return f"::: {module}\n" in page
+
+
+def test_every_public_name_is_in_the_reference():
+    found = runtime_names()
+    assert len(found) > 400
+    missing = []
+    for (package, name), thing in found.items():
+        known = {n.name: n.target for n in names.public(package)}
+        target = known.get(name, "")
+        module, _, attribute = target.rpartition(".")
+        same = target and thing is (
+            importlib.import_module(target)
+            if names.path_of(target)
+            else getattr(importlib.import_module(module), attribute)
+        )
+        if not same or not documented(target):
+            missing.append(f"{package}.{name} -> {target}")
+    assert missing == []
+
+
+def test_every_module_is_in_the_reference():
+    """Names that no package lists are found under their module."""
+    found = {m.name for m in pkgutil.walk_packages(mmjax.__path__, "mmjax.") if not m.ispkg}
+    inside = {m for m in found if not single_data_set(m.rpartition(".")[0])}
+    assert [m for m in sorted(inside) if "._" not in m and not documented(m)] == []
+
+
+@pytest.mark.parametrize("name", METHODS)
+def test_every_method_has_a_page(name):
+    page, method = site().pages[f"methods/{name}.md"], METHODS[name]
+    heads = ("Idea", "Equations", "Command", "Table", "Differences and switches", "Settings")
+    assert [head for head in heads if f"\n## {head}\n" not in page] == []
+    assert page.startswith(f"# {method.title}\n")
+    fields = method.config_class()._fields if name == "incdsi" else None
+    fields = fields or method.config_class().__dataclass_fields__
+    assert [field for field in fields if f"| `{field}` |" not in page] == []
+    assert method.builder().__name__ in page
+
+
+def test_no_text_is_left_of_a_method_that_is_gone():
+    assert {path.stem for path in methods.WRITTEN.glob("*.md")} == set(METHODS)
+
+
+@pytest.mark.parametrize("name", METHODS)
+def test_the_command_of_a_method_is_accepted(name):
+    experiment, command = methods.experiment_of(name)
+    _, _, module, *flags = shlex.split(command, comments=True)
+    assert module == f"experiments.{experiment}"
+    config = importlib.import_module(f"{module}.config")
+    run = config.EXPERIMENT.parse(flags)
+    if name in ("two_tower", "rq_vae"):  # stages of other methods
+        return
+    assert name in (*getattr(run, "models", ()), getattr(run, "method", ""), experiment)
+
+
+def test_sentences_that_name_released_code_are_among_the_differences():
+    page = site().pages["methods/grcn.md"]
+    assert "Send the routing's messages from users to items" in page
+    assert "Differences from the released code" in site().pages["methods/avg.md"]
+
+
+def flat(entries):
+    for entry in entries:
+        if isinstance(entry, str):
+            yield entry
+        else:
+            for value in entry.values():
+                yield from [value] if isinstance(value, str) else flat(value)
+
+
+def test_the_menu_holds_every_page_once():
+    menu = [*flat(pages.navigation())]
+    assert len(menu) == len(set(menu))
+    assert set(menu) == set(everything())
+
+
+def test_links_between_pages_lead_somewhere():
+    files = {f"files/{picture}" for picture in site().pictures}
+    broken = []
+    for page, text in everything().items():
+        for link in links(text):
+            path = link.partition("#")[0]
+            if "://" in link or not path:
+                continue
+            target = posixpath.normpath(posixpath.join(posixpath.dirname(page), path))
+            if target not in everything() and target not in files:
+                broken.append(f"{page}: {link}")
+    assert broken == []
+
+
+def test_pictures_of_readmes_are_on_the_site():
+    assert {p for p in site().pictures if p.startswith("experiments/mig_gt/results/")}
+    assert all((ROOT / picture).is_file() for picture in site().pictures)
+
+
+def test_a_link_that_leads_to_no_file_is_refused(tmp_path, monkeypatch):
+    monkeypatch.setattr("docs.make.repository.ROOT", tmp_path)
+    (tmp_path / "here.py").touch()
+    (tmp_path / "A.md").write_text("[x](here.py)\n```\n[y](gone.py)\n```\n")
+    text, _ = as_page("A.md", "a.md", {})
+    assert "/blob/main/here.py)" in text and "[y](gone.py)" in text
+    (tmp_path / "A.md").write_text("[y](gone.py)")
+    with pytest.raises(FileNotFoundError, match="A.md: the link gone.py"):
+        as_page("A.md", "a.md", {})
+
+
+def commands(text):
+    return re.findall(r"python -m experiments(?:\.(\w+))?[ \t]*([a-z][\w-]*)?", text)
+
+
+def test_experiments_and_commands_that_pages_name_exist():
+    unknown = []
+    for page, text in everything().items():
+        for experiment, command in commands(text):
+            if not experiment or find_spec(f"experiments.{experiment}.config") is None:
+                continue
+            config = importlib.import_module(f"experiments.{experiment}.config")
+            if command and command not in config.EXPERIMENT.commands:
+                unknown.append(f"{page}: experiments.{experiment} {command}")
+    assert unknown == []
+
+
+def test_what_the_site_is_built_with_is_pinned():
+    extras = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    lines = (ROOT / "constraints.txt").read_text().splitlines()
+    pins = {line.partition("==")[0].lower() for line in lines}
+    wanted = {re.split(r"[\[>=]", need)[0] for need in extras["optional-dependencies"]["docs"]}
+    assert wanted <= pins
