@@ -187,3 +187,39 @@ def test_what_the_site_is_built_with_is_pinned():
     pins = {line.partition("==")[0].lower() for line in lines}
     wanted = {re.split(r"[\[>=]", need)[0] for need in extras["optional-dependencies"]["docs"]}
     assert wanted <= pins
+
+
+def moved_to():
+    text = (ROOT / "CHANGELOG.md").read_text().partition("### Moved names\n")[2]
+    rows = re.findall(r"^\| `(.+)` \| `(mmjax\.[\w.*]+)` \|$", text, re.MULTILINE)
+    for old, new in rows:
+        found = re.search(r"\{(.+)\}", old)
+        stems = found.group(1).split(", ") if found else [""]
+        yield from (new.replace("*", stem) for stem in stems)
+
+
+def test_names_that_moved_are_where_the_changelog_says():
+    found = [*moved_to()]
+    assert len(found) > 100
+    assert [name for name in found if not exists(name)] == []
+
+
+def exists(name):
+    try:
+        return pkgutil.resolve_name(name) is not None
+    except (ImportError, AttributeError):
+        return False
+
+
+def test_one_version_everywhere():
+    cited = re.search(r"^version: (.+)$", (ROOT / "CITATION.cff").read_text(), re.MULTILINE)
+    newest = re.search(r"^## \[(.+?)\] - ", (ROOT / "CHANGELOG.md").read_text(), re.MULTILINE)
+    assert cited and newest
+    assert {cited.group(1), newest.group(1)} == {mmjax.__version__}
+
+
+def test_the_code_of_a_method_of_your_own_runs():
+    blocks = re.findall(r"```python\n(.*?)```", everything()["guide/extend.md"], re.DOTALL)
+    found = {}
+    exec(compile("\n".join(blocks), "guide/extend.md", "exec"), found)
+    assert 0 < float(found["value"]) < 2
