@@ -71,7 +71,8 @@ def as_page(source: str, page: str, pages: Mapping[str, str]) -> tuple[str, set[
         if not (ROOT / found).exists():
             raise FileNotFoundError(f"{source}: the link {target} leads to no file")
         readme = posixpath.join(found, "README.md")
-        if (known := pages.get(found) or pages.get(readme)) is not None:
+        written = found.removeprefix("docs/") if re.match(r"docs/.*\.md$", found) else None
+        if (known := pages.get(found) or pages.get(readme) or written) is not None:
             return f"{mark}[{words}]({relative(known, page)}{sign}{anchor})"
         if mark and os.path.splitext(found)[1] in PICTURES:
             pictures.add(found)
