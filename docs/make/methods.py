@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from docs.make import names
-from docs.make.repository import ROOT, relative, source_address
+from docs.make.repository import COLAB, ROOT, relative, source_address
 from mmjax.models.registry import METHODS, Method
 
 WRITTEN = ROOT / "docs" / "methods"
@@ -176,6 +176,7 @@ def page(name: str, pages: dict[str, str]) -> str:
         f"```\n{command}\n```",
         f"The experiment [{experiment}]({readme}) says what it trains on and under which protocol.",
         f"In Python:\n\n```python\n{_python(method)}\n```",
+        *notebooks_of(name),
         f"Everything in it: [`{top}`]({_reference_link(top, here)}).",
         "## Table",
         _tables(found, experiment, readme, relative(pages["experiments/bench/README.md"], here)),
@@ -186,6 +187,12 @@ def page(name: str, pages: dict[str, str]) -> str:
         table(["field", "default", "meaning"], _settings_rows(method)),
     ]
     return "\n\n".join(parts) + "\n"
+
+
+def notebooks_of(name: str) -> list[str]:
+    """A line for each notebook that has the method in its name."""
+    found = sorted(path.name for path in ROOT.glob(f"notebooks/[0-9]*_{name}.ipynb"))
+    return [f"Notebook `{n}`: [open in Colab]({COLAB}/notebooks/{n})." for n in found]
 
 
 def _python(method: Method) -> str:
