@@ -233,7 +233,7 @@ def retrieve(
         exclude: (query by number, candidate) pairs to leave out.
 
     Raises:
-        ValueError: k is below 1.
+        ValueError: k is below 1, or the scores of a query are not numbers.
     """
     if k < 1:
         raise ValueError(f"retrieve: k = {k}; it must be 1 or more")
@@ -250,7 +250,15 @@ def retrieve(
             mine = (exclude[:, 0] >= start) & (exclude[:, 0] < start + size)
             left_out = exclusion(exclude[mine] - np.array([[start, 0]]))
         found.append(_answer(retriever, index, part, left_out, k=k))
-    return jax.tree.map(lambda *parts: jnp.concatenate(parts)[:n], *found)
+    result = jax.tree.map(lambda *parts: jnp.concatenate(parts)[:n], *found)
+    unknown = ~(np.asarray(result.scores) < np.inf).all(1)
+    if unknown.any():
+        raise ValueError(
+            f"retrieve: scores of {unknown.sum()} of {n} queries, the first of them query "
+            f"{np.argmax(unknown)}, are no finite numbers, so nothing can be ranked: the variables "
+            "diverged or are too large for float32; train again with a lower learning rate"
+        )
+    return result
 
 
 def _rows(rows: np.ndarray, x: Any) -> Array:

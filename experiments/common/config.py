@@ -45,7 +45,8 @@ class Run(RunFlags, Generic[ModelT]):
     """Hyper-parameters of the method."""
     data: str = "lastfm_2k"
     """Data set: lastfm_2k, tiktok, ml_small_mm, amazon_beauty, amazon_toys, amazon_baby,
-    amazon_sports, amazon_clothing, communities (synthetic), or a folder in MMRec's format."""
+    amazon_sports, amazon_clothing, communities (synthetic), or a folder in MMRec's format, such
+    as `python -m experiments prepare` writes."""
     method: str = "mig_gt"
     """Method, a key of `mmjax.models.registry.METHODS`; presets exist for each data set."""
     optim: PairOptim = field(default_factory=PairOptim)
@@ -70,8 +71,10 @@ class SequenceRun(RunFlags, Generic[ModelT]):
     model: ModelT
     """Hyper-parameters of the method."""
     data: str = "amazon_beauty"
-    """Data set: amazon_beauty, amazon_toys, chains (synthetic), or a .csv file with the columns
-    user, item and timestamp."""
+    """Data set: amazon_beauty, amazon_toys, chains (synthetic), a folder that `python -m
+    experiments prepare` wrote, or a .csv file with the columns user, item and timestamp."""
+    k_core: int = field(default=5, metadata=HOW)
+    """Fewest interactions of a user and of an item of a .csv file; 0 keeps all."""
     method: str = "sasrec"
     """Method, a key of `mmjax.models.registry.METHODS` of the kind "sequences"."""
     optim: OptimConfig = field(default_factory=OptimConfig)

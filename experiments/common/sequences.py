@@ -18,7 +18,8 @@ from experiments.common.recommend import Recommend, finish, result_rows
 from experiments.common.report import Page, result_table, training_page
 from mmjax.blocks.sequences.sampling import negative_index
 from mmjax.data import load, load_sequences_csv
-from mmjax.data.core.sequences import Sequences, Windows
+from mmjax.data.core.sequences import Sequences, Windows, in_order_of_time
+from mmjax.data.formats.mmrec import load_mmrec
 from mmjax.data.synthetic.interactions import chains
 from mmjax.errors import UserError, user_errors
 from mmjax.evaluation import Evaluator
@@ -99,8 +100,10 @@ def load_data(run: SequenceRun) -> Sequences:
     """
     if run.smoke or run.data == "chains":
         return chains()
+    if Path(run.data).is_dir():
+        return in_order_of_time(load_mmrec(run.data))
     if Path(run.data).suffix in (".csv", ".gz"):
-        return load_sequences_csv(run.data)
+        return load_sequences_csv(run.data, k_core=run.k_core)
     return load(run.data, kind="sequences", data_dir=run.data_dir)
 
 

@@ -241,9 +241,11 @@ def _checked(ks: Sequence[int], ndcg: str) -> tuple[int, ...]:
 def _evaluate(
     retriever: Retriever, index: Any, task: RankingTask, *, ks: tuple[int, ...], ndcg: str
 ) -> dict[str, Array]:
-    ids = rank(retriever, index, task, k=max(ks)).ids
+    ids, scores = rank(retriever, index, task, k=max(ks))
     leaves = [x for x in jax.tree.leaves(index) if jnp.issubdtype(x.dtype, jnp.inexact)]
     finite = jnp.array([jnp.isfinite(x).all() for x in leaves]).all()
+    # Minus infinity marks a missing place; finite vectors may still have scores that are not.
+    finite &= (scores < jnp.inf).all()
     return {
         name: jnp.where(finite, x, jnp.nan) if jnp.issubdtype(x.dtype, jnp.floating) else x
         for name, x in ranking_metrics(task, ids, ks=ks, ndcg=ndcg).items()
@@ -270,7 +272,7 @@ def evaluate(
     Returns:
         Arrays ``[u]`` in the order of `task.users`: "recall@20" and the like, "hits@20" (relevant
         items among the first 20), "relevant" (held-out items). Metrics are NaN if the index is not
-        finite.
+        finite or a score is not a number or infinite.
 
     Raises:
         ValueError: `ks` is empty, repeats or holds a number below 1, there is no such `ndcg`, or

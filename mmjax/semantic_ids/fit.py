@@ -19,7 +19,7 @@ from mmjax.blocks.quantisation.sinkhorn import balanced
 from mmjax.data.core.checks import DataError
 from mmjax.errors import UserError
 from mmjax.semantic_ids import policies
-from mmjax.semantic_ids.table import SidTable, arrays_sha256, suggest_sizes
+from mmjax.semantic_ids.table import SidTable, arrays_sha256, check_levels, suggest_sizes
 
 _MIN_USE = 0.5
 _BALANCED = jax.jit(balanced)
@@ -169,12 +169,24 @@ def encode(table: SidTable, x: Float[np.ndarray, "n d"]) -> Int[np.ndarray, "n l
 def decode(table: SidTable, codes: Integer[np.ndarray, "n _"]) -> Float[np.ndarray, "n d"]:
     """The vectors that ids stand for; a token that only tells items apart adds nothing.
 
+    Args:
+        table: with codebooks.
+        codes: whole ids, or those of the quantiser's levels, each in [0, size of its level).
+
     Raises:
-        DataError: the table has no codebooks.
+        DataError: the table has no codebooks, or a code is outside its level, such as a token
+            with an offset a level or the -1 of a beam that ended.
     """
     books = _books(table)
-    rows = jnp.asarray(np.asarray(codes)[:, : table.levels])
-    return np.asarray(encoding.decode(rows, books))
+    codes = np.asarray(codes)
+    if codes.ndim != 2 or codes.shape[1] not in (table.levels, len(table.sizes)):
+        raise DataError(
+            f"decode: codes of shape {list(codes.shape)}; give a row an item with {table.levels} "
+            f"columns, or the {len(table.sizes)} of whole ids"
+        )
+    rows = codes[:, : table.levels]
+    check_levels(rows, table.sizes[: table.levels], where="decode")
+    return np.asarray(encoding.decode(jnp.asarray(rows), books))
 
 
 def quality(
@@ -215,12 +227,19 @@ def check(table: SidTable, *, min_use: float = _MIN_USE, max_collisions: float =
         possible = min(size, len(table.codes))
         if used < min_use * possible:
             faults.append(f"level {level} uses {used:.0f} of {size} codes")
+    remedies = []
+    if faults:
+        remedies += [
+            "start the codebooks by k-means, revive dead codes, or give reconstruction and "
+            "quantiser the same reduction"
+        ]
     if numbers["ids/collision_rate"] > max_collisions:
         faults.append(f"{numbers['ids/collision_rate']:.0%} of the items repeat another's codes")
+        # Fewer codes would only make more items alike.
+        remedies.append("give the levels more codes or add a level")
     if faults:
         raise SidCollapse(
-            f"the ids have collapsed: {'; '.join(faults)}. Start the codebooks by k-means, revive "
-            "dead codes, give reconstruction and quantiser the same reduction, or take fewer codes"
+            f"the ids have collapsed: {'; '.join(faults)}. Remedy: {'; '.join(remedies)}"
         )
 
 

@@ -236,13 +236,7 @@ def _check(codes: np.ndarray, sizes: Sequence[int], policy: str, item_ids: np.nd
         raise DataError(
             f"{len(sizes)} sizes for codes of {codes.shape[1]} levels; give one a level"
         )
-    bad = ((codes < 0) | (codes >= np.array([sizes]))).any(1)
-    if bad.any():
-        row = int(np.argmax(bad))
-        raise DataError(
-            f"codes, row {row}: {codes[row].tolist()} is outside the sizes {tuple(sizes)}; "
-            f"{int(bad.sum())} such rows"
-        )
+    check_levels(codes, sizes, where="codes")
     if policy not in POLICIES:
         raise DataError(f"policy must be one of {', '.join(POLICIES)}, got {policy!r}")
     if item_ids.dtype.kind not in "iuU" or item_ids.shape != (len(codes),):
@@ -253,6 +247,23 @@ def _check(codes: np.ndarray, sizes: Sequence[int], policy: str, item_ids: np.nd
     values, counts = np.unique(item_ids, return_counts=True)
     if len(values) < len(item_ids):
         raise DataError(f"item_ids: raw id {values[np.argmax(counts)]!s} stands for several items")
+
+
+def check_levels(codes: Integer[np.ndarray, "n l"], sizes: Sequence[int], *, where: str) -> None:
+    """Refuse codes outside their levels.
+
+    Raises:
+        DataError: naming the row, the level and its range.
+    """
+    bad = (codes < 0) | (codes >= np.array([sizes]))
+    if bad.any():
+        row = int(np.argmax(bad.any(1)))
+        level = int(np.argmax(bad[row]))
+        raise DataError(
+            f"{where}, row {row}: {codes[row].tolist()} has {codes[row, level]} at level "
+            f"{level + 1}, outside 0..{sizes[level] - 1}; {int(bad.any(1).sum())} such rows: give "
+            f"codes by level, without offsets, inside the sizes {tuple(sizes)}"
+        )
 
 
 def _check_codebooks(codebooks: Sequence[np.ndarray], sizes: Sequence[int]) -> None:

@@ -119,3 +119,36 @@ def test_what_does_not_fit_is_refused(groups, table):
         sids.decode(sids.assign(table.codes[:, :2], (4, 4)), table.codes)
     with pytest.raises(ValueError, match="clusters"):
         sids.fit_sids(x[:3], sizes=(4,))
+
+
+@pytest.mark.parametrize("column", [1e3, -1e5])
+def test_a_constant_column_changes_no_id(groups, table, column):
+    x, kind = groups
+    wide = np.concatenate([x, np.full((len(x), 1), column)], 1)
+    found = sids.fit_sids(wide, sizes=(4, 4))
+    for level, columns in ((1, kind[:, :1]), (2, kind)):
+        seen = np.concatenate([found.codes[:, :level], columns], axis=1)
+        assert len(np.unique(seen, axis=0)) == 4**level
+
+
+@pytest.mark.parametrize(
+    ("codes", "message"),
+    [
+        ([[0, 4, 8]], "row 0: .* has 4 at level 2, outside 0..3"),  # offsets a level
+        ([[0, 0, 0], [-1, -1, -1]], "row 1: .* has -1 at level 1"),  # a beam that ended
+        ([[0]], r"shape \[1, 1\]"),
+    ],
+)
+def test_codes_that_no_level_has_are_refused(table, codes, message):
+    with pytest.raises(DataError, match=message):
+        sids.decode(table, np.array(codes))
+
+
+def test_the_advice_on_collapsed_ids_helps():
+    """120 items in 60 pairs under two levels of few codes repeat; more codes, as told, do not."""
+    x = np.random.default_rng(0).normal(size=(120, 8))
+    few = sids.fit_sids(x, sizes=(4, 4), policy="share")
+    with pytest.raises(sids.SidCollapse, match="more codes or add a level") as error:
+        sids.check(few)
+    assert "fewer" not in str(error.value)
+    sids.check(sids.fit_sids(x, sizes=(32, 32), policy="share"))

@@ -286,7 +286,10 @@ def test_another_version_is_refused(tmp_path, monkeypatch):
     [
         ({"codes": np.zeros((3, 2))}, r"codes are float64\[3, 2\]"),
         ({"codes": np.zeros((0, 2), int)}, r"codes are int64\[0, 2\]"),
-        ({"codes": np.array([[0, 0], [0, 2], [0, 0]])}, r"row 1: \[0, 2\] is outside .*\(3, 2\)"),
+        (
+            {"codes": np.array([[0, 0], [0, 2], [0, 0]])},
+            r"row 1: \[0, 2\] has 2 at level 2, outside 0..1.*\(3, 2\)",
+        ),
         ({"codes": np.array([[0, 0], [0, 1], [-1, 0]])}, r"row 2: \[-1, 0\]"),
         ({"sizes": (3,)}, "1 sizes for codes of 2 levels"),
         ({"policy": "hope"}, "append_index, .*, got 'hope'"),
@@ -305,7 +308,7 @@ def test_bad_tables_are_refused(change, message):
     ("codes", "item_ids", "message"),
     [
         ([[0, 1]], ["d"], r"shape \[1, 2\]; the quantiser of this table has 1 levels"),
-        ([[3]], ["d"], r"\[3, 0\] is outside"),
+        ([[3]], ["d"], r"\[3, 0\] has 3 at level 1, outside 0..2"),
         ([[0]], ["a"], "raw id a stands"),
         ([[0]], [4], "new item_ids are int64, the table's <U1"),
         ([[0]], ["d", "e"], "each of 4 items"),

@@ -52,9 +52,12 @@ def global_sum(
 ) -> Num[Array, ""]:
     """Sum over the rows of the global batch, the same on every device of the mapped `axis`.
 
-    Rows with `where` False count as zero. Inside a loss whose *gradient* the caller averages over
-    the axis this gives the gradient of the global sum: the transpose of `psum` is `psum`.
+    Narrow floats are summed in float32, and so is the result. Rows with `where` False count as
+    zero. Inside a loss whose *gradient* the caller averages over the axis this gives the gradient
+    of the global sum: the transpose of `psum` is `psum`.
     """
     if where is not None:
         x = jnp.where(where.reshape(where.shape + (1,) * (x.ndim - 1)), x, 0)
+    if jnp.issubdtype(x.dtype, jnp.floating):
+        x = x.astype(jnp.promote_types(x.dtype, jnp.float32))
     return over_devices(jnp.sum(x), axis)

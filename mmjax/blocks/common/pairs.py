@@ -27,5 +27,6 @@ def check_pairs(
 
 def sorted_pairs(pairs: Int[np.ndarray, "e 2"], n_items: int) -> Int[np.ndarray, "f 2"]:
     """The pairs by user, then item, each once."""
-    packed = np.unique(pairs[:, 0] * n_items + pairs[:, 1])
+    # In int64 whatever comes in: int32 overflows from 46,341 users and items on.
+    packed = np.unique(pairs[:, 0].astype(np.int64) * n_items + pairs[:, 1])
     return np.stack([packed // n_items, packed % n_items], 1)

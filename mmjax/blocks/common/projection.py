@@ -6,16 +6,20 @@ from jax import Array, lax
 from jaxtyping import Float, Key
 
 
-def l2_normalise(x: Float[Array, "*n d"], eps: float = 1e-8) -> Float[Array, "*n d"]:
-    """Each row over its Euclidean norm plus `eps`; a row of zeros stays zero, with gradient 0/eps.
+def l2_normalise(x: Float[Array, "*n d"]) -> Float[Array, "*n d"]:
+    """Each row over its Euclidean norm; a row of zeros stays zero, with a finite gradient.
 
-    The squares are summed in float32 at least.
+    The direction does not depend on the length over the whole range of float32: a row is brought
+    to a largest entry of one before it is squared. Squares are summed in float32 at least.
     """
     wide = x.astype(jnp.promote_types(x.dtype, jnp.float32))
+    # The result does not depend on the scale, so no gradient flows through it.
+    largest = lax.stop_gradient(jnp.abs(wide).max(axis=-1, keepdims=True, initial=0.0))
+    # In two halves, because one over the largest numbers of float32 is no normal number.
+    half = jnp.sqrt(jnp.where(largest > 0, largest, 1))
+    wide = wide / half / half
     squares = jnp.sum(wide * wide, axis=-1, keepdims=True)
-    positive = squares > 0
-    norm = jnp.where(positive, jnp.sqrt(jnp.where(positive, squares, 1)), 0)
-    return (wide / (norm + eps)).astype(x.dtype)
+    return (wide / jnp.sqrt(jnp.where(largest > 0, squares, 1))).astype(x.dtype)
 
 
 def random_projection(

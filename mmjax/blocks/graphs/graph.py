@@ -68,7 +68,7 @@ def bipartite(
         )
     users, items = pairs[:, 0].astype(np.int64), pairs[:, 1].astype(np.int64) + n_users
     n = n_users + n_items
-    loops = np.arange(n if self_loops else 0)
+    loops = np.arange(n if self_loops else 0, dtype=np.int64)
     senders = np.concatenate([items, users, loops])
     receivers = np.concatenate([users, items, loops])
     order = np.argsort(receivers * n + senders)

@@ -21,11 +21,17 @@ _LEAST_FIXED_SHIFT = 0.03
 def bpr(pos: Float[Array, "*b"], neg: Float[Array, "*b"]) -> Float[Array, "*b"]:
     """Bayesian personalised ranking: ``-log sigmoid(pos - neg)``, per pair of scores.
 
-    Finite, with a finite gradient, for every finite pair (S. Rendle et al., UAI 2009,
-    arXiv 1205.2618).
+    Finite, with a finite gradient, for every finite pair: a difference beyond float32 counts as
+    its largest number, with gradient zero (S. Rendle et al., UAI 2009, arXiv 1205.2618).
     """
     chex.assert_equal_shape((pos, neg))
-    return jax.nn.softplus(neg.astype(jnp.float32) - pos.astype(jnp.float32))
+    return jax.nn.softplus(_finite(neg.astype(jnp.float32) - pos.astype(jnp.float32)))
+
+
+def _finite(x: Array) -> Array:
+    """Infinities of a difference of finite numbers as the largest numbers."""
+    most = jnp.finfo(x.dtype).max
+    return jnp.clip(x, -most, most)
 
 
 def info_bpr(pos: Float[Array, "b"], negs: Float[Array, "b k"]) -> Float[Array, "b"]:
@@ -35,7 +41,7 @@ def info_bpr(pos: Float[Array, "b"], negs: Float[Array, "b k"]) -> Float[Array, 
     """
     chex.assert_rank((pos, negs), (1, 2))
     chex.assert_equal_shape_prefix((pos, negs), 1)
-    margins = negs.astype(jnp.float32) - pos.astype(jnp.float32)[:, None]
+    margins = _finite(negs.astype(jnp.float32) - pos.astype(jnp.float32)[:, None])
     return jax.nn.logsumexp(jnp.pad(margins, ((0, 0), (1, 0))), axis=1)
 
 
@@ -70,7 +76,8 @@ def info_nce(
         temperature: above 0.
         positive: each anchor's candidate, in [0, n); None pairs row r with row r (then n = b).
         where: candidates that count; False ones, such as the padding of a last batch, are left
-            out of every denominator. An anchor whose positive is left out gets infinity.
+            out of every denominator. An anchor whose positive is left out gets infinity, and no
+            gradient.
         cosine: compare by cosine; False compares by inner product, the cross-entropy of a
             softmax over the candidates.
 
@@ -87,16 +94,26 @@ def info_nce(
         a, b = l2_normalise(a), l2_normalise(b)
     a = a / temperature
     own = (a * (b if positive is None else b[positive])).sum(1)
-    if where is not None:
-        own = jnp.where(where if positive is None else where[positive], own, -jnp.inf)
     logits = a @ b.T
+    if where is None:
+        return _log_total(logits, temperature, None, cosine) - own
+    # Without a candidate that counts, the logarithm would have the gradient 0 * (1 / 0).
+    counts = where if positive is None else where[positive]
+    total = _log_total(logits, temperature, where | ~where.any(), cosine)
+    return jnp.where(counts, total - own, jnp.inf)
+
+
+def _log_total(
+    logits: Array, temperature: float | Array, where: Array | None, cosine: bool
+) -> Array:
+    """Logarithm of the summed exponentials of each row's candidates."""
     # Cosines end at one, so their largest logit is known and one pass over [b n] is saved;
     # below this temperature a row of opposite candidates would underflow.
     if cosine and isinstance(temperature, float | int) and temperature >= _LEAST_FIXED_SHIFT:
         weights = jnp.exp(logits - 1.0 / temperature)
         total = weights.sum(1) if where is None else weights @ where.astype(jnp.float32)
-        return jnp.log(total) + 1.0 / temperature - own
-    return jax.nn.logsumexp(logits, axis=1, where=where) - own
+        return jnp.log(total) + 1.0 / temperature
+    return jax.nn.logsumexp(logits, axis=1, where=None if where is None else where[None, :])
 
 
 def emb_loss(

@@ -28,11 +28,24 @@ _ENTRIES = 1 << 27
 def squared_distances(
     x: Float[Array, "*b d"], codebook: Float[Array, "k d"]
 ) -> Float[Array, "*b k"]:
-    """``|x|^2 - 2 x.c + |c|^2`` in float32 at full precision, at least 0."""
-    x, codebook = x.astype(jnp.float32), codebook.astype(jnp.float32)
+    """``|x|^2 - 2 x.c + |c|^2`` in float32 at full precision, at least 0.
+
+    Both are read from the codebook's mean, so that what all rows share cancels exactly.
+    """
+    x, codebook = _centred(x, codebook)
     products = jnp.einsum("...d,kd->...k", x, codebook, precision=lax.Precision.HIGHEST)
     squares = jnp.square(codebook).sum(1).reshape((1,) * (x.ndim - 1) + (-1,))
     return jnp.maximum(jnp.square(x).sum(-1, keepdims=True) - 2 * products + squares, 0)
+
+
+def _centred(x: Array, codebook: Array) -> tuple[Array, Array]:
+    """Both less the codebook's mean, in float32: the squares of a common offset, which may be far
+    larger than any distance, then never enter a sum.
+    """
+    x, codebook = x.astype(jnp.float32), codebook.astype(jnp.float32)
+    # The distances do not depend on it, so no gradient flows through it.
+    centre = lax.stop_gradient(codebook.mean(0))
+    return x - centre.reshape((1,) * (x.ndim - 1) + (-1,)), codebook - centre[None, :]
 
 
 def nearest(
@@ -48,6 +61,7 @@ def nearest(
         x, codebook = l2_normalise(x), l2_normalise(codebook)
         offset = jnp.zeros(len(codebook))
     else:
+        x, codebook = _centred(x, codebook)
         offset = 0.5 * jnp.square(codebook).sum(1)
     return lax.platform_dependent(
         x,

@@ -103,9 +103,11 @@ def lloyd(x: Float[Array, "n d"], centres: Float[Array, "k d"]) -> Float[Array, 
     """One round: the mean of each centre's rows; empty ones move to the worst fitted rows."""
     k = centres.shape[0]
     codes = nearest(x, centres)
-    counts, sums = counts_by_code(codes, size=k), sums_by_code(x, codes, size=k)
+    # How far rows are from their centre: a sum of many large rows would lose their differences.
+    moves = sums_by_code(x - lookup(centres, codes), codes, size=k)
+    counts = counts_by_code(codes, size=k)
     empty = counts == 0
-    means = sums / jnp.maximum(counts, 1.0)[:, None]
+    means = centres + moves / jnp.maximum(counts, 1.0)[:, None]
 
     def refill() -> Array:
         errors = jnp.square(x - lookup(centres, codes)).sum(1)

@@ -29,6 +29,9 @@ def top_items(
 ) -> tuple[Int[Array, "b k"], Float[Array, "b k"]]:
     """The k best items of each user and their scores, best first; equal scores by item id.
 
+    Where a score that counts is NaN or beyond float32, there is no ranking: all scores of that
+    user come back NaN, beside the other items in their order. A `score` of -inf leaves an item out.
+
     Args:
         user_vectors: finite.
         item_vectors: finite; scores are inner products, accumulated in float32.
@@ -49,9 +52,12 @@ def top_items(
             precision=precision,
             preferred_element_type=jnp.float32,
         )
+        scores = jnp.where(jnp.isfinite(scores), scores, jnp.nan)
     else:
         scores = score(user_vectors, item_vectors).astype(jnp.float32)
+        scores = jnp.where(scores < jnp.inf, scores, jnp.nan)
     if seen is not None:
         scores = scores.at[seen[:, 0], seen[:, 1]].set(-jnp.inf, mode="drop")
-    values, ids = top_k(scores, k)
-    return ids, values
+    unknown = jnp.isnan(scores)
+    values, ids = top_k(jnp.where(unknown, -jnp.inf, scores), k)
+    return ids, jnp.where(unknown.any(1, keepdims=True), jnp.nan, values)

@@ -4,7 +4,6 @@ Axes: n images, m some of them, t texts, c channels.
 """
 
 import hashlib
-import io
 import json
 from collections.abc import Callable
 from dataclasses import dataclass, replace
@@ -15,6 +14,7 @@ import numpy as np
 from jaxtyping import Int32, Integer, UInt8
 
 from mmjax.data.core.checks import DataError, check_ids
+from mmjax.data.core.pictures import open_rgb
 
 SPLITS = ("train", "valid", "test")
 Split = Literal["train", "valid", "test"]
@@ -136,15 +136,9 @@ class CaptionedImages:
 
 def _opened(content: bytes, name: str) -> Any:
     try:
-        from PIL import Image, UnidentifiedImageError
-    except ImportError as error:
-        raise ImportError('images are read by Pillow: pip install "mmjax[images]"') from error
-    try:
-        picture = Image.open(io.BytesIO(content)).convert("RGBA")
-    except (UnidentifiedImageError, OSError) as error:
+        return open_rgb(content)
+    except ValueError as error:
         raise DataError(f"image {name} cannot be read ({error}); copy it again") from None
-    white = Image.new("RGBA", picture.size, (255, 255, 255, 255))
-    return Image.alpha_composite(white, picture).convert("RGB")
 
 
 def _square(picture: Any, size: int) -> np.ndarray:

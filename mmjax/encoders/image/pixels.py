@@ -14,6 +14,7 @@ import numpy as np
 from jax import Array
 from jaxtyping import Float, UInt8
 
+from mmjax.data.core.pictures import as_bytes, open_rgb
 from mmjax.encoders.loading.weights import WeightsError, as_pair
 
 CONFIG_FILE = "preprocessor_config.json"
@@ -144,36 +145,45 @@ def _pair(value: Any, name: str) -> tuple[int, int]:
 
 
 ImageLike = Any
-"""A path, an image of Pillow, or an array uint8 ``[y, x]`` or ``[y, x, 1, 3 or 4]``."""
+"""A path, an image of Pillow, or an array ``[y, x]`` or ``[y, x, 1, 3 or 4]`` of uint8, or of wider
+numbers in one of the ranges of `data.core.pictures.as_rgb`."""
 
 
 def open_image(image: ImageLike, n: int) -> Any:
-    """The RGB image of Pillow that entry `n` stands for, turned as its camera says.
+    """The RGB image of Pillow that entry `n` stands for, turned as its camera says, on white.
+
+    Brightness of wide greys and floats as `data.core.pictures.as_rgb` says; of an animation the
+    first frame.
 
     Raises:
-        ValueError: it is no image, or a file that is missing or damaged; `n` is named.
+        ValueError: it is no image, one of unknown brightness, or a file that is missing, damaged
+            or too large; `n` and the file are named.
         ImportError: Pillow is not installed.
     """
-    pillow, ops = _pillow()
     where = f"image {n}"
     try:
         if isinstance(image, str | os.PathLike):
             where = f"image {n} ({os.fspath(image)})"
-            with pillow.open(Path(image)) as opened:
-                return ops.exif_transpose(opened).convert("RGB")
-        if isinstance(image, np.ndarray):
-            channels = image.shape[2] if image.ndim == 3 else 1
-            if image.dtype != np.uint8 or image.ndim not in (2, 3) or channels not in (1, 3, 4):
-                raise ValueError(
-                    f"array {image.dtype} {image.shape}; give uint8 [rows, columns, channels]"
-                )
-            flat = image[:, :, 0] if image.ndim == 3 and channels == 1 else image
-            return pillow.fromarray(np.ascontiguousarray(flat)).convert("RGB")
-        if isinstance(image, pillow.Image):
-            return ops.exif_transpose(image).convert("RGB")
-        raise ValueError(f"a {type(image).__name__} is no path, image of Pillow or array")
-    except (OSError, ValueError, SyntaxError) as error:  # the last for damaged PNG files
+        elif isinstance(image, np.ndarray):
+            image = _of_array(image)
+        elif not hasattr(image, "convert"):
+            raise ValueError(f"a {type(image).__name__} is no path, image of Pillow or array")
+        return open_rgb(image)
+    except ValueError as error:
         raise ValueError(f"{where}: {error}") from error
+
+
+def _of_array(image: np.ndarray) -> Any:
+    from PIL import Image
+
+    channels = image.shape[2] if image.ndim == 3 else 1
+    if image.ndim not in (2, 3) or channels not in (1, 3, 4) or not image.size:
+        raise ValueError(
+            f"array {image.dtype} {image.shape}; give [rows, columns] or [rows, columns, 1, 3 or "
+            "4], not empty"
+        )
+    flat = image[:, :, 0] if image.ndim == 3 and channels == 1 else image
+    return Image.fromarray(np.ascontiguousarray(as_bytes(flat)))
 
 
 def image_bytes(image: ImageLike, n: int) -> tuple[bytes, ...]:
@@ -201,11 +211,3 @@ def check_images(images: Sequence[ImageLike] | np.ndarray) -> None:
         isinstance(images, np.ndarray) and images.dtype != object and images.ndim != 4
     ):
         raise ValueError("encode wants a sequence of images, or one array [images, y, x, channels]")
-
-
-def _pillow() -> tuple[Any, Any]:
-    try:
-        from PIL import Image, ImageOps
-    except ImportError as error:
-        raise ImportError('images are read by Pillow: pip install "mmjax[images]"') from error
-    return Image, ImageOps

@@ -8,10 +8,21 @@ import pytest
 from mmjax.blocks.common.projection import l2_normalise, random_projection
 
 
-def test_rows_are_divided_by_norm_plus_eps():
+def test_rows_get_length_one_and_zeros_stay():
     x = jnp.array([[3.0, 4.0], [0.0, 0.0], [0.0, 1e-8]])
-    np.testing.assert_allclose(l2_normalise(x), [[0.6, 0.8], [0, 0], [0, 0.5]], rtol=1e-6)
-    np.testing.assert_allclose(l2_normalise(x[0], eps=5.0), [0.3, 0.4], rtol=1e-6)
+    np.testing.assert_allclose(l2_normalise(x), [[0.6, 0.8], [0, 0], [0, 1]], rtol=1e-6)
+
+
+@pytest.mark.parametrize("length", [1e-37, 1e-20, 1.0, 1e20, 3e37])
+def test_the_direction_does_not_depend_on_the_length(length):
+    x = jnp.array([[3.0, -4.0, 0.0], [1.0, 2.0, 2.0]])
+    scaled = x * jnp.float32(length)
+    np.testing.assert_allclose(l2_normalise(scaled), l2_normalise(x), rtol=1e-6)
+    if length > 1e30:
+        return  # where the gradient itself is below float32's normal numbers
+    g = jax.grad(lambda x: l2_normalise(x)[0, 0])(scaled) * jnp.float32(length)
+    # d(x / |x|) = (1 - u u') / |x| with u = (0.6, -0.8, 0).
+    np.testing.assert_allclose(g, [[0.128, 0.096, 0], [0, 0, 0]], rtol=1e-5, atol=1e-7)
 
 
 def test_the_gradient_of_a_zero_row_is_finite():

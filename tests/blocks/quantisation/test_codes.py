@@ -28,6 +28,26 @@ def test_distances_by_the_definition(getkey):
     assert (squared_distances(c, c) >= 0).all()
 
 
+@given(
+    offset=st.sampled_from([1.0, -300.0, 1e3, 1e4]),
+    column=st.integers(-1, 4),
+    seed=st.integers(0, 2**31 - 1),
+)
+@settings(max_examples=20, deadline=None)
+def test_what_all_rows_share_changes_no_code(offset, column, seed):
+    draw = np.random.default_rng(seed)
+    shift = np.zeros(5, np.float32)
+    shift[slice(None) if column < 0 else column] = offset
+    # Multiples of 1/64, so that the shifted rows are exact.
+    x, c = (np.round(draw.normal(size=(n, 5)) * 64) / 64 for n in (200, 16))
+    x, c = x.astype(np.float32), c.astype(np.float32)
+    exact = ((x[:, None].astype(float) - c[None]) ** 2).sum(2)
+    found = np.asarray(nearest(jnp.asarray(x + shift), jnp.asarray(c + shift)))
+    assert_allclose(exact[np.arange(200), found], exact.min(1), rtol=1e-4, atol=1e-4)
+    distances = squared_distances(jnp.asarray(x + shift), jnp.asarray(c + shift))
+    assert_allclose(distances, exact, rtol=1e-4, atol=1e-3)
+
+
 def test_ten_thousand_rows_against_brute_force(getkey):
     x, c = jax.random.normal(getkey(), (10_000, 8)), jax.random.normal(getkey(), (64, 8))
     distances = ((np.asarray(x)[:, None] - np.asarray(c)[None]) ** 2).sum(-1)

@@ -138,3 +138,11 @@ def test_bad_sizes(getkey):
     with pytest.raises(ValueError, match="no sizes"):
         residual_kmeans(getkey(), x, ())
     assert blocks._check_rows(3, 3) is None
+
+
+def test_an_offset_moves_the_centres_alone(getkey):
+    x, _ = clusters(noise=0.25)
+    key, shift = getkey(), jnp.array([4096.0, 0.0, -1024.0])[None]
+    plain, moved = kmeans(jax.random.clone(key), x, 6), kmeans(key, x + shift, 6)
+    assert len(set(np.asarray(moved.codes).tolist())) == 6
+    assert error(x + shift, moved.centres) < 1.05 * error(x, plain.centres) + 1e-3

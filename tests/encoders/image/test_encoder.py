@@ -68,8 +68,9 @@ def test_paths_images_and_arrays_are_one(encoder, files):
     assert encoder.encode([], progress=False).shape == (0, 8)
     grey = np.arange(72, dtype=np.uint8).reshape(9, 8)
     colour = np.repeat(grey[:, :, None], 3, 2)
-    clear = np.concatenate([colour, np.full((9, 8, 1), 7, np.uint8)], 2)
-    got = encoder.read([grey, grey[:, :, None], colour, clear])
+    opaque = np.concatenate([colour, np.full((9, 8, 1), 255, np.uint8)], 2)
+    wide = grey.astype(np.uint16) * 257
+    got = encoder.read([grey, grey[:, :, None], colour, opaque, wide])
     assert (got == got[0]).all()
 
 
@@ -91,8 +92,10 @@ def test_damaged_images_are_named(encoder, files, tmp_path):
     for cache in (None, tmp_path):
         with pytest.raises(ValueError, match=r"image 0 \(.*nowhere"):
             encoder.encode([tmp_path / "nowhere"], progress=False, cache=cache)
-    with pytest.raises(ValueError, match=r"image 0: array float32 \(2, 2\); give uint8"):
-        encoder.encode([np.ones((2, 2), np.float32)], progress=False)
+    with pytest.raises(ValueError, match=r"image 0: pixels in -1\.\.1; give numbers in 0\.\.1"):
+        encoder.encode([np.array([[1, -1.0]], np.float32)], progress=False)
+    with pytest.raises(ValueError, match=r"image 0: array uint8 \(0, 3\); give"):
+        encoder.encode([np.ones((0, 3), np.uint8)], progress=False)
     with pytest.raises(ValueError, match="image 0: a int is no path"):
         encoder.encode([3], progress=False)
     for one in (str(files[0]), images()[0]):

@@ -36,7 +36,7 @@ def _forward_and_back(case: Case, books: Any, x: Any, weight: Any, where: Any) -
     """Gradients in x and in what the codebooks are made of, and the forward pass."""
 
     def total(x: Any, books: Any) -> Any:
-        rows = l2_normalise(x, 0.0) if case.cosine else x
+        rows = l2_normalise(x) if case.cosine else x
         every = books * len(case.sizes) if case.shared else books
         if case.kind == "simvq":
             every = [every[0] @ every[1]]
