@@ -48,7 +48,7 @@ def runtime_names():
             package = importlib.import_module(module.name)
             for name in getattr(package, "__all__", ()):
                 found[module.name, name] = getattr(package, name)
-    found |= {("mmjax", name): getattr(mmjax, name) for name in mmjax.__all__}
+    found |= {("mmjax", name): getattr(mmjax, name) for name in dir(mmjax)}
     return found
 
 

@@ -94,8 +94,8 @@ def _fields(node: ast.ClassDef) -> Iterator[Setting]:
         if not isinstance(field, ast.AnnAssign) or not isinstance(field.target, ast.Name):
             continue
         default = ast.unparse(field.value) if field.value is not None else ""
-        said = isinstance(after, ast.Expr) and isinstance(after.value, ast.Constant)
-        meaning = " ".join(str(after.value.value).split()) if said else ""
+        said = after.value if isinstance(after, ast.Expr) else None
+        meaning = " ".join(str(said.value).split()) if isinstance(said, ast.Constant) else ""
         yield Setting(field.target.id, default, meaning)
 
 
