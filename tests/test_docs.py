@@ -3,7 +3,9 @@
 `make docs` builds it strictly; nothing here needs MkDocs.
 """
 
+import dataclasses
 import importlib
+import itertools
 import pkgutil
 import posixpath
 import re
@@ -165,19 +167,57 @@ def test_a_link_that_leads_to_no_file_is_refused(tmp_path, monkeypatch):
         as_page("A.md", "a.md", {})
 
 
-def commands(text):
-    return re.findall(r"python -m experiments(?:\.(\w+))?[ \t]*([a-z][\w-]*)?", text)
-
-
-def test_experiments_and_commands_that_pages_name_exist():
-    unknown = []
+def command_lines():
+    """Page, module, words and flags of every command of the experiments in a block of a page."""
     for page, text in everything().items():
-        for experiment, command in commands(text):
-            if not experiment or find_spec(f"experiments.{experiment}.config") is None:
-                continue
-            config = importlib.import_module(f"experiments.{experiment}.config")
-            if command and command not in config.EXPERIMENT.commands:
-                unknown.append(f"{page}: experiments.{experiment} {command}")
+        blocks = re.findall(r"^```(\w*)\n(.*?)^```", text, re.DOTALL | re.MULTILINE)
+        whole = "\n".join(block for language, block in blocks if language in ("", "bash"))
+        for line in whole.replace("\\\n", " ").splitlines():
+            if match := re.match(r"python -m (experiments[.\w]*)(.*)", line):
+                words = shlex.split(match.group(2), comments=True)
+                flags = [w for w in words if w.startswith("--")]
+                yield page, match.group(1), words, [f.partition("=")[0] for f in flags]
+
+
+def fields(node, stem="--"):
+    """Flags of a dataclass, or of an instance, whose groups are flags of several parts."""
+    for field in dataclasses.fields(node):
+        name = stem + field.name.replace("_", "-")
+        value = getattr(node, field.name, None)
+        kind = field.type if isinstance(node, type) else value
+        yield name
+        yield f"{stem}no-{name.removeprefix(stem)}"
+        if dataclasses.is_dataclass(kind):
+            yield from fields(kind, f"{name}.")
+
+
+def accepted(module, words):
+    """The flags that a command takes; None if its module has no list of them."""
+    command = words[0] if words and not words[0].startswith("-") else ""
+    if module == "experiments":
+        assert not command or command in importlib.import_module("experiments.__main__").COMMANDS
+        prepare = importlib.import_module("experiments.common.prepare")
+        return {"--help", *fields(prepare.Prepare)} if command == "prepare" else None
+    if find_spec(f"{module}.config") is None:
+        return None
+    experiment = importlib.import_module(f"{module}.config").EXPERIMENT
+    if command:
+        assert command in experiment.commands, f"{module} {command}"
+        flags = experiment.commands[command].flags
+        return {"--help", *(fields(flags) if flags else ())}
+    pairs = dict(itertools.pairwise([*words, ""]))
+    chosen = {n: pairs[f"--{n}"] for n in ("method", "preset") if f"--{n}" in pairs}
+    return {"--help", *fields(experiment.settings(**chosen))}
+
+
+def test_commands_and_flags_that_pages_show_exist():
+    found, unknown = 0, []
+    for page, module, words, flags in command_lines():
+        known = accepted(module, words)
+        found += known is not None
+        wrong = {flag.replace("_", "-") for flag in flags} - (known or {*flags})
+        unknown += [f"{page}: {module} {' '.join(words)}: {flag}" for flag in sorted(wrong)]
+    assert found > 80
     assert unknown == []
 
 
