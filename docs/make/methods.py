@@ -107,7 +107,7 @@ def differences(method: Method) -> list[str]:
         for node in ast.walk(names.tree(path)) if path is not None else ():
             if isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef):
                 text = re.split(
-                    r"\n\s*(?:Args|Returns|Raises|Axes):", ast.get_docstring(node) or ""
+                    r"\n\s*(?:Args|Attributes|Returns|Raises|Axes):", ast.get_docstring(node) or ""
                 )
                 if isinstance(node, ast.Module):
                     found += [p for p in text[0].split("\n\n") if _DEVIATES.search(p)]
@@ -157,6 +157,7 @@ def page(name: str, pages: dict[str, str]) -> str:
     experiment, command = experiment_of(name)
     readme = relative(pages[f"experiments/{experiment}/README.md"], here)
     found = results(method.title)
+    bench = relative(pages["experiments/bench/README.md"], here)
     verified = method.verified or "its equations, by tests worked by hand"
     parts = [
         f"# {method.title}",
@@ -179,9 +180,9 @@ def page(name: str, pages: dict[str, str]) -> str:
         *notebooks_of(name),
         f"Everything in it: [`{top}`]({_reference_link(top, here)}).",
         "## Table",
-        _tables(found, experiment, readme, relative(pages["experiments/bench/README.md"], here)),
+        _tables(found, method.title, experiment, readme, bench),
         "## Differences and switches",
-        _differences(method),
+        _differences(method, experiment, readme),
         "## Settings",
         f"`{method.config}`",
         table(["field", "default", "meaning"], _settings_rows(method)),
@@ -213,21 +214,47 @@ def _reference_link(top: str, here: str) -> str:
     return relative(f"reference/{package}.md", here) + anchor
 
 
-def _tables(found: list[list[str]], experiment: str, readme: str, bench: str) -> str:
-    own = "" if experiment == "bench" else f" [{experiment}]({readme}) has the tables of its paper."
-    if not found:
-        return f"It is not among the recommenders of the bench.{own}"
-    head = ["data", *_RESULT_TITLES.values(), "seeds"]
-    note = f"Test, all items ranked; mean ± deviation over seeds; [all methods]({bench}).{own}"
-    return f"{table(head, found)}\n\n{note}"
+def paper_tables(experiment: str, title: str) -> list[str]:
+    """Rows of a method in the tables of an experiment's README, each under its section's name."""
+    text = (ROOT / "experiments" / experiment / "README.md").read_text()
+    shown = []
+    for section in re.split(r"^## ", text, flags=re.MULTILINE)[1:]:
+        heading, _, body = section.partition("\n")
+        for block in re.findall(r"<!-- table:.*?-->\n(.*?)<!-- end -->", body, re.DOTALL):
+            lines = [line for line in block.splitlines() if line.startswith("|")]
+            rows = [row for row in lines[2:] if title.lower() in row.split("|")[1].lower()]
+            if rows and lines[0].startswith("| method |"):
+                shown.append("\n".join([f"**{heading}**", "", *lines[:2], *rows]))
+    return shown
 
 
-def _differences(method: Method) -> str:
-    found = differences(method)
-    if not found:
+def _tables(found: list[list[str]], title: str, experiment: str, readme: str, bench: str) -> str:
+    parts = []
+    if found:
+        head = ["data", *_RESULT_TITLES.values(), "seeds"]
+        note = "Test, all items ranked; mean ± deviation over seeds"
+        parts += [table(head, found), f"{note}; beside all others in the [bench]({bench})."]
+    if experiment != "bench":
+        parts += paper_tables(experiment, title)
+        said = (
+            "How they came about, and beside what"
+            if parts
+            else "No table is of it alone; it is part of"
+        )
+        parts.append(f"{said}: [{experiment}]({readme}).")
+    return "\n\n".join(parts or ["It has not been run in the bench yet."])
+
+
+def _differences(method: Method, experiment: str, readme: str) -> str:
+    said = [f"- {sentence}" for sentence in differences(method)]
+    text = (ROOT / "experiments" / experiment / "README.md").read_text()
+    if heading := re.search(r"^## (.*differences.*)$", text, re.MULTILINE | re.IGNORECASE):
+        anchor = re.sub(r"[^a-z]+", "-", heading.group(1).lower())
+        said.append(f"- The experiment's own: [{heading.group(1)}]({readme}#{anchor}).")
+    if not said:
         return "None is known."
-    return "What the docstrings say of the paper and of released code:\n\n" + "\n".join(
-        f"- {sentence}" for sentence in found
+    return "\n".join(
+        ["What docstrings and settings say of the paper and of released code:", "", *said]
     )
 
 
