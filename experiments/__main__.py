@@ -1,13 +1,14 @@
 """`python -m experiments`: which experiments there are; with a command, one's own data."""
 
 import difflib
+import os
 import sys
 from collections.abc import Callable, Sequence
 from importlib import import_module
 from pathlib import Path
 
 from experiments.common import prepare
-from experiments.common.experiment import Experiment
+from experiments.common.experiment import BROKEN_PIPE, Experiment
 
 ROOT = Path(__file__).resolve().parent
 
@@ -51,4 +52,10 @@ def main(arguments: Sequence[str]) -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main(sys.argv[1:]))
+    try:
+        status = main(sys.argv[1:])
+        sys.stdout.flush()
+    except BrokenPipeError:
+        sys.stdout = open(os.devnull, "w")
+        status = BROKEN_PIPE
+    sys.exit(status)
