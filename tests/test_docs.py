@@ -263,3 +263,14 @@ def test_the_code_of_a_method_of_your_own_runs():
     found = {}
     exec(compile("\n".join(blocks), "guide/extend.md", "exec"), found)
     assert 0 < float(found["value"]) < 2
+
+
+def test_names_of_the_library_on_pages_exist():
+    gone = []
+    for page, text in everything().items():
+        if not page.startswith(("reference/", "project/changelog")):  # the old names stand there
+            found = set(
+                re.findall(r"\b(mmjax(?:\.[A-Za-z_]\w*)+)", re.sub(r"\(\S+?\)", "()", text))
+            )
+            gone += [f"{page}: {name}" for name in sorted(found) if not exists(name)]
+    assert gone == []
