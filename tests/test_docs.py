@@ -12,7 +12,6 @@ import re
 import shlex
 import tomllib
 from functools import cache
-from importlib.util import find_spec
 
 import pytest
 
@@ -198,7 +197,7 @@ def accepted(module, words):
         assert not command or command in importlib.import_module("experiments.__main__").COMMANDS
         prepare = importlib.import_module("experiments.common.prepare")
         return {"--help", *fields(prepare.Prepare)} if command == "prepare" else None
-    if find_spec(f"{module}.config") is None:
+    if names.path_of(f"{module}.config") is None:
         return None
     experiment = importlib.import_module(f"{module}.config").EXPERIMENT
     if command:
