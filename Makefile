@@ -24,7 +24,7 @@ need_here = $(call need,$(VENV),constraints.txt,$(1))
 
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
-.PHONY: help run test test-slow test-colab test-colab-short test-gpu parity lint format notebooks \
+.PHONY: help run test test-slow test-colab test-colab-short test-gpu parity lint format docs notebooks \
   bench bench-gpu clean
 
 help: ## This list
@@ -71,6 +71,11 @@ format: ## Let ruff lay out and mend what it can
 	$(PY) -m ruff format .
 	$(PY) -m ruff check --fix .
 
+docs: ## The site, strictly, into site/; looks at nothing outside
+	$(call need_here,docs)
+	NO_MKDOCS_2_WARNING=1 $(PY) -m mkdocs build --strict --quiet $(ARGS)
+	@echo "site/index.html"
+
 notebooks: ## Execute every notebook; ARGS=--save keeps the last picture of each
 	$(call need_here,notebooks)
 	$(PY) notebooks/execute.py $(ARGS)
@@ -84,5 +89,5 @@ bench-gpu: ## Every benchmark on one GPU in under 8 minutes: make bench-gpu EXTR
 	JAX_PLATFORMS=cuda,cpu $(PY) -m experiments.benchmarks.gpu $(ARGS)
 
 clean: ## Remove environments and caches; runs/ stays
-	rm -rf $(VENV) $(COLAB) .pytest_cache .hypothesis .ruff_cache build dist
+	rm -rf $(VENV) $(COLAB) .pytest_cache .hypothesis .ruff_cache build dist site
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +

@@ -145,7 +145,8 @@ def check_model(model: Any) -> None:
         flag = f"--model.{name.replace('_', '-')}"
         if name in ("width", "heads") and value < 1:
             raise ValueError(f"{flag} {value}: give 1 or more")
-        if name.endswith("dropout") and not 0 <= value < 1:
+        share = name.endswith("dropout") and not isinstance(value, bool)
+        if share and not 0 <= value < 1:
             raise ValueError(f"{flag} {value}: give a share in [0, 1)")
 
 

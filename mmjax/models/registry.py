@@ -257,9 +257,10 @@ def title(method: str) -> str:
 
 def markdown() -> str:
     """The registry as the table of the front page, a method a line, by family."""
-    lines = ["| method | paper | code | verified against |", "|---|---|---|---|"]
+    lines = ["| method | paper | family | code | verified against |", "|---|---|---|---|---|"]
     for method in sorted(METHODS.values(), key=lambda m: m.family):
-        place = f"mmjax/models/{method.family}/{method.module}"
+        place = f"`mmjax/models/{method.family}/{method.module}`"
         held_to = method.verified or "its equations"
-        lines.append(f"| {method.title} | {method.paper} | `{place}` | {held_to} |")
+        cells = (method.title, method.paper, method.family, place, held_to)
+        lines.append(f"| {' | '.join(cells)} |")
     return "\n".join(lines) + "\n"
