@@ -17,6 +17,7 @@ from mmjax.data.core.corpora import (
 )
 from mmjax.data.core.interactions import Interactions, validate
 from mmjax.data.core.passages import Passages
+from mmjax.data.core.retrieval import Judgements, RetrievalCorpus, judgements_of
 from mmjax.data.core.sequences import (
     Sequences,
     from_interactions,
@@ -26,6 +27,7 @@ from mmjax.data.core.sequences import (
 from mmjax.data.core.splits import resplit
 from mmjax.data.core.words import Words
 from mmjax.data.formats.captions import load_caption_files
+from mmjax.data.formats.corpora import load_corpus, prepare_corpus, save_corpus
 from mmjax.data.formats.incdsi import load_incdsi
 from mmjax.data.formats.mmrec import load_mmrec, save_mmrec
 from mmjax.data.formats.ratings import load_ratings_csv, load_sequences_csv
@@ -43,6 +45,12 @@ from mmjax.data.synthetic.interactions import (
 )
 
 __all__ = [
+    "save_corpus",
+    "prepare_corpus",
+    "load_corpus",
+    "judgements_of",
+    "RetrievalCorpus",
+    "Judgements",
     "Attribute",
     "CaptionedImages",
     "ContinualCorpus",
