@@ -12,6 +12,7 @@ from mmjax.data.core.continual import ContinualCorpus, in_sessions, validate_cor
 from mmjax.data.core.corpora import (
     Documents,
     dealt_to_sessions,
+    judged_documents,
     passage_documents,
     product_documents,
 )
@@ -30,6 +31,7 @@ from mmjax.data.formats.captions import load_caption_files
 from mmjax.data.formats.corpora import load_corpus, prepare_corpus, save_corpus
 from mmjax.data.formats.incdsi import load_incdsi
 from mmjax.data.formats.mmrec import load_mmrec, save_mmrec
+from mmjax.data.formats.own_captions import load_captions
 from mmjax.data.formats.ratings import load_ratings_csv, load_sequences_csv
 from mmjax.data.loading import load
 from mmjax.data.registry import builder, find, listing, names
@@ -45,6 +47,8 @@ from mmjax.data.synthetic.interactions import (
 )
 
 __all__ = [
+    "load_captions",
+    "judged_documents",
     "save_corpus",
     "prepare_corpus",
     "load_corpus",

@@ -134,6 +134,19 @@ class CaptionedImages:
         return _opened(self.encoded(row), self.image_ids[row])
 
 
+def picture_fault(content: bytes, name: str) -> str:
+    """What is wrong with the file of a picture, which is decoded whole; "" if nothing is.
+
+    Raises:
+        ImportError: Pillow is missing.
+    """
+    try:
+        _opened(content, name)
+    except DataError as error:
+        return str(error)
+    return ""
+
+
 def _opened(content: bytes, name: str) -> Any:
     try:
         from PIL import Image, UnidentifiedImageError
