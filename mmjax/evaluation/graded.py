@@ -8,19 +8,33 @@ Axes: q queries, k places of a result, m documents of a query, j judged queries.
 """
 
 from collections.abc import Sequence
-from typing import Literal
+from typing import Any, Literal, Protocol, runtime_checkable
 
 import numpy as np
-from jaxtyping import Float, Int, Integer
-
-from mmjax.data.core.retrieval import Judgements
+from jaxtyping import Float, Integer
 
 Gain = Literal["exponential", "linear"]
 
 
+@runtime_checkable
+class Graded(Protocol):
+    """Graded documents by query, such as `mmjax.data.Judgements`."""
+
+    start: Any
+    """Where the judgements of each query begin, one entry more than there are queries."""
+
+    def of(self, query: int) -> tuple[Any, Any]:
+        """Documents and grades of a query."""
+        ...
+
+    def judged(self) -> Any:
+        """Queries with a relevant document, ascending."""
+        ...
+
+
 def graded_metrics(
     ids: Integer[np.ndarray, "q k"],
-    judgements: Judgements,
+    judgements: Graded,
     ks: Sequence[int],
     *,
     gain: Gain = "exponential",
@@ -35,7 +49,7 @@ def graded_metrics(
 
     Returns:
         ``recall@k``, ``hits@k``, ``mrr@k``, ``map@k`` and ``ndcg@k`` of the queries that
-        `Judgements.judged` lists, in its order.
+        `Graded.judged` lists, in its order.
 
     Raises:
         ValueError: a cut-off is outside 1..k, the numbers of queries differ, or a result holds a
@@ -84,28 +98,3 @@ def _metrics(
 def _dcg(grades: Float[np.ndarray, "m"], gain: Gain) -> float:
     gains = np.exp2(grades) - 1 if gain == "exponential" else grades
     return float((gains / np.log2(np.arange(len(grades)) + 2)).sum())
-
-
-def ranked_ids(
-    queries: Float[np.ndarray, "q w"], documents: Float[np.ndarray, "m w"], k: int
-) -> tuple[Int[np.ndarray, "q k"], Float[np.ndarray, "q k"]]:
-    """The k documents of the largest inner products with each query, and these, best first.
-
-    Of equal ones the first comes first. One block of queries after the other is held in memory.
-
-    Raises:
-        ValueError: there are fewer documents than k, or a vector is not finite.
-    """
-    if not 1 <= k <= len(documents):
-        raise ValueError(f"k {k}: give 1..{len(documents)}")
-    if not (np.isfinite(queries).all() and np.isfinite(documents).all()):
-        raise ValueError("a vector of a query or a document is not finite")
-    ids, values, block = [], [], max(1, 50_000_000 // len(documents))
-    for start in range(0, len(queries), block):
-        scores = queries[start : start + block] @ documents.T
-        order = np.argsort(-scores, axis=1, kind="stable")[:, :k]
-        ids.append(order)
-        values.append(np.take_along_axis(scores, order, 1))
-    if not ids:
-        return np.zeros((0, k), np.int64), np.zeros((0, k))
-    return np.concatenate(ids), np.concatenate(values)

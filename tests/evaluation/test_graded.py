@@ -5,8 +5,9 @@ import math
 import numpy as np
 import pytest
 
+from mmjax.blocks.ranking.exact import ranked_ids
 from mmjax.data.core.retrieval import judgements_of
-from mmjax.evaluation.graded import graded_metrics, mean_graded, ranked_ids
+from mmjax.evaluation.graded import graded_metrics, mean_graded
 
 # Query 0: documents 4 (grade 2), 1 (grade 1), 3 (judged 0); query 1: none relevant; query 2: 0.
 JUDGED = judgements_of(

@@ -131,7 +131,7 @@ class CaptionedImages:
             DataError: the file is no image.
             ImportError: Pillow is missing.
         """
-        return _opened(self.encoded(row), self.image_ids[row])
+        return opened(self.encoded(row), self.image_ids[row])
 
 
 def picture_fault(content: bytes, name: str) -> str:
@@ -141,13 +141,19 @@ def picture_fault(content: bytes, name: str) -> str:
         ImportError: Pillow is missing.
     """
     try:
-        _opened(content, name)
+        opened(content, name)
     except DataError as error:
         return str(error)
     return ""
 
 
-def _opened(content: bytes, name: str) -> Any:
+def opened(content: bytes, name: str) -> Any:
+    """The picture in a file's content as Pillow's, in RGB, on white where it is transparent.
+
+    Raises:
+        DataError: it is no image, or damaged; `name` says which.
+        ImportError: Pillow is missing.
+    """
     try:
         from PIL import Image, UnidentifiedImageError
     except ImportError as error:

@@ -11,6 +11,7 @@ Axes: n texts, b texts of a batch, s positions, l layers, m width.
 """
 
 import os
+import warnings
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property, partial
@@ -23,6 +24,7 @@ from jaxtyping import Bool, Float, Float32, Int
 
 from mmjax.blocks.attention.pooling import masked_mean
 from mmjax.blocks.common.projection import l2_normalise
+from mmjax.data.core.retrieval import whole_text
 from mmjax.encoders.encode.cache import content_key, model_digest
 from mmjax.encoders.encode.outputs import Pooling
 from mmjax.encoders.encode.pretrained import PretrainedEncoder, check_pooling, find_loader
@@ -135,7 +137,8 @@ class TextEncoder(PretrainedEncoder):
         A text's vector does not depend on the others, but for rounding.
 
         Args:
-            texts: any strings, '' included.
+            texts: any strings, '' included; a lone surrogate, which no tokenizer reads, is read as
+                U+FFFD, with one warning that counts such texts and names the first.
             batch_size: texts that the devices together read at once.
             progress: show a bar.
             cache: a folder where vectors are kept, by text and model; texts that it knows are not
@@ -151,9 +154,15 @@ class TextEncoder(PretrainedEncoder):
                 f"{type(texts).__name__} and {batch_size}"
             )
         _check(texts)
+        if broken := [n for n, text in enumerate(texts) if whole_text(str(text)) != str(text)]:
+            warnings.warn(
+                f"{len(broken):,} of {len(texts):,} texts have lone surrogates, the first in row "
+                f"{broken[0]}; each is read as U+FFFD",
+                stacklevel=2,
+            )
 
         def rows(todo: np.ndarray) -> Iterator[tuple[np.ndarray, tuple[np.ndarray, ...]]]:
-            tokens = self.tokenize([str(texts[n]) for n in todo])
+            tokens = self.tokenize([whole_text(str(texts[n])) for n in todo])
             for batch in token_batches(
                 tokens, batch_size, self.model.config.pad_id, self.max_length
             ):

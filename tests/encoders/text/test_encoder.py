@@ -263,3 +263,10 @@ def test_real_minilm():
     for ids, want in zip(encoder.tokenize(SENTENCES), minilm["ids"], strict=True):
         assert ids == want[want >= 0].astype(int).tolist()
     assert_allclose(encoder.encode(SENTENCES, progress=False), minilm["vectors"], atol=1e-5)
+
+
+def test_a_lone_surrogate_does_not_fail_the_batch(encoder):
+    with pytest.warns(UserWarning, match="1 of 2 texts have lone surrogates, the first in row 1"):
+        found = encoder.encode(["a red dress", "a \ud800 dress"], progress=False)
+    want = encoder.encode(["a red dress", "a \ufffd dress"], progress=False)
+    np.testing.assert_array_equal(found, want)
