@@ -7,8 +7,8 @@ from collections.abc import Callable, Sequence
 from importlib import import_module
 from pathlib import Path
 
-from experiments.common import prepare
 from experiments.common.experiment import BROKEN_PIPE, Experiment
+from experiments.prepare import captions, corpus, interactions
 
 ROOT = Path(__file__).resolve().parent
 
@@ -23,7 +23,11 @@ def described() -> dict[str, Experiment]:
     return found
 
 
-COMMANDS: dict[str, Callable[[Sequence[str]], int]] = {"prepare": prepare.main}
+COMMANDS: dict[str, Callable[[Sequence[str]], int]] = {
+    "prepare": interactions.main,
+    "prepare-corpus": corpus.main,
+    "prepare-captions": captions.main,
+}
 """Commands on one's own data, by name; each takes its arguments and gives the exit status."""
 
 

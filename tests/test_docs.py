@@ -195,7 +195,7 @@ def accepted(module, words):
     command = words[0] if words and not words[0].startswith("-") else ""
     if module == "experiments":
         assert not command or command in importlib.import_module("experiments.__main__").COMMANDS
-        prepare = importlib.import_module("experiments.common.prepare")
+        prepare = importlib.import_module("experiments.prepare.interactions")
         return {"--help", *fields(prepare.Prepare)} if command == "prepare" else None
     if names.path_of(f"{module}.config") is None:
         return None

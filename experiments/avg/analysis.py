@@ -24,6 +24,7 @@ from mmjax.data.core.captioned import CAPTION
 from mmjax.data.core.words import END, UNKNOWN, Words
 from mmjax.data.io.files import atomic_write_text
 from mmjax.encoders.clip_pair import load_clip_pair
+from mmjax.encoders.galleries import search_gallery
 from mmjax.encoders.image_text.clip import ClipConfig
 from mmjax.errors import UserError
 from mmjax.models.retrieval import avg, two_tower
@@ -34,6 +35,7 @@ from mmjax.models.retrieval.two_tower import ImageTextFeatures
 from mmjax.objective import Params
 from mmjax.retriever import TopK, retrieve
 from mmjax.training.config import flatten
+from mmjax.training.pipeline import FINISHED, finished_run
 from mmjax.training.records import Record
 from mmjax.training.run_config import override
 from mmjax.training.stages import load_stage
@@ -191,22 +193,23 @@ def load_saved(workdir: Path) -> SavedRun:
         UserError: it holds no run, no finished one, or a damaged one.
     """
     seeds = sorted(workdir.glob("seed_*"), key=lambda p: (len(p.name), p.name))
-    folder = workdir if (workdir / "settings").exists() or not seeds else seeds[0]
-    if not (folder / "settings").is_dir():
-        raise UserError(f"{workdir} holds no run: train one with --workdir {workdir}")
+    folder = workdir if (workdir / FINISHED).exists() or not seeds else seeds[0]
+    if not (folder / FINISHED).exists():
+        kept = "no finished run" if seeds else "no run"
+        raise UserError(f"{workdir} holds {kept}: train one with --workdir {workdir}")
     try:
-        settings = load_stage(folder, "settings")
+        stages, settings = finished_run(folder)
         run = override(AVGRun(), flatten(settings["run"]))
         paths = {n: Path(p) for n in ("clip", "manual_dir") if (p := getattr(run, n)) is not None}
         has_towers = run.clip is None and run.data != "concepts"
         return SavedRun(
             dataclasses.replace(run, **paths),
             settings["data_digest"],
-            load_stage(folder, "vocabulary", (Words,)),
-            load_stage(folder, "features", (ImageTextFeatures,)),
-            load_stage(folder, "codes", (Vokens,)),
-            _finished(load_stage(folder, STAGES[1] if run.fit_rank.epochs else STAGES[0])),
-            _finished(load_stage(folder, "towers")) if has_towers else None,
+            load_stage(folder, stages["vocabulary"], (Words,)),
+            load_stage(folder, stages["features"], (ImageTextFeatures,)),
+            load_stage(folder, stages["codes"], (Vokens,)),
+            _finished(load_stage(folder, stages[STAGES[1] if run.fit_rank.epochs else STAGES[0]])),
+            _finished(load_stage(folder, stages["towers"])) if has_towers else None,
         )
     except FileNotFoundError as error:
         raise UserError(f"{workdir} holds no finished run: give its command again") from error
@@ -240,10 +243,28 @@ def write_page(saved: SavedRun, data: CaptionedImages, flags: Search) -> str:
         found = [(int(n), float(s)) for n, s in zip(images, scores, strict=True) if n >= 0]
         pictures = [GalleryImage(data.encoded(n), _title(data, n), f"{s:.2f}") for n, s in found]
         rows.append((method, remark, pictures))
-    page = flags.out or flags.workdir / "search.html"
+    page = flags.out or (flags.workdir or Path()) / "search.html"
     atomic_write_text(page, gallery(query, rows))
     lines = [f"{method}: {', '.join(p.title for p in pictures)}" for method, _, pictures in rows]
     return "\n".join([*lines, f"page: {page}"])
+
+
+def gallery_page(folder: Path, flags: Search) -> str:
+    """The pictures of a gallery that are nearest to a query, as a page; their titles.
+
+    Raises:
+        UserError: there is no gallery of pictures, or one of its pictures is gone.
+    """
+    try:
+        found = search_gallery(folder, flags.query, k=flags.k)
+        pictures = [
+            GalleryImage(Path(f.name).read_bytes(), f.title, f"{f.score:.2f}") for f in found
+        ]
+    except OSError as error:
+        raise UserError(f"{folder}: {error}; index its pictures again") from error
+    page = flags.out or folder / "search.html"
+    atomic_write_text(page, gallery(flags.query, [("CLIP", "cosine", pictures)]))
+    return "\n".join([*(f"{f.score:6.3f}  {f.title}" for f in found), f"page: {page}"])
 
 
 def by_code(saved: SavedRun, ids: np.ndarray, k: int) -> TopK:

@@ -56,7 +56,8 @@ class AVGRun(RunFlags):
 
     data: str = "noto_emoji"
     """Data set: noto_emoji; concepts (synthetic features); or, from a manual directory, flickr8k,
-    flickr30k or coco."""
+    flickr30k or coco; or a file of captions of your own (CSV, Parquet, JSON of COCO or Karpathy),
+    or its folder (`mmjax.data.load_captions`), whose pictures may lie in --manual-dir."""
     clip: Path | None = None
     """Folder of a published CLIP, whose features are then read; default is to train two towers."""
     codes: Literal["tokenizer", "residual_kmeans", "random"] = "tokenizer"
@@ -147,9 +148,11 @@ def preset(data: str, kind: str = "tuned") -> AVGRun:
     """
     if kind != "tuned":
         raise ValueError(f"--preset {kind}: AVG has tuned presets only")
-    if data not in _PRESETS:
-        raise ValueError(f"--data {data}: choose one of {', '.join(DATA)}")
-    return dataclasses.replace(_PRESETS[data], data=data)
+    if data not in _PRESETS and not Path(data).exists():
+        raise ValueError(
+            f"--data {data}: choose one of {', '.join(DATA)}, or a file or folder of captions"
+        )
+    return dataclasses.replace(_PRESETS.get(data, _PRESETS["noto_emoji"]), data=data)
 
 
 _SMOKE: dict[str, Any] = {
@@ -181,16 +184,32 @@ class Search:
 
     query: tyro.conf.Positional[str]
     """Words."""
-    workdir: Path
+    workdir: Path | None = None
     """Folder of a finished run."""
+    gallery: Path | None = None
+    """Folder that `index` wrote, in place of a run."""
     k: int = 10
     """Pictures to show."""
     out: Path | None = None
-    """The page to write; default search.html in the run's folder."""
+    """The page to write; default search.html in the folder that is searched."""
     data_dir: Path | None = None
     """Where prepared data are cached."""
     manual_dir: Path | None = None
     """Where data sets that cannot be shipped were put by hand; default is that of the run."""
+
+
+@dataclass(frozen=True)
+class Index:
+    """Flags of the `index` command."""
+
+    pictures: tyro.conf.Positional[Path]
+    """Folder of pictures, or file of captioned ones."""
+    encoder: Path
+    """Folder of a published CLIP."""
+    out: Path
+    """Folder of the gallery to write."""
+    cache: Path | None = None
+    """Folder where features are kept, so that what was interrupted goes on."""
 
 
 @dataclass(frozen=True)
@@ -225,6 +244,7 @@ EXPERIMENT = Experiment(
     smoke=_SMOKE,
     commands={
         "search": Command("pictures for words, by a trained run, as a page", Search),
+        "index": Command("pictures made searchable by a published CLIP, untrained", Index),
         "cost": Command("time of a search as the gallery grows", Cost),
         "tables": Command("write the tables of README.md from results/"),
     },

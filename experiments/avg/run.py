@@ -26,13 +26,14 @@ from experiments.avg.analysis import (
     towers_of,
     write_page,
 )
-from experiments.avg.config import AVGRun, Search, Stage
+from experiments.avg.config import AVGRun, Index, Search, Stage
 from experiments.common import readme
-from mmjax.data import CaptionedImages, load
-from mmjax.data.core.captioned import Split
+from mmjax.data import CaptionedImages, load, load_captions
+from mmjax.data.core.captioned import SPLITS, Split
 from mmjax.data.core.words import Words
 from mmjax.data.synthetic.captions import concept_images
 from mmjax.encoders.clip_pair import load_clip_pair
+from mmjax.encoders.galleries import index_pictures, pictures_in
 from mmjax.errors import UserError, user_errors
 from mmjax.evaluation.gallery import code_recall, collision_rate, vector_recall
 from mmjax.models.common.query_task import QueryTask, pseudo_queries
@@ -49,7 +50,7 @@ from mmjax.training.records import Record, environment
 from mmjax.training.seeds import training_fields
 from mmjax.training.sources.pairs import rows_source
 
-__all__ = ["cost", "search", "tables", "train"]
+__all__ = ["cost", "index", "search", "tables", "train"]
 
 _SELECTING = (1, 5, 10)
 _EVERY = 12
@@ -99,6 +100,15 @@ class Problem:
         rows = self.data.captions_of(split)
         return self.ids[rows], self.data.image[rows], self.data.images_of(split)
 
+    def same(self) -> dict[str, Any]:
+        """What every stage of a seed depends on; the rest is each stage's own."""
+        return {"data_digest": self.data.digest, "smoke": self.run.smoke}
+
+    def reading(self) -> dict[str, Any]:
+        """What the towers, and their features, depend on beside their training."""
+        run = self.run
+        return {"towers": run.towers, "length": run.length, "min_count": run.min_count}
+
     def identity(self) -> dict[str, Any]:
         """All that decides the result of a seed."""
         return self.run.identity() | {"data_digest": self.data.digest}
@@ -117,10 +127,18 @@ def load_data(run: AVGRun) -> tuple[CaptionedImages, ImageTextFeatures | None]:
         counts = (140, 30, 30) if run.smoke else (1400, 300, 300)
         data, images, texts = concept_images(counts=counts)
         return data, ImageTextFeatures.of_unit(images, texts)
-    name = "noto_emoji" if run.smoke else run.data
+    own = Path(run.data).exists()
     with user_errors():
-        data = load(name, kind="captioned", data_dir=run.data_dir, manual_dir=run.manual_dir)
-    if run.smoke:
+        try:
+            if own:
+                data = load_captions(run.data, images=run.manual_dir)
+            else:
+                name = "noto_emoji" if run.smoke else run.data
+                places = {"data_dir": run.data_dir, "manual_dir": run.manual_dir}
+                data = load(name, kind="captioned", **places)
+        except FileNotFoundError as error:
+            raise UserError(str(error)) from error
+    if run.smoke and not own:
         data = data.subset(np.arange(0, len(data.image_ids), _EVERY))
     return data, None
 
@@ -134,8 +152,36 @@ def load_problem(run: AVGRun) -> Problem:
     if run.pseudo_queries < 0:
         raise UserError(f"--pseudo-queries {run.pseudo_queries}: give 0 or more captions")
     data, given = load_data(run)
+    _check(run, data)
     texts = (data.text[n] for n in data.training_texts())
     return Problem(run, data, Words.of(texts, min_count=run.min_count), given)
+
+
+def _check(run: AVGRun, data: CaptionedImages) -> None:
+    """Check all that the data and the flags decide, before the first stage is trained.
+
+    Raises:
+        UserError: naming the flag, or the split.
+    """
+    for split in SPLITS:
+        if not len(data.captions_of(split)):
+            raise UserError(f"{data.name}: the split {split} has no captions; name one in the data")
+    images = len(data.image_ids)
+    if run.codes == "tokenizer":
+        if run.tokenizer.latent != run.model.width:
+            raise UserError(
+                f"--tokenizer.latent {run.tokenizer.latent}, --model.width {run.model.width}: "
+                "the language model starts from the tokenizer's codes; give equal widths"
+            )
+        try:
+            avg_tokenizer.check_counts(run.tokenizer, images)
+        except ValueError as error:
+            raise UserError(f"--tokenizer.sizes, {images:,} images: {error}") from error
+    elif run.codes == "residual_kmeans" and images < max(run.tokenizer.sizes):
+        raise UserError(
+            f"--tokenizer.sizes {run.tokenizer.sizes}: more codes than the {images:,} images of "
+            f"{data.name}; ask for fewer"
+        )
 
 
 def train(run: AVGRun) -> None:
@@ -158,7 +204,7 @@ def train(run: AVGRun) -> None:
 def run_methods(problem: Problem) -> dict[str, Record]:
     """Train every seed, then test it once; a record a method."""
     run, scores, fits = problem.run, {"valid": [], "test": []}, []
-    for stages in pipelines(run.workdir, run.seed_list(), identity=problem.identity()):
+    for stages in pipelines(run.workdir, run.seed_list(), identity=problem.same(), shared=True):
         trained = train_seed(problem, stages)
         fits.append(trained.fits)
         for split in ("valid", "test"):
@@ -196,9 +242,7 @@ class Trained(NamedTuple):
 def train_seed(problem: Problem, stages: Pipeline) -> Trained:
     """All stages of a seed, each read if it was finished before."""
     run, fits, towers = problem.run, {}, None
-    about = run.identity() | {"manual_dir": run.manual_dir and str(run.manual_dir.absolute())}
-    stages.make("settings", lambda: {"run": about, "data_digest": problem.data.digest})
-    stages.make("vocabulary", lambda: problem.words, kinds=(Words,))
+    stages.make("vocabulary", lambda: problem.words, settings=run.min_count, kinds=(Words,))
     if problem.given is None and run.clip is None:
         towers = fits["two_tower"] = train_towers(problem, stages)
     features = make_features(problem, towers, stages)
@@ -209,6 +253,8 @@ def train_seed(problem: Problem, stages: Pipeline) -> Trained:
     start = None
     for name in STAGES if run.fit_rank.epochs else STAGES[:1]:
         start = fits[f"avg_{name}"] = train_model(problem, vokens, pairs, start, stages)
+    about = run.identity() | {"manual_dir": run.manual_dir and str(run.manual_dir.absolute())}
+    stages.finish({"run": about, "data_digest": problem.data.digest})
     return Trained(features, vokens, fits)
 
 
@@ -221,6 +267,7 @@ def _train(
     *,
     pairs: Pairs,
     validate: Evaluate | None = None,
+    own: Any,
     **inputs: Any,
 ) -> FitResult:
     source = rows_source(len(pairs.text), stage.batch_size)
@@ -232,7 +279,7 @@ def _train(
         objective,
         source,
         optimiser(stage, source.steps_per_epoch, epochs=stage.epochs),
-        stage,
+        {"stage": stage, "own": own},
         validate=validate,
         config=config,
         inputs={"pairs": pairs, **inputs},
@@ -253,7 +300,10 @@ def train_towers(problem: Problem, stages: Pipeline) -> FitResult:
         return vector_recall(texts, found, place, all_of, _SELECTING)
 
     stage = problem.run.fit_towers
-    return _train(problem, stages, "towers", objective, stage, pairs=pairs, validate=validate)
+    own = problem.reading()
+    return _train(
+        problem, stages, "towers", objective, stage, pairs=pairs, validate=validate, own=own
+    )
 
 
 def make_features(
@@ -263,10 +313,13 @@ def make_features(
     kinds = (ImageTextFeatures,)
     if towers is not None:
         make = partial(tower_features, problem)
-        return stages.make("features", make, {"variables": towers.variables[0]}, kinds=kinds)
+        own = problem.reading()
+        variables = {"variables": towers.variables[0]}
+        return stages.make("features", make, variables, own, kinds=kinds)
     if problem.given is not None:
         return stages.make("features", lambda: problem.given, kinds=kinds)
-    return stages.make("features", partial(clip_features, problem), kinds=kinds)
+    own = {"clip": str(problem.run.clip)}
+    return stages.make("features", partial(clip_features, problem), settings=own, kinds=kinds)
 
 
 def tower_features(problem: Problem, variables: Variables) -> ImageTextFeatures:
@@ -315,14 +368,16 @@ def make_vokens(
     if run.codes != "tokenizer":
         sizes, width = run.tokenizer.sizes, run.model.width
         make = partial(unaligned_vokens, sizes=sizes, by=run.codes, width=width, seed=stages.seed)
-        return stages.make("codes", make, {"images": x}, kinds=kinds), None
+        own = {"sizes": sizes, "by": run.codes, "width": width}
+        return stages.make("codes", make, {"images": x}, own, kinds=kinds), None
     captions = avg_tokenizer.Captions(pairs.image, features.texts[pairs.text])
     with user_errors():
         objective = avg_tokenizer.build(run.tokenizer, x, captions)
     stage = run.fit_tokenizer
-    fit = _train(problem, stages, "tokenizer", objective, stage, pairs=pairs, features=features)
+    given, own = {"pairs": pairs, "features": features}, run.tokenizer
+    fit = _train(problem, stages, "tokenizer", objective, stage, own=own, **given)
     inputs, make = {"variables": fit.variables[0], "images": x}, tokenizer_vokens
-    return stages.make("codes", partial(make, run.tokenizer), inputs, kinds=kinds), fit
+    return stages.make("codes", partial(make, own), inputs, own, kinds=kinds), fit
 
 
 def train_model(
@@ -345,7 +400,9 @@ def train_model(
 
     name, stage = (STAGES[0], run.fit_model) if start is None else (STAGES[1], run.fit_rank)
     inputs = {"pairs": pairs, "codes": vokens, "start": params}
-    return _train(problem, stages, name, objective, stage, validate=validate, **inputs)
+    own = {"model": model_of(run, problem.words, vokens).config, "length": run.length}
+    own |= {"min_count": run.min_count}
+    return _train(problem, stages, name, objective, stage, validate=validate, own=own, **inputs)
 
 
 def search_split(
@@ -383,14 +440,38 @@ def search(flags: Search) -> str:
         UserError: the query has no word that the run knows, k is below 1, or the run is not
             finished, its data have changed, or they have no pictures.
     """
+    if (flags.workdir is None) == (flags.gallery is None):
+        raise UserError("search: give --workdir of a run or --gallery of `index`, one of them")
     if flags.k < 1:
         raise UserError(f"--k {flags.k}: give 1 or more")
+    if flags.gallery is not None:
+        return analysis.gallery_page(flags.gallery, flags)
+    assert flags.workdir is not None
     saved = load_saved(flags.workdir)
     places = {"data_dir": flags.data_dir, "manual_dir": flags.manual_dir or saved.run.manual_dir}
     data, _ = load_data(dataclasses.replace(saved.run, **places))
     if data.digest != saved.data_digest:
         raise UserError(f"{data.name} has changed since {flags.workdir} was trained: train again")
     return write_page(saved, data, flags)
+
+
+def index(flags: Index) -> str:
+    """Encode pictures by a published CLIP, for `search --gallery`.
+
+    Raises:
+        UserError: pictures or encoder are missing or broken, or the output is not empty.
+    """
+    with user_errors():
+        if flags.pictures.is_dir():
+            files, titles = pictures_in(flags.pictures), None
+        else:
+            data = load_captions(flags.pictures)
+            files = [flags.pictures.parent / name for name in data.image_ids]
+            first = np.unique(data.image, return_index=True)[1]
+            titles = [data.text[n] for n in first]
+        places = {"titles": titles, "cache": flags.cache}
+        count = index_pictures(files, flags.encoder, flags.out, **places)
+    return f"{count:,} pictures in {flags.out}"
 
 
 def tables() -> Path:

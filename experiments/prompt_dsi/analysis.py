@@ -27,7 +27,7 @@ from mmjax.encoders.text.queries import (
 )
 from mmjax.encoders.text.topics import word_topics
 from mmjax.evaluation.continual import f_beta, measures_by_metric, rows_of_new
-from mmjax.evaluation.gallery import gold_task, hits_and_mrr
+from mmjax.evaluation.gallery import answers_task, gold_task, hits_and_mrr
 from mmjax.evaluation.ranking import RankingTask, rank, ranking_metrics
 from mmjax.models.common.query_task import QueryTask
 from mmjax.models.retrieval import prompt_dsi
@@ -138,13 +138,16 @@ def load_corpus(config: CorporaRun) -> ContinualCorpus:
     if config.data in MANUAL:
         folder = (config.manual_dir or Path("manual")) / config.data
         return data.load_incdsi(folder, config.data, sessions=new)
-    if config.data in data.names("passages"):
+    if Path(config.data).is_dir():
+        documents = data.judged_documents(data.load_corpus(config.data), seed)
+    elif config.data in data.names("passages"):
         documents = data.passage_documents(data.load(config.data, kind="passages"), seed)
     else:
         products = data.load(config.data, kind="sequences", data_dir=config.data_dir)
         documents = data.product_documents(products, seed, group="subcategory")
     if config.arrival == "topic" and documents.group is None:
-        documents = documents._replace(group=word_topics(documents.texts, GROUPS, seed))
+        groups = min(GROUPS, len(documents.texts))
+        documents = documents._replace(group=word_topics(documents.texts, groups, seed))
     return data.dealt_to_sessions(documents, config.arrival, new=new, share=SHARE, seed=seed)
 
 
@@ -196,11 +199,11 @@ def ranked(
     part: Part,
 ) -> tuple[RankingTask, Int[jax.Array, "q k"]]:
     """The ranking of a corpus's queries among all documents so far, and what it retrieves."""
-    queries = problem.corpus.queries_of(number, part)
+    queries, answers = problem.corpus.asked(number, part, stage.count)
     retriever = prompt_dsi.weights_retriever(problem.learner(stage))
     by_number = numbered(retriever, jnp.asarray(problem.ids[queries]))
-    gold = problem.corpus.document[queries]
-    task = gold_task(gold, by_number.n_candidates, batch_size=by_number.chunk)
+    count, chunk = by_number.n_candidates, by_number.chunk
+    task = answers_task(answers, len(queries), count, batch_size=chunk)
     return task, rank(by_number, weights, task, k=max(KS)).ids
 
 

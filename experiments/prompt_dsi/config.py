@@ -118,7 +118,8 @@ class CorporaRun(RunFlags):
     """Queries from which the method ewc estimates what mattered."""
     data: str = "topic_documents"
     """topic_documents (synthetic), xquad, nq_qed, squad_sentences, amazon_beauty, amazon_toys;
-    from --manual-dir nq320k, msmarco300k."""
+    from --manual-dir nq320k, msmarco300k; or a BEIR folder, such as `python -m
+    experiments.prepare.corpus` writes."""
     arrival: Literal["topic", "time"] = "topic"
     """Whether sessions keep topics whole, or follow the order of the data."""
     sessions: int = 5
@@ -139,7 +140,7 @@ def preset(data: str, method: str, kind: str = "tuned", encoder_folder: str = ""
     """The settings of a method on `data`, sized for a CPU.
 
     Args:
-        data: one of `DATA` or `MANUAL`.
+        data: one of `DATA` or `MANUAL`, or a BEIR folder.
         method: one of `METHODS`.
         kind: "tuned", the only one; the paper's tables could not be obtained.
         encoder_folder: whether there is one, not which: published weights move by small steps,
@@ -150,8 +151,10 @@ def preset(data: str, method: str, kind: str = "tuned", encoder_folder: str = ""
     """
     if method not in METHODS:
         raise ValueError(f"--method {method}: choose one of {', '.join(METHODS)}")
-    if data not in (*DATA, *MANUAL):
-        raise ValueError(f"--data {data}: choose one of {', '.join((*DATA, *MANUAL))}")
+    if data not in (*DATA, *MANUAL) and not Path(data).is_dir():
+        raise ValueError(
+            f"--data {data}: choose one of {', '.join((*DATA, *MANUAL))}, or a BEIR folder"
+        )
     if kind != "tuned":
         raise ValueError(f"no preset {kind!r}: choose tuned")
     published = bool(encoder_folder)

@@ -13,11 +13,13 @@ from mmjax.data.core.continual import ContinualCorpus, in_sessions, validate_cor
 from mmjax.data.core.corpora import (
     Documents,
     dealt_to_sessions,
+    judged_documents,
     passage_documents,
     product_documents,
 )
 from mmjax.data.core.interactions import Interactions, validate
 from mmjax.data.core.passages import Passages
+from mmjax.data.core.retrieval import Judgements, RetrievalCorpus, judgements_of
 from mmjax.data.core.sequences import (
     Sequences,
     from_interactions,
@@ -28,8 +30,10 @@ from mmjax.data.core.sequences import (
 from mmjax.data.core.splits import resplit
 from mmjax.data.core.words import Words
 from mmjax.data.formats.captions import load_caption_files
+from mmjax.data.formats.corpora import load_corpus, prepare_corpus, save_corpus
 from mmjax.data.formats.incdsi import load_incdsi
 from mmjax.data.formats.mmrec import load_mmrec, save_mmrec
+from mmjax.data.formats.own_captions import load_captions
 from mmjax.data.formats.preparation import prepare
 from mmjax.data.formats.ratings import load_ratings_csv, load_sequences_csv
 from mmjax.data.loading import load
@@ -46,6 +50,14 @@ from mmjax.data.synthetic.interactions import (
 )
 
 __all__ = [
+    "load_captions",
+    "judged_documents",
+    "save_corpus",
+    "prepare_corpus",
+    "load_corpus",
+    "judgements_of",
+    "RetrievalCorpus",
+    "Judgements",
     "Attribute",
     "CaptionedImages",
     "ContinualCorpus",

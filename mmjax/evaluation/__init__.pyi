@@ -1,7 +1,10 @@
 from . import beyond as beyond
 from . import continual as continual
+from . import graded as graded
 from . import ranking as ranking
 from .evaluator import Evaluator as Evaluator
+from .graded import graded_metrics as graded_metrics
+from .graded import mean_graded as mean_graded
 from .ranking import RankingTask as RankingTask
 from .ranking import evaluate as evaluate
 from .ranking import ranking_metrics as ranking_metrics

@@ -22,18 +22,32 @@ def gold_task(
 
     `batch_size` as for `mmjax.evaluation.ranking.ranking_task`.
     """
-    n, nothing = len(gold), np.zeros((0, 2), np.int64)
-    pairs = np.stack([np.arange(n), gold], 1)
-    return ranking_task(pairs, nothing, n, n_candidates, batch_size=batch_size)
+    pairs = np.stack([np.arange(len(gold)), gold], 1)
+    return answers_task(pairs, len(gold), n_candidates, batch_size=batch_size)
+
+
+def answers_task(
+    pairs: Integer[np.ndarray, "m 2"],
+    n_queries: int,
+    n_candidates: int,
+    *,
+    batch_size: int | None = None,
+) -> RankingTask:
+    """The ranking of numbered queries, of which each has one right candidate or more.
+
+    `pairs` are (query, candidate) of what is right; `batch_size` as for `gold_task`.
+    """
+    nothing = np.zeros((0, 2), np.int64)
+    return ranking_task(pairs, nothing, n_queries, n_candidates, batch_size=batch_size)
 
 
 def hits_and_mrr(
     task: RankingTask, ids: Int[Array, "q k"], *, ks: tuple[int, ...]
 ) -> dict[str, float]:
-    """Mean hits ("hits@k") and reciprocal ranks ("mrr@k") where one candidate is right.
+    """Mean hits ("hits@k") and reciprocal ranks ("mrr@k") of the best right candidate.
 
     Args:
-        task: from `gold_task`.
+        task: from `gold_task` or `answers_task`.
         ids: candidates of each query, best first; -1 is a miss.
         ks: cut-offs, at most as large as there are columns.
     """

@@ -10,6 +10,7 @@ changed stage and those behind it are made beside the old ones, and nothing is e
 stage.json    key, what it was made of, and of a made stage the tree and the checksums
 arrays.npz    the arrays of a made stage
 record.json   seconds and figures
+../finished.json  the stages of the run that finished last (`Pipeline.finish`)
 (others)      of a trained stage, the files of `fit`
 ../damaged/   made stages that could not be read and were moved out of the way
 """
@@ -48,6 +49,7 @@ from mmjax.training.stages import (
 
 _NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.]*")
 _KEY_DIGITS = 8
+FINISHED = "finished.json"
 
 Inputs = Sequence[Any] | Mapping[str, Any]
 """The things that a stage is made of, by name or in order: trees of host data, results of earlier
@@ -216,6 +218,21 @@ class Pipeline:
         """Seconds and figures of the stages so far, those of earlier calls among them."""
         return {name: dict(figures) for name, figures in self._records.items()}
 
+    def finish(self, about: Any) -> None:
+        """Say in ``finished.json`` that this run is whole, and in which folders its stages lie.
+
+        Where several runs share the folder, the one that finished last is what it stands for.
+
+        Args:
+            about: what `finished_run` gives back; as JSON holds it.
+        """
+        workdir = self.workdir
+        if workdir is None:
+            return
+        stages = {name: s.folder.name for name, s in self._stages.items() if s.folder is not None}
+        content = json.dumps({"stages": stages, "about": to_json(about)}, indent=1)
+        on_first(lambda: atomic_write_text(workdir / FINISHED, content + "\n"))
+
     def load(self, name: str, kinds: Sequence[type] = ()) -> Any:
         """As `load_stage`, of the stage that this run has used if there is one."""
         stage = self._stages.get(name)
@@ -252,6 +269,17 @@ class Pipeline:
         self._records[stage.name] = {} if folder is None else on_first(lambda: record_of(folder))
         self.record(stage.name, figures)
         return result
+
+
+def finished_run(workdir: str | Path) -> tuple[dict[str, str], Any]:
+    """Folder of each stage of the run that finished last, by the stage's name, and its `about`.
+
+    Raises:
+        FileNotFoundError: no run has finished there.
+        ValueError: the file is damaged.
+    """
+    content = json.loads((Path(workdir) / FINISHED).read_text())
+    return content["stages"], content["about"]
 
 
 def pipelines(

@@ -118,7 +118,14 @@ def test_train_and_search(tmp_path, capsys):
     assert (tmp_path / "search.html").read_text().count("<img") == 8
     assert main(["search", "qqqq", "--workdir", str(tmp_path)]) == 2
     assert main(["search", "red", "--workdir", str(tmp_path), "--k", "0"]) == 2
-    assert main([*flags, "--model.beams", "7"]) == 2
+    # Sizes that the data cannot fill are told at once; a later stage's flag keeps what is trained.
+    assert main([*flags, "--tokenizer.sizes", "512", "512"]) == 2
+    kept = {p.parent.name for p in (tmp_path / "seed_0").glob("*/stage.json")}
+    assert main([*flags, "--fit-rank.epochs", "2"]) == 0
+    now = {p.parent.name for p in (tmp_path / "seed_0").glob("*/stage.json")}
+    assert {name.partition("-")[0] for name in now - kept} == {"ranking"}
+    assert kept < now
+    assert main(["search", "red heart", "--workdir", str(tmp_path), "--k", "4"]) == 0
 
 
 @pytest.mark.slow

@@ -131,10 +131,29 @@ class CaptionedImages:
             DataError: the file is no image.
             ImportError: Pillow is missing.
         """
-        return _opened(self.encoded(row), self.image_ids[row])
+        return opened(self.encoded(row), self.image_ids[row])
 
 
-def _opened(content: bytes, name: str) -> Any:
+def picture_fault(content: bytes, name: str) -> str:
+    """What is wrong with the file of a picture, which is decoded whole; "" if nothing is.
+
+    Raises:
+        ImportError: Pillow is missing.
+    """
+    try:
+        opened(content, name)
+    except DataError as error:
+        return str(error)
+    return ""
+
+
+def opened(content: bytes, name: str) -> Any:
+    """The picture in a file's content as Pillow's, in RGB, on white where it is transparent.
+
+    Raises:
+        DataError: it is no image, or damaged; `name` says which.
+        ImportError: Pillow is missing.
+    """
     try:
         return open_rgb(content)
     except ValueError as error:

@@ -48,8 +48,14 @@ class ContinualCorpus:
     part: np.ndarray
     titles: tuple[str, ...]
     source: str = ""
+    question: np.ndarray | None = None
+    """Question of each query row, int32 ``[q]``: rows of one question and part name all documents
+    that answer it. None where each row is a question of its own."""
 
     def __post_init__(self) -> None:
+        if self.question is not None:
+            question = read_only(np.asarray(self.question, np.int32))
+            object.__setattr__(self, "question", question)
         for name in ("session", "document", "part"):
             value = read_only(np.asarray(getattr(self, name), np.int32))
             object.__setattr__(self, name, value)
@@ -81,6 +87,29 @@ class ContinualCorpus:
         chosen = np.isin(self.part, [PARTS.index(part) for part in parts])
         return np.flatnonzero(chosen & (self.session[self.document] == session))
 
+    def asked(
+        self, session: int, part: str, stop: int
+    ) -> tuple[Int[np.ndarray, "_"], Int[np.ndarray, "_ 2"]]:
+        """The questions of a part for a session's documents, each once, and what answers them.
+
+        Args:
+            session: whose documents are among the answers.
+            part: of `PARTS`.
+            stop: documents that have arrived; later ones answer nothing yet.
+
+        Returns:
+            A query row for each question, and (place of the question, document) of all answers.
+        """
+        rows = self.queries_of(session, part)
+        if self.question is None:
+            return rows, np.stack([np.arange(len(rows)), self.document[rows]], 1)
+        numbers, first = np.unique(self.question[rows], return_index=True)
+        same = (self.part == PARTS.index(part)) & (self.document < stop)
+        same &= np.isin(self.question, numbers)
+        place = np.searchsorted(numbers, self.question[same])
+        pairs = np.stack([place, self.document[same]], 1)
+        return rows[first], np.unique(pairs, axis=0)
+
     @cached_property
     def digest(self) -> str:
         """SHA-256 over split, sessions, queries and what these ask for."""
@@ -89,6 +118,8 @@ class ContinualCorpus:
             digest.update(np.ascontiguousarray(array).tobytes())
         for text in (*self.queries, *self.titles):
             digest.update(text.encode() + b"\0")
+        if self.question is not None:
+            digest.update(np.ascontiguousarray(self.question).tobytes())
         return digest.hexdigest()
 
 
@@ -113,7 +144,10 @@ def validate_corpus(corpus: ContinualCorpus) -> ContinualCorpus:
     for n in range(corpus.n_sessions):
         for part in ("valid", "test"):
             if not len(corpus.queries_of(n, part)):
-                raise DataError(f"{name}: session {n} has no {part} query")
+                raise DataError(
+                    f"{name}: session {n} has no {part} query, which would be measured on: ask "
+                    "for fewer sessions, or give its documents more queries"
+                )
     return corpus
 
 
@@ -124,6 +158,7 @@ def in_sessions(
     titles: Sequence[str],
     queries: Sequence[tuple[int, str, str]],
     source: str,
+    question: Sequence[int] | None = None,
 ) -> ContinualCorpus:
     """The corpus of documents in any order, sorted by session (within one, as they come).
 
@@ -132,6 +167,7 @@ def in_sessions(
         session: session of each document.
         titles: of each document.
         queries: (document, part, text) of each.
+        question: see `ContinualCorpus`.
 
     Raises:
         DataError: the sessions have gaps, or a document lacks queries.
@@ -149,6 +185,7 @@ def in_sessions(
         part=np.array([PARTS.index(p) for p in part]),
         titles=tuple(titles[int(n)] for n in order),
         source=source,
+        question=None if question is None else np.asarray(question, np.int32),
     )
     return validate_corpus(corpus)
 

@@ -20,6 +20,7 @@ from mmjax.data.core.continual import (
     windows_of,
 )
 from mmjax.data.core.passages import Passages
+from mmjax.data.core.retrieval import RetrievalCorpus
 from mmjax.data.core.sequences import Sequences
 
 _GENERATED, _LENGTH = 10, 12
@@ -36,6 +37,8 @@ class Documents(NamedTuple):
     group: Int[np.ndarray, "d"] | None
     """Of each document; None where the data do not say what belongs together."""
     source: str
+    question: list[int] | None = None
+    """Of each query row, where one question may have several documents."""
 
 
 def passage_documents(data: Passages, seed: int) -> Documents:
@@ -47,6 +50,62 @@ def passage_documents(data: Passages, seed: int) -> Documents:
     for n, text in enumerate(data.text):
         queries += [(n, "generated", w) for w in windows_of(text, _GENERATED, _LENGTH, rng)]
     return Documents(data.name, list(data.text), list(data.titles), queries, group, data.source)
+
+
+def judged_documents(data: RetrievalCorpus, seed: int) -> Documents:
+    """A test collection: a row for each relevant document of a query, in the part that judges it.
+
+    Parts that the collection lacks are dealt by query from what it has: without validation, a
+    quarter of its test queries (else of its training queries); without test, as many of its
+    training queries, or half of those of validation. Stretches of each text are trained on too, as
+    for passages.
+
+    Args:
+        data: with judgements.
+        seed: of what is dealt, and of the stretches.
+
+    Raises:
+        ValueError: fewer than two queries are judged to have a relevant document.
+    """
+    rng = np.random.default_rng(seed)
+    parts = _three_parts(data, rng)
+    rows: list[tuple[int, str, str]] = []
+    question: list[int] = []
+    for part, pairs in parts.items():
+        for query, document in pairs.tolist():
+            rows.append((document, part, data.queries[query]))
+            question.append(query)
+    for n, text in enumerate(data.passages):
+        # Punctuation alone has no word to stretch over: then it stands for itself.
+        for stretch in windows_of(text, _GENERATED, _LENGTH, rng):
+            rows.append((n, "generated", stretch or text))
+            question.append(len(data.queries) + len(rows))
+    titles = [title or text[:80] for title, text in zip(data.titles, data.texts, strict=True)]
+    return Documents(data.name, data.passages, titles, rows, None, data.source, question)
+
+
+def _three_parts(
+    data: RetrievalCorpus, rng: np.random.Generator
+) -> dict[str, Int[np.ndarray, "_ 2"]]:
+    """(query, document) of what is relevant, by part, with a test and a validation part."""
+    parts = {part: judged.pairs() for part, judged in data.judgements.items()}
+    parts = {part: pairs for part, pairs in parts.items() if len(pairs)}
+    for part, share, sources in (
+        ("test", 0.5, ("valid", "train")),
+        ("valid", 0.25, ("test", "train")),
+    ):
+        if part in parts:
+            continue
+        source = next((s for s in sources if s in parts), "")
+        queries = np.unique(parts[source][:, 0]) if source else np.zeros(0, np.int64)
+        if len(queries) < 2:
+            raise ValueError(
+                f"{data.name}: {len(queries)} judged queries, too few for a {part} part; judge more"
+            )
+        count = max(1, round(share * len(queries)))
+        own = np.isin(parts[source][:, 0], rng.permutation(queries)[:count])
+        parts[part], parts[source] = parts[source][own], parts[source][~own]
+    return parts
 
 
 def product_documents(data: Sequences, seed: int, *, group: str) -> Documents:
@@ -105,7 +164,13 @@ def dealt_to_sessions(
         session = sessions_of_groups(documents.group, new=new, share=share, seed=seed)
     split = f"{arrival}-{new}-{seed}"
     return in_sessions(
-        documents.name, split, session, documents.titles, documents.queries, documents.source
+        documents.name,
+        split,
+        session,
+        documents.titles,
+        documents.queries,
+        documents.source,
+        documents.question,
     )
 
 

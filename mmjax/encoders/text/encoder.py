@@ -11,6 +11,7 @@ Axes: n texts, b texts of a batch, s positions, l layers, m width.
 """
 
 import os
+import warnings
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property, partial
@@ -23,6 +24,7 @@ from jaxtyping import Bool, Float, Float32, Int
 
 from mmjax.blocks.attention.pooling import masked_mean
 from mmjax.blocks.common.projection import l2_normalise
+from mmjax.data.core.retrieval import whole_text
 from mmjax.encoders.encode.cache import content_key, model_digest
 from mmjax.encoders.encode.outputs import Pooling
 from mmjax.encoders.encode.pretrained import PretrainedEncoder, check_pooling, find_loader
@@ -132,11 +134,8 @@ class TextEncoder(PretrainedEncoder):
         return tokens
 
     def _read(self, text: str) -> str:
-        """A text as the tokenizer sees it. Half of a surrogate pair is no letter and would fail
-        the whole batch: it is read as the sign for an unknown one.
-        """
-        whole = self.prompt + text
-        whole = whole.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
+        """A text as the tokenizer sees it: half of a surrogate pair would fail a whole batch."""
+        whole = whole_text(self.prompt + text)
         return whole.lower() if self.lower else whole
 
     def encode(
@@ -152,7 +151,8 @@ class TextEncoder(PretrainedEncoder):
         A text's vector does not depend on the others, but for rounding.
 
         Args:
-            texts: any strings, '' included.
+            texts: any strings, '' included; a lone surrogate, which no tokenizer reads, is read as
+                U+FFFD, with one warning that counts such texts and names the first.
             batch_size: texts that the devices together read at once.
             progress: show a bar.
             cache: a folder where vectors are kept, by text and model; texts that it knows are not
@@ -168,6 +168,12 @@ class TextEncoder(PretrainedEncoder):
                 f"{type(texts).__name__} and {batch_size}"
             )
         _check(texts)
+        if broken := [n for n, text in enumerate(texts) if whole_text(str(text)) != str(text)]:
+            warnings.warn(
+                f"{len(broken):,} of {len(texts):,} texts have lone surrogates, the first in row "
+                f"{broken[0]}; each is read as U+FFFD",
+                stacklevel=2,
+            )
 
         def rows(todo: np.ndarray) -> Iterator[tuple[np.ndarray, tuple[np.ndarray, ...]]]:
             tokens = self.tokenize([str(texts[n]) for n in todo])

@@ -340,3 +340,10 @@ def test_half_a_surrogate_costs_no_batch(encoder):
     tokens = encoder.tokenize(["red \ud83d dress", "shoes"])
     assert tokens[1] == encoder.tokenize(["shoes"])[0]
     assert encoder.tokenize(["\U0001f600"])[0] == encoder.tokenize(["\ud83d\ude00"])[0]
+
+
+def test_a_lone_surrogate_does_not_fail_the_batch(encoder):
+    with pytest.warns(UserWarning, match="1 of 2 texts have lone surrogates, the first in row 1"):
+        found = encoder.encode(["a red dress", "a \ud800 dress"], progress=False)
+    want = encoder.encode(["a red dress", "a \ufffd dress"], progress=False)
+    np.testing.assert_array_equal(found, want)

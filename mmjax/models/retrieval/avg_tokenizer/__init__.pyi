@@ -7,6 +7,7 @@ from .network import loss_terms as loss_terms
 from .objective import Captions as Captions
 from .objective import Table as Table
 from .objective import build as build
+from .objective import check_counts as check_counts
 from .objective import codebooks as codebooks
 from .objective import decode as decode
 from .objective import encode as encode

@@ -165,14 +165,23 @@ def _check(config: AVGTokenizerConfig, x: np.ndarray, captions: Captions) -> Non
         )
     if image.min() < 0 or image.max() >= len(x):
         raise ValueError(f"avg_tokenizer: captions of images outside 0..{len(x) - 1}")
-    _check_sizes(config.sizes, config.shared)
     width = x.shape[1] if config.align == "after" else config.latent
     if config.alignment and y.shape[1] != width:
         raise ValueError(
             f"avg_tokenizer: align {config.align!r} compares {width} features with the captions' "
             f"{y.shape[1]}; encode both by one model, or set alignment to 0"
         )
-    rows = min(len(x), config.init_rows)
+    check_counts(config, len(x))
+
+
+def check_counts(config: AVGTokenizerConfig, images: int) -> None:
+    """Check that k-means has an image for each code, and that sizes fit; needs no features.
+
+    Raises:
+        ValueError: they do not; the message says what to change.
+    """
+    _check_sizes(config.sizes, config.shared)
+    rows = min(images, config.init_rows)
     if config.init == "kmeans" and rows < max(config.sizes):
         raise ValueError(
             f"avg_tokenizer: k-means reads {rows} images, fewer than {max(config.sizes)} codes; "

@@ -1,0 +1,1 @@
+"""Commands that bring data of one's own into the form that the experiments read."""
