@@ -224,7 +224,7 @@ def python(code: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=120)
 
 
-SHARED = ("common", "benchmarks")
+SHARED = ("common", "benchmarks", "prepare")
 """Folders of experiments that are no paper's."""
 
 

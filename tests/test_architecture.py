@@ -61,7 +61,7 @@ def test_a_paper_is_one_folder_of_few_files():
     papers = {}
     for module in modules("experiments"):
         parts = module.split(".")
-        if len(parts) == 3 and parts[1] not in ("common", "benchmarks", "bench"):
+        if len(parts) == 3 and parts[1] not in ("common", "benchmarks", "bench", "prepare"):
             papers.setdefault(parts[1], set()).add(parts[2])
     assert len(papers) >= 7
     assert {
