@@ -11,6 +11,7 @@ from .api import evaluate as evaluate
 from .api import evaluator as evaluator
 from .api import fit as fit
 from .api import pairs as pairs
+from .api import run_settings as run_settings
 from .api import task as task
 from .data import load as load
 from .errors import UserError as UserError

@@ -21,10 +21,12 @@ from mmjax.blocks.sequences.sampling import negative_index
 from mmjax.data.core.interactions import Interactions
 from mmjax.evaluation.evaluator import KS, Evaluator
 from mmjax.models.common.task import Task
+from mmjax.models.registry import METHODS
 from mmjax.objective import Objective, Variables
 from mmjax.retriever import Model, Retriever
 from mmjax.training import fitting
-from mmjax.training.config import FitConfig
+from mmjax.training.config import FitConfig, to_json
+from mmjax.training.loop import NO_HOOKS, Hooks
 from mmjax.training.sources.pairs import BatchSource, pairs_source
 
 
@@ -101,6 +103,7 @@ def fit(
     seeds: Sequence[int] = (0,),
     workdir: str | Path | None = None,
     run_config: Any = None,
+    hooks: Hooks = NO_HOOKS,
 ) -> fitting.FitResult:
     """Train a model until it no longer improves on validation; see `mmjax.training.fit`.
 
@@ -113,7 +116,9 @@ def fit(
             K up to 20 as the metric that selects.
         seeds: trained together as one program.
         workdir: folder of the run; None writes nothing.
-        run_config: what is trained, kept in config.json.
+        run_config: what is trained, kept in config.json; `mmjax.run_settings` makes one from which
+            `mmjax.load_run` rebuilds the method.
+        hooks: functions of your own, called on the way.
 
     Raises:
         ValueError: an objective alone is to be validated, and as `mmjax.training.fit`.
@@ -135,7 +140,25 @@ def fit(
         seeds=seeds,
         workdir=workdir,
         run_config=run_config,
+        hooks=hooks,
     )
+
+
+def run_settings(method: str, config: Any, data: Interactions) -> dict[str, Any]:
+    """What `fit` should keep of a run in its `workdir`, so that `load_run` can rebuild it.
+
+    Args:
+        method: key of `mmjax.models.registry.METHODS`.
+        config: the method's hyper-parameters.
+        data: what it is trained on; `load_run` finds it again by its source, or by ``data=``.
+
+    Raises:
+        ValueError: no such method.
+    """
+    if method not in METHODS:
+        raise ValueError(f"method {method!r} is none of {', '.join(METHODS)}")
+    settings = {"method": method, "model": config, "data": data.source or data.name}
+    return to_json({**settings, "data_digest": data.digest, "exclude": "train"})
 
 
 def _validated(

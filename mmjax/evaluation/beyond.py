@@ -10,6 +10,7 @@ import numpy as np
 from jax import Array
 from jaxtyping import Bool, Float, Int, Integer
 
+from mmjax.blocks.common.projection import l2_normalise
 from mmjax.evaluation.ranking import summarise
 
 ACTIVITY = (5, 10, 20, 50)
@@ -56,8 +57,7 @@ def intra_list_diversity(
     C.-N. Ziegler et al., WWW 2005, as a distance. Items without features have cosine 0 with all.
     Users with fewer than two items get 0.
     """
-    length = jnp.linalg.norm(features, axis=1, keepdims=True)
-    unit = features / jnp.maximum(length, 1e-12)
+    unit = l2_normalise(features)
     there = ids >= 0
     x = jnp.where(there[..., None], unit[jnp.maximum(ids, 0)], 0.0)
     # The sum over pairs of distinct items, without the k x k cosines.

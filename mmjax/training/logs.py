@@ -9,8 +9,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any
 
-from tqdm.auto import tqdm
-
+from mmjax.data.io.bars import tqdm
 from mmjax.data.io.files import atomic_write_text
 from mmjax.training.config import FitConfig
 from mmjax.training.progress import Progress, Record

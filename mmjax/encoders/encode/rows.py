@@ -12,8 +12,8 @@ import numpy as np
 from jax import Array
 from jax.sharding import AxisType, Mesh, NamedSharding, PartitionSpec
 from jaxtyping import Float, Float32
-from tqdm.auto import tqdm
 
+from mmjax.data.io.bars import tqdm
 from mmjax.encoders.encode.cache import VectorCache
 
 RowBatches = Iterable[tuple[np.ndarray, tuple[np.ndarray, ...]]]

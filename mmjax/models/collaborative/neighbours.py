@@ -11,6 +11,7 @@ import jax.numpy as jnp
 import numpy as np
 from scipy import sparse
 
+from mmjax.blocks.common.projection import l2_normalise
 from mmjax.models.common.task import Task
 from mmjax.retriever import Vectors
 
@@ -79,8 +80,9 @@ def item_knn_content(
         raise ValueError(f"item_knn_content: the data have {[*task.features]}, asked for {missing}")
     parts = [np.asarray(task.features[n], np.float32) for n in names]
     if normalise:
-        parts = [x / np.maximum(np.linalg.norm(x, axis=1, keepdims=True), 1e-12) for x in parts]
-    x = np.concatenate(parts, axis=1)
+        parts = [np.asarray(l2_normalise(jnp.asarray(x))) for x in parts]
+    # In float64, since the squares of long rows are beyond float32.
+    x = np.concatenate(parts, axis=1).astype(np.float64)
     norm, k = np.linalg.norm(x, axis=1), min(k, task.n_items)
     similarity = np.zeros((task.n_items, task.n_items), np.float32)
     for first in range(0, task.n_items, _BLOCK):

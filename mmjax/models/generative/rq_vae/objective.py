@@ -17,6 +17,7 @@ import numpy as np
 from jax import Array, lax
 from jaxtyping import Float, Int, Key
 
+from mmjax.blocks.common.projection import l2_normalise
 from mmjax.blocks.quantisation import encoding
 from mmjax.blocks.quantisation.codebook_ema import averages
 from mmjax.blocks.quantisation.codebooks import residual_energy, summary
@@ -204,8 +205,7 @@ def _measure(
     found |= {f"level_{m + 1}/residual_energy": left[m] for m in range(config.levels)}
     rows = normalised(config, variables, x)
     y = _reconstructed(config, variables, codes)
-    lengths = jnp.linalg.norm(rows, axis=1) * jnp.linalg.norm(y, axis=1)
-    cosine = (rows * y).sum(1) / jnp.maximum(lengths, 1e-12)
+    cosine = (l2_normalise(rows) * l2_normalise(y)).sum(1)
     mse = jnp.square(rows - y).mean()
     return found | {"reconstruction/mse": mse, "reconstruction/cosine": cosine.mean()}
 
