@@ -18,5 +18,7 @@ from .objective import Objective as Objective
 from .retriever import Model as Model
 from .retriever import Retriever as Retriever
 from .retriever import TopK as TopK
+from .runs import FinishedRun as FinishedRun
+from .runs import load_run as load_run
 
 __version__: str

@@ -159,6 +159,11 @@ def given_vectors(n_items: int, *, score: Partial | None = None) -> Retriever:
     return Retriever(Partial(_themselves), Partial(_nearest, score), n_items)
 
 
+def by_inner_product(retriever: Retriever) -> bool:
+    """Whether it ranks by inner products of a vector for each user and each item."""
+    return retriever.retrieve.func is _nearest and retriever.retrieve.args == (None,)
+
+
 def numbered(retriever: Retriever, queries: Any) -> Retriever:
     """The retriever with queries by number: number n is row n of the pytree `queries`.
 

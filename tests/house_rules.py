@@ -17,6 +17,8 @@ ARROWS = {
     "": (),
     "errors": (),
     "api": ("blocks", "data", "evaluation", "models", "objective", "retriever", "training"),
+    # Finished runs know methods and data, as the front door does.
+    "runs": ("api", "blocks", "data", "models", "objective", "retriever", "training"),
     "objective": (),
     "semantic_ids": ("blocks", "data"),
     "blocks": (),

@@ -15,7 +15,7 @@ import numpy as np
 
 from experiments.ad_drl.config import Control, Explain
 from experiments.common.config import Run
-from experiments.common.interactions import load_trained, seen_rows, task_of
+from experiments.common.interactions import load_trained, task_of
 from experiments.common.recommend import finish
 from mmjax.blocks.losses.disentangle import factor_scores
 from mmjax.data.core.catalogue import Attribute
@@ -24,6 +24,7 @@ from mmjax.errors import UserError
 from mmjax.evaluation import ranking
 from mmjax.models.multimodal import ad_drl
 from mmjax.retriever import Vectors, given_vectors, retrieve
+from mmjax.runs import seen_rows
 from mmjax.viz import curves, style
 from mmjax.viz.files import save
 

@@ -13,7 +13,12 @@ from experiments.common import readme
 from experiments.common.comparison import runner_of
 from experiments.common.config import Run
 from experiments.common.experiment import smoke
-from experiments.common.interactions import evaluate_heuristics, load_data
+from experiments.common.interactions import (
+    build,
+    evaluate_heuristics,
+    load_data,
+    require_splits,
+)
 from experiments.common.report import heuristic_records
 from experiments.common.sweep import remove_checkpoints, trial
 from mmjax.data.core.interactions import Interactions
@@ -41,26 +46,59 @@ def train(flags: Bench) -> str:
     for name in flags.data:
         with user_errors():
             data = load_data(settings(flags, flags.models[0], name))
-        board = bench(flags, name, data)
+        require_splits(data, "the bench", "valid", "test")
+        board, left_out = bench(flags, name, data)
         lines.append(f"\nTest, {data.name}\n{viz.to_text(board)}")
+        lines += [f"left out: {method}, {why}" for method, why in left_out.items()]
         lines.append(f"picture: {flags.workdir / data.name / 'leaderboard.png'}")
     return "\n".join(lines)
 
 
-def bench(flags: Bench, name: str, data: Interactions) -> viz.Table:
-    """The leaderboard of one data set, written; prints each method as it is done."""
+def bench(flags: Bench, name: str, data: Interactions) -> tuple[viz.Table, dict[str, str]]:
+    """The leaderboard of one data set, written, and why methods are not on it.
+
+    Prints each method as it is done. What cannot be built on the data, such as a method that reads
+    attributes where there are none, is found out before anything is trained; the others go on.
+
+    Raises:
+        UserError: no method can be built on the data, or all failed.
+        Interrupted: SIGTERM or SIGINT came.
+    """
     print(f"{data}\n", flush=True)
     folder, records = flags.workdir / data.name, []
-    for method in flags.models:
-        records.append(method_record(flags, method, name, data, folder / method))
+    left_out = unfit(flags, name, data)
+    for method, why in left_out.items():
+        print(f"left out: {method}, {why}", flush=True)
+    for method in (m for m in flags.models if m not in left_out):
+        try:
+            records.append(method_record(flags, method, name, data, folder / method))
+        except UserError as error:
+            # Its own fault, such as a loss that diverged, costs the others nothing.
+            left_out[method] = str(error)
+            print(f"left out: {method}, {error}", flush=True)
+            continue
         print(progress(records[-1]), flush=True)
+    if not records:
+        raise UserError(f"{data.name}: no method ran ({'; '.join(left_out.values())})")
     protocol = settings(flags, flags.models[0], name)
     for record in heuristic_records(protocol, data, evaluate_heuristics(protocol, data)):
         record.save(folder / record.method / "record.json")
         records.append(record)
     board = leaderboard(records, flags.reference)
     write_leaderboard(folder, board)
-    return board
+    return board, left_out
+
+
+def unfit(flags: Bench, name: str, data: Interactions) -> dict[str, str]:
+    """The methods that cannot be built on the data, and why."""
+    found = {}
+    for method in flags.models:
+        try:
+            with user_errors():
+                build(settings(flags, method, name), data)
+        except UserError as error:
+            found[method] = str(error)
+    return found
 
 
 def settings(flags: Bench, method: str, data: str, point: Mapping[str, Any] | None = None) -> Run:

@@ -43,10 +43,11 @@ def train(run: Run, preset: Preset) -> None:
         runs = [run, *(baseline(run, name, preset, SMOKE) for name in run.baselines)]
     results = [saved(runner_of(r.method)(r, data=data), r.workdir) for r in runs]
     found = heuristic_records(run, data, evaluate_heuristics(run, data))
-    table = result_table([*(r.record for r in results), *found])
-    print(
-        f"\nTest, {data.name}, split {data.split}, left out: {run.exclude}\n{tables.to_text(table)}"
-    )
+    if len(data.test):
+        table = tables.to_text(result_table([*(r.record for r in results), *found]))
+        print(f"\nTest, {data.name}, split {data.split}, left out: {run.exclude}\n{table}")
+    else:
+        print(f"\n{data.name}: no rows for test (x_label 2): nothing is tested")
     if run.workdir is not None:
         for record in found:
             record.save(run.workdir / "baselines" / record.method / "record.json")

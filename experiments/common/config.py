@@ -1,12 +1,13 @@
 """The flags of the training commands.  Imports no JAX, so that `--help` answers at once."""
 
-import json
+import os
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Generic, Literal, TypeVar
 
 from mmjax.training.config import FitConfig, OptimConfig
 from mmjax.training.run_config import HOW, RunConfig
+from mmjax.training.values import finite, split_words
 
 ModelT = TypeVar("ModelT")
 
@@ -14,6 +15,13 @@ ModelT = TypeVar("ModelT")
 @dataclass(frozen=True, kw_only=True)
 class RunFlags(RunConfig):
     """Flags of every training command."""
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        check_model(getattr(self, "model", None))
+        ks = getattr(self, "ks", (1,))
+        if not ks or min(ks) < 1 or len(set(ks)) < len(ks):
+            raise ValueError(f"--ks {' '.join(map(str, ks))}: give distinct numbers, 1 or more")
 
     smoke: bool = False
     """A 30-second check of the whole path with a tiny model; its figures mean nothing."""
@@ -30,11 +38,16 @@ class PairOptim(OptimConfig):
     """Optimiser of a recommender, and the negatives of its batches."""
 
     negatives: int = 1
-    """Negatives drawn for each pair."""
+    """Negatives drawn for each pair; 0 for methods without any."""
     sampler: Literal["unseen", "uniform", "fixed"] = "unseen"
     """unseen: uniform over the items of the training split that the user has not; uniform: over
     all items, positives included; fixed: unseen, drawn once for the whole run, each in a row of
     its own (MetaMMF)."""
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.negatives < 0:
+            raise ValueError(f"negatives must be 0 or more, got {self.negatives}")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -45,7 +58,8 @@ class Run(RunFlags, Generic[ModelT]):
     """Hyper-parameters of the method."""
     data: str = "lastfm_2k"
     """Data set: lastfm_2k, tiktok, ml_small_mm, amazon_beauty, amazon_toys, amazon_baby,
-    amazon_sports, amazon_clothing, communities (synthetic), or a folder in MMRec's format."""
+    amazon_sports, amazon_clothing, communities (synthetic), or a folder in MMRec's format, such
+    as `python -m experiments prepare` writes."""
     method: str = "mig_gt"
     """Method, a key of `mmjax.models.registry.METHODS`; presets exist for each data set."""
     optim: PairOptim = field(default_factory=PairOptim)
@@ -70,8 +84,10 @@ class SequenceRun(RunFlags, Generic[ModelT]):
     model: ModelT
     """Hyper-parameters of the method."""
     data: str = "amazon_beauty"
-    """Data set: amazon_beauty, amazon_toys, chains (synthetic), or a .csv file with the columns
-    user, item and timestamp."""
+    """Data set: amazon_beauty, amazon_toys, chains (synthetic), a folder that `python -m
+    experiments prepare` wrote, or a .csv file with the columns user, item and timestamp."""
+    k_core: int = field(default=5, metadata=HOW)
+    """Fewest interactions of a user and of an item of a .csv file; 0 keeps all."""
     method: str = "sasrec"
     """Method, a key of `mmjax.models.registry.METHODS` of the kind "sequences"."""
     optim: OptimConfig = field(default_factory=OptimConfig)
@@ -114,6 +130,27 @@ SEQUENCE_SMOKE: dict[str, Any] = {
 """The smoke form of a model of sequences."""
 
 
+def check_model(model: Any) -> None:
+    """Refuse hyper-parameters that mean nothing, whatever the method.
+
+    Raises:
+        ValueError: a number that is not finite, a width below 1, or a dropout outside [0, 1).
+    """
+    values = vars(model) if hasattr(model, "__dict__") else {}
+    finite({f"--model.{name}": value for name, value in values.items()})
+    for name, value in values.items():
+        flag = f"--model.{name.replace('_', '-')}"
+        if name in ("width", "heads") and value < 1:
+            raise ValueError(f"{flag} {value}: give 1 or more")
+        if name.endswith("dropout") and not 0 <= value < 1:
+            raise ValueError(f"{flag} {value}: give a share in [0, 1)")
+
+
+def is_path(data: str) -> bool:
+    """Whether a word for data is the place of a folder or file, and no name."""
+    return any(mark in data for mark in ("/", os.sep, ".")) or Path(data).exists()
+
+
 def check_data(data: str, known: tuple[str, ...], own: str = "a folder") -> None:
     """Refuse a name that is no data set of an experiment and no file or folder of the user.
 
@@ -125,7 +162,7 @@ def check_data(data: str, known: tuple[str, ...], own: str = "a folder") -> None
 
 
 def parse_assignment(text: str) -> tuple[str, list[Any]]:
-    """``"model.hops=[2,1],[1,1]"`` as field and candidate values, each read as JSON or a word.
+    """``"model.hops=[2,1],[1,1]"`` as field and candidate values, see `split_words`.
 
     Raises:
         ValueError: there is no ``=`` or no value.
@@ -133,10 +170,7 @@ def parse_assignment(text: str) -> tuple[str, list[Any]]:
     name, sign, values = text.partition("=")
     if not sign or not values:
         raise ValueError(f"{text!r} is not of the form field=value,value,...")
-    try:
-        return name, json.loads(f"[{values}]")
-    except json.JSONDecodeError:
-        return name, [_word(v) for v in values.split(",")]
+    return name, split_words(values)
 
 
 def fixed_fields(assignments: tuple[str, ...]) -> dict[str, Any]:
@@ -147,10 +181,3 @@ def fixed_fields(assignments: tuple[str, ...]) -> dict[str, Any]:
     """
     parsed = map(parse_assignment, assignments)
     return {name: values[0] if len(values) == 1 else tuple(values) for name, values in parsed}
-
-
-def _word(text: str) -> Any:
-    try:
-        return json.loads(text)
-    except json.JSONDecodeError:
-        return text

@@ -4,6 +4,7 @@ Nothing here imports JAX before a command runs, so that `--help` answers at once
 """
 
 import dataclasses
+import os
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -13,6 +14,7 @@ from typing import Any, Generic, NamedTuple, TypeVar
 
 import tyro
 
+from mmjax.data.io.files import check_writable
 from mmjax.errors import UserError, user_errors
 from mmjax.training.run_config import RunConfig, override
 from mmjax.training.signals import Interrupted
@@ -20,7 +22,11 @@ from mmjax.training.signals import Interrupted
 RunT = TypeVar("RunT", bound=RunConfig)
 INTERRUPTED = 143
 """Exit status after a signal; the same command resumes."""
+BROKEN_PIPE = 141
+"""Exit status where the reader of the output went away, as the shell gives it."""
 _MENDABLE = 2
+_WRITTEN = {"workdir": True, "out": False}
+"""Flags that name what is written, and whether it is a folder."""
 
 
 class Command(NamedTuple):
@@ -95,7 +101,10 @@ class Experiment(Generic[RunT]):
             model: Any = start
             kind = kind[type(model.model)]  # the flags are those of the method at hand
         about = f"{self.about}\n\n{self.overview()}"
-        return tyro.cli(kind, args=arguments, default=start, prog=self.program, description=about)
+        settings = tyro.cli(
+            kind, args=arguments, default=start, prog=self.program, description=about
+        )
+        return _placed(settings, self.data)
 
     def main(self, arguments: Sequence[str], story: Callable[[], ModuleType]) -> int:
         """Run the command that `arguments` begin with, else train; returns the exit status.
@@ -114,8 +123,11 @@ class Experiment(Generic[RunT]):
         try:
             if name not in self.commands:
                 settings = self.parse(arguments)
+                _check_places(settings)
                 return _finish(story().train(settings))
             flags = self._flags(name, rest)
+            for given in flags:
+                _check_places(given)
             return _finish(getattr(story(), name)(*flags))
         except UserError as error:
             print(f"error: {error}", file=sys.stderr)
@@ -123,6 +135,10 @@ class Experiment(Generic[RunT]):
         except Interrupted as stop:
             print(stop, flush=True)
             return INTERRUPTED
+        except BrokenPipeError:
+            # Whoever read the output, such as `head`, has seen enough.
+            sys.stdout = open(os.devnull, "w")
+            return BROKEN_PIPE
 
     def _flags(self, name: str, arguments: Sequence[str]) -> tuple[Any, ...]:
         flags = self.commands[name].flags
@@ -131,6 +147,31 @@ class Experiment(Generic[RunT]):
         if arguments:
             raise UserError(f"{name} takes no flags, got {' '.join(arguments)}")
         return ()
+
+
+def _placed(settings: RunT, known: tuple[str, ...]) -> RunT:
+    """The settings with the data's folder or file by its whole path, so that it is found from any
+    working directory.
+    """
+    data: Any = getattr(settings, "data", None)
+    if isinstance(data, str) and data not in known and Path(data).exists():
+        changed: Any = dataclasses.replace(settings, data=str(Path(data).resolve()))
+        return changed
+    return settings
+
+
+def _check_places(flags: Any) -> None:
+    """Refuse places that cannot be written, before any work.
+
+    Raises:
+        UserError: naming the place and the flag.
+    """
+    writes = not hasattr(flags, "users") and not hasattr(flags, "texts")
+    for name, folder in _WRITTEN.items():
+        place = getattr(flags, name, None)
+        # Commands that answer from a run's folder only read it.
+        if place is not None and (name != "workdir" or writes):
+            check_writable(place, f"--{name}", folder=folder)
 
 
 def smoke(run: RunT, changes: Mapping[str, Any]) -> RunT:

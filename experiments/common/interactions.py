@@ -9,11 +9,12 @@ from typing import Any
 import numpy as np
 
 import mmjax
-from experiments.common.config import Run
-from experiments.common.recommend import Recommend, finish, result_rows
+from experiments.common.config import Run, is_path
+from experiments.common.recommend import Recommend, finish
 from mmjax.blocks.sequences.sampling import negative_index
 from mmjax.data import load
-from mmjax.data.core.interactions import Interactions
+from mmjax.data.core.checks import DataError
+from mmjax.data.core.interactions import SPLITS, Interactions
 from mmjax.data.formats.mmrec import load_mmrec
 from mmjax.data.registry import SOURCES
 from mmjax.data.synthetic.interactions import communities, topics
@@ -24,6 +25,7 @@ from mmjax.models.common.task import Task
 from mmjax.models.registry import METHODS
 from mmjax.objective import Variables
 from mmjax.retriever import Model, TopK, given_vectors, retrieve
+from mmjax.runs import check_content, load_run, seen_rows
 from mmjax.training.best import load_best
 from mmjax.training.config import flatten
 from mmjax.training.optim import optimiser
@@ -50,6 +52,10 @@ def load_data(run: Run) -> Interactions:
         data = topics()
     elif Path(run.data).is_dir():
         data = load_mmrec(Path(run.data))
+    elif is_path(run.data):
+        raise DataError(
+            f"{run.data}: no such folder; if the data were moved, name their place by --data"
+        )
     else:
         data = load(
             run.data,
@@ -105,6 +111,13 @@ def evaluator(
 def setup(run: Run, data: Interactions) -> TrainingSetup:
     """All that training and evaluating the method of `run` needs."""
     model, source = build(run, data), build_source(run, data)
+    splits = tuple(split for split in ("valid", "test") if len(data.pairs(split)))
+    if "valid" not in splits:
+        print(
+            f"{data.name}: no rows for validation (x_label 1): trains {run.fit.epochs} epochs "
+            "(--fit.epochs) and keeps the last parameters",
+            flush=True,
+        )
 
     def evaluate(split: str, ks: tuple[int, ...]) -> Callable[[Variables], dict[str, float]]:
         return functools.partial(evaluator(run, data, split, ks), model.retriever)
@@ -117,9 +130,24 @@ def setup(run: Run, data: Interactions) -> TrainingSetup:
         source=source,
         optimiser=optimiser(run.optim, source.steps_per_epoch, epochs=run.fit.epochs),
         fit=run.fit,
-        validate=evaluate("valid", tuple(sorted({*run.ks, 20}))),
+        validate=evaluate("valid", tuple(sorted({*run.ks, 20}))) if "valid" in splits else None,
         evaluator=lambda split: evaluate(split, run.ks),
+        splits=splits,
     )
+
+
+def require_splits(data: Interactions, use: str, *splits: str) -> None:
+    """Refuse data without the rows that a command needs, before anything is trained.
+
+    Raises:
+        UserError: naming the split, its label and the remedy.
+    """
+    for split in splits:
+        if not len(data.pairs(split)):
+            raise UserError(
+                f"{data.name}: no rows for {split} (x_label {SPLITS.index(split)}), which {use} "
+                "needs; split anew: python -m experiments prepare FILE --split random-8:1:1"
+            )
 
 
 def run_method(run: Run, *, data: Interactions | None = None, test: bool = True) -> RunResult:
@@ -144,7 +172,10 @@ def run_method(run: Run, *, data: Interactions | None = None, test: bool = True)
 def evaluate_heuristics(run: Run, data: Interactions) -> dict[str, dict[str, dict[str, float]]]:
     """Metrics of the rankings without training, by name, split and metric."""
     retriever, task = given_vectors(data.n_items), task_of(data, "float32")
-    evaluators = {split: evaluator(run, data, split) for split in ("valid", "test")}
+    splits = [split for split in ("valid", "test") if len(data.pairs(split))]
+    evaluators = {split: evaluator(run, data, split) for split in splits}
+    if not evaluators:
+        return {}
     return {
         name: {split: evaluate(retriever, vectors) for split, evaluate in evaluators.items()}
         for name, make in neighbours.applicable(task).items()
@@ -167,14 +198,6 @@ def top(
     return retrieve(retriever, variables, users.astype(np.int32), k=k, exclude=exclude)
 
 
-def seen_rows(data: Interactions, users: np.ndarray) -> np.ndarray:
-    """(row of `users`, item) of every training pair of these distinct users."""
-    row = np.full(data.n_users, -1)
-    row[users] = np.arange(len(users))
-    pairs = np.stack([row[data.train[:, 0]], data.train[:, 1]], 1)
-    return pairs[pairs[:, 0] >= 0].astype(np.int32)
-
-
 def read_run(description: Mapping[str, Any], where: Path) -> Run:
     """The settings that a run's folder describes: those that it wrote, no preset's.
 
@@ -190,9 +213,17 @@ def read_run(description: Mapping[str, Any], where: Path) -> Run:
 
 
 def load_trained(
-    workdir: Path, data_dir: Path | None = None, manual_dir: Path | None = None
+    workdir: Path,
+    data_dir: Path | None = None,
+    manual_dir: Path | None = None,
+    data: str | None = None,
 ) -> tuple[Run, Interactions, Variables]:
     """Settings, data and best variables of the first seed of a run's folder.
+
+    Args:
+        workdir: of the run.
+        data_dir, manual_dir: see `mmjax.data.load`.
+        data: where the data lie now; None takes the run's word.
 
     Raises:
         UserError: no checkpoint in the folder, no run of a recommender, or data that are not
@@ -200,10 +231,11 @@ def load_trained(
     """
     best = load_best(workdir)
     run = read_run(best.description, workdir)
-    run = dataclasses.replace(run, data_dir=data_dir, manual_dir=manual_dir)
+    run = dataclasses.replace(run, data_dir=data_dir, manual_dir=manual_dir, data=data or run.data)
     with user_errors():
-        data = load_data(run)
-    return run, data, best.variables[0]
+        found = load_data(run)
+    check_content(workdir, best.description["run"], found)
+    return run, found, best.variables[0]
 
 
 def recommend(flags: Recommend) -> str:
@@ -214,7 +246,10 @@ def recommend(flags: Recommend) -> str:
             ending.
     """
     flags.check()
-    run, data, variables = load_trained(flags.workdir, flags.data_dir, flags.manual_dir)
+    _, data, _ = load_trained(flags.workdir, flags.data_dir, flags.manual_dir, flags.data)
+    finished = load_run(flags.workdir, data)
     users = flags.choose(data)
-    found = top(run, data, variables, users, k=flags.k, include_seen=flags.include_seen)
-    return finish(result_rows(data, users, found), flags.out)
+    with user_errors():
+        options = {"include_seen": flags.include_seen, "candidates": flags.allowed()}
+        rows = finished.rows(users, flags.k, **options)
+    return finish(rows, flags.out)

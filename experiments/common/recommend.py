@@ -4,16 +4,14 @@ import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
 from mmjax.data.core.catalogue import Catalogue
+from mmjax.data.formats.raw_tables import as_text, choose_column, read_source
 from mmjax.data.io.files import atomic_path
 from mmjax.errors import UserError, user_errors
-
-if TYPE_CHECKING:
-    from mmjax.retriever import TopK
 
 _ENDINGS = (".parquet", ".jsonl")
 
@@ -30,6 +28,8 @@ class Answer:
     """Items per user."""
     out: Path | None = None
     """File to write instead of the screen: .parquet or .jsonl."""
+    data: str | None = None
+    """Where the data of the run lie now, if they were moved."""
     data_dir: Path | None = None
     """Where prepared data are cached."""
     manual_dir: Path | None = None
@@ -66,33 +66,30 @@ class Recommend(Answer):
     """Recommend to every user."""
     include_seen: bool = False
     """Recommend items of the user's history too."""
+    candidates: Path | None = None
+    """Table with the columns user and item: the items that may be recommended to each user."""
+
+    def allowed(self) -> dict[str, list[str]] | None:
+        """The candidates of each user by raw ids; None without a table.
+
+        Raises:
+            DataError: the table cannot be read, or lacks a column.
+        """
+        if self.candidates is None:
+            return None
+        source = read_source(self.candidates)
+        users, items = (
+            as_text(source, choose_column(source, role, None, needed=True) or "").to_pylist()
+            for role in ("user", "item")
+        )
+        found: dict[str, list[str]] = {}
+        for user, item in zip(users, items, strict=True):
+            found.setdefault(user or "", []).append(item or "")
+        return found
 
     def choose(self, data: Catalogue) -> np.ndarray:
         """As `Answer.choose`, or all users."""
         return np.arange(data.n_users) if self.all_users else super().choose(data)
-
-
-def result_rows(data: Catalogue, users: np.ndarray, retrieved: "TopK") -> list[dict[str, Any]]:
-    """One row per retrieved item: user, rank, item, title, score; -1 is no item.
-
-    Args:
-        data: names of users and items.
-        users: numbers of the users.
-        retrieved: a row for each of them.
-    """
-    ids, scores = (np.asarray(x) for x in retrieved)
-    return [
-        {
-            "user": data.user_id(int(user)),
-            "rank": rank + 1,
-            "item": data.item_id(int(item)),
-            "title": data.item_title(int(item)),
-            "score": float(score),
-        }
-        for user, items, values in zip(users, ids, scores, strict=True)
-        for rank, (item, score) in enumerate(zip(items, values, strict=True))
-        if item >= 0
-    ]
 
 
 def finish(rows: list[dict[str, Any]], out: Path | None, text: str | None = None) -> str:
@@ -121,6 +118,7 @@ def show(rows: Sequence[dict[str, Any]]) -> str:
     lines: list[str] = []
     for row in rows:
         if row["rank"] == 1:
-            lines += ["", f"user {row['user']}"]
+            note = f" ({row['note']})" if "note" in row else ""
+            lines += ["", f"user {row['user']}{note}"]
         lines.append(f"  {row['rank']:3d}  {row['score']:8.3f}  {row['title']}")
     return "\n".join(lines).lstrip("\n")

@@ -131,20 +131,19 @@ def training_page(
     """
     main, *others = results
     record = main.record
+    shown = [m for m in page.shown if m in record.test]
     table = result_table([*(r.record for r in results), *heuristics], page.metrics)
     histories = {method_title(o.record.method): o.history for o in results}
     pictures = [
         report.Picture(curves.curves(main.history, "loss"), "Training loss"),
-        report.Picture(
-            curves.compare(
-                {name: _by_seed(history) for name, history in histories.items()}, page.selecting
-            ),
-            f"Validation {page.selecting}; selection looks at nothing else",
-        ),
-        report.Picture(
-            bars(table, page.shown[0]), f"Test {page.shown[0].capitalize()}, scored once per seed"
-        ),
     ]
+    if record.valid:
+        by_seed = {name: _by_seed(history) for name, history in histories.items()}
+        caption = f"Validation {page.selecting}; selection looks at nothing else"
+        pictures.append(report.Picture(curves.compare(by_seed, page.selecting), caption))
+    if shown:
+        caption = f"Test {shown[0].capitalize()}, scored once per seed"
+        pictures.append(report.Picture(bars(table, shown[0]), caption))
     sections = [
         report.summary(
             model=method_title(record.method),
@@ -155,13 +154,13 @@ def training_page(
             command=record.command,
             commit=record.commit,
             wall_seconds=record.seconds,
-            numbers={f"test {m}": record.mean(m) for m in page.shown},
+            numbers={f"test {m}": record.mean(m) for m in shown},
             mask=record.exclude,
             parameters=f"{record.parameters:,}",
             best_epoch=", ".join(map(str, record.best_epoch)),
             stopped_because=", ".join(main.stopped_because),
         ),
-        report.results(table, caption="Test split", notes=page.notes),
+        *([report.results(table, caption="Test split", notes=page.notes)] if shown else []),
         report.figures("Training", pictures),
         report.recommendations(page.samples),
         report.configuration(record.config),

@@ -13,12 +13,14 @@ import jax.numpy as jnp
 import numpy as np
 
 from experiments.common.baselines import baseline
-from experiments.common.config import SEQUENCE_SMOKE, SequenceRun
-from experiments.common.recommend import Recommend, finish, result_rows
+from experiments.common.config import SEQUENCE_SMOKE, SequenceRun, is_path
+from experiments.common.recommend import Recommend, finish
 from experiments.common.report import Page, result_table, training_page
 from mmjax.blocks.sequences.sampling import negative_index
 from mmjax.data import load, load_sequences_csv
-from mmjax.data.core.sequences import Sequences, Windows
+from mmjax.data.core.checks import DataError
+from mmjax.data.core.sequences import Sequences, Windows, in_order_of_time
+from mmjax.data.formats.mmrec import load_mmrec
 from mmjax.data.synthetic.interactions import chains
 from mmjax.errors import UserError, user_errors
 from mmjax.evaluation import Evaluator
@@ -26,6 +28,7 @@ from mmjax.models.common.sequence_task import SequenceTask
 from mmjax.models.registry import METHODS
 from mmjax.objective import Variables
 from mmjax.retriever import Model, TopK, Vectors, given_vectors, retrieve
+from mmjax.runs import check_content, load_run, result_rows
 from mmjax.training.best import load_best
 from mmjax.training.config import flatten
 from mmjax.training.optim import optimiser
@@ -99,8 +102,14 @@ def load_data(run: SequenceRun) -> Sequences:
     """
     if run.smoke or run.data == "chains":
         return chains()
+    if Path(run.data).is_dir():
+        return in_order_of_time(load_mmrec(run.data))
     if Path(run.data).suffix in (".csv", ".gz"):
-        return load_sequences_csv(run.data)
+        return load_sequences_csv(run.data, k_core=run.k_core)
+    if is_path(run.data):
+        raise DataError(
+            f"{run.data}: no such folder; if the data were moved, name their place by --data"
+        )
     return load(run.data, kind="sequences", data_dir=run.data_dir)
 
 
@@ -296,7 +305,15 @@ def recommend(flags: Recommend, makers: Mapping[str, Maker]) -> str:
     run = _read_run(best.description, flags)
     with user_errors():
         data = load_data(run)
-        users = flags.choose(data)
+    check_content(flags.workdir, best.description["run"], data)
+    with user_errors():
+        users, allowed = flags.choose(data), flags.allowed()
+        if run.method not in makers:
+            finished = load_run(flags.workdir, data)
+            options = {"include_seen": flags.include_seen, "candidates": allowed}
+            return finish(finished.rows(users, flags.k, **options), flags.out)
+        if allowed is not None:
+            raise UserError(f"--candidates: {run.method} generates items out of all; use sasrec")
         method = makers.get(run.method, VectorMethod)(run, data)
         windows = Windows(users.astype(np.int32), data.offsets[users], data.offsets[users + 1])
         new = not flags.include_seen
@@ -311,4 +328,5 @@ def _read_run(description: dict[str, Any], flags: Recommend) -> SequenceRun:
         run = override(start, flatten(saved))
     except (KeyError, TypeError, AttributeError, ValueError) as error:
         raise UserError(f"{flags.workdir} holds no run on sequences ({error!r})") from error
-    return dataclasses.replace(run, data_dir=flags.data_dir, workdir=flags.workdir)
+    data = flags.data or run.data
+    return dataclasses.replace(run, data=data, data_dir=flags.data_dir, workdir=flags.workdir)

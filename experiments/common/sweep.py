@@ -98,11 +98,12 @@ def sweep(flags: Sweep, preset: Callable[..., Run]) -> list[dict[str, Any]]:
     Raises:
         UserError: an unknown method or field, or bad data.
     """
-    from experiments.common.interactions import load_data
+    from experiments.common.interactions import load_data, require_splits
 
     with user_errors():
         start, points = base_run(flags, preset), assignments(flags)
         data = load_data(start)
+        require_splits(data, "a sweep", "valid")
         runs = [override(start, point) for point in points]
     rows = []
     for n, (point, run) in enumerate(zip(points, runs, strict=True)):

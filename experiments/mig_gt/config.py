@@ -15,7 +15,7 @@ from experiments.common.config import SMOKE, Run, check_data
 from experiments.common.experiment import Command, Experiment
 from experiments.common.recommend import Recommend
 from experiments.common.sweep import Sweep
-from mmjax.models.multimodal.mig_gt.config import MIGGTConfig
+from mmjax.models.multimodal.mig_gt.config import ALL, MIGGTConfig
 from mmjax.training.config import FitConfig
 from mmjax.training.run_config import override
 
@@ -125,11 +125,19 @@ _TUNED: dict[str, dict[str, Any]] = {
 }
 """Changes to the published settings, by data set."""
 
+_OWN: dict[str, Any] = {
+    "model.modalities": (),
+    "model.hops": (),
+    "model.normalise": (ALL,),
+    "model.project": (),
+}
+"""On a user's own data: every modality that is there, rows of length one, two hops each."""
 DATA = tuple(_PAPER)
 
 
 def preset(method: str, data: str, kind: str = "tuned") -> Run:
-    """The settings of `method` on `data`; a data set without its own takes lastfm_2k's.
+    """The settings of `method` on `data`; a data set without its own takes lastfm_2k's, and the
+    modalities that it has.
 
     "tuned": chosen on validation here where that was done, else published. "paper": the authors';
     on data they did not use, those for Baby. Other methods have those of `baselines.preset`.
@@ -144,6 +152,8 @@ def preset(method: str, data: str, kind: str = "tuned") -> Run:
     # The films are as small as lastfm_2k and nothing was tuned on them.
     known = data if data in DATA and data != "ml_small_mm" else "lastfm_2k"
     changed = override(start, _TUNED.get(known, {}) if kind == "tuned" else {})
+    if data not in DATA:
+        changed = override(changed, _OWN)
     return dataclasses.replace(changed, data=data, method=method, preset=kind)
 
 

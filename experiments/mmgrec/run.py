@@ -21,10 +21,9 @@ from experiments.common.interactions import (
     evaluate_heuristics,
     evaluator,
     load_data,
-    seen_rows,
     task_of,
 )
-from experiments.common.recommend import Recommend, finish, result_rows
+from experiments.common.recommend import Recommend, finish
 from experiments.common.report import heuristic_records
 from experiments.mmgrec import analysis
 from experiments.mmgrec.analysis import (
@@ -43,6 +42,7 @@ from mmjax.models.generative import mmgrec, rq_vae
 from mmjax.models.generative.mmgrec.config import GeneratorConfig
 from mmjax.objective import Variables
 from mmjax.retriever import Retriever, TopK, Vectors, index_of, retrieve
+from mmjax.runs import result_rows, seen_rows
 from mmjax.semantic_ids.table import SidTable, arrays_sha256
 from mmjax.training.fitting import FitResult
 from mmjax.training.optim import optimiser
@@ -374,7 +374,7 @@ def recommend(flags: Recommend) -> str:
     flags.check()
     generator = load_generator(flags.workdir)
     run = dataclasses.replace(
-        preset(generator.about["data"]),
+        preset(flags.data or generator.about["data"]),
         smoke=generator.about["smoke"],
         data_dir=flags.data_dir,
         manual_dir=flags.manual_dir,

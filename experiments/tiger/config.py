@@ -69,7 +69,7 @@ def preset(method: str, data: str, kind: str = "tuned") -> SequenceRun:
         raise ValueError(f"--method {method}: choose one of {', '.join(_PRESETS)}")
     if kind not in _PRESETS[method]:
         raise ValueError(f"no preset {kind!r}: choose one of {', '.join(_PRESETS[method])}")
-    check_data(data, DATA, "a .csv file")
+    check_data(data, DATA, "a prepared folder or a .csv file")
     return dataclasses.replace(_PRESETS[method][kind], method=method, data=data, preset=kind)
 
 

@@ -1,7 +1,8 @@
 """Data sets as frozen dataclasses of numpy arrays; never a model, never JAX.
 
-Named ones by `load`, see `listing`; your own files by `load_mmrec`, `load_ratings_csv`,
-`load_sequences_csv`, `load_caption_files` and `load_incdsi`; synthetic ones by `communities`,
+Named ones by `load`, see `listing`; your own tables by `prepare`, your
+files by `load_mmrec`, `load_ratings_csv`, `load_sequences_csv`, `load_caption_files` and
+`load_incdsi`; synthetic ones by `communities`,
 `topics`, `preferences`, `mixed_modalities`, `chains`, `concept_images` and `topic_documents`.
 """
 
@@ -21,6 +22,7 @@ from mmjax.data.core.sequences import (
     Sequences,
     from_interactions,
     from_lists,
+    in_order_of_time,
     validate_sequences,
 )
 from mmjax.data.core.splits import resplit
@@ -28,6 +30,7 @@ from mmjax.data.core.words import Words
 from mmjax.data.formats.captions import load_caption_files
 from mmjax.data.formats.incdsi import load_incdsi
 from mmjax.data.formats.mmrec import load_mmrec, save_mmrec
+from mmjax.data.formats.preparation import prepare
 from mmjax.data.formats.ratings import load_ratings_csv, load_sequences_csv
 from mmjax.data.loading import load
 from mmjax.data.registry import builder, find, listing, names
@@ -62,6 +65,7 @@ __all__ = [
     "find",
     "from_interactions",
     "from_lists",
+    "in_order_of_time",
     "in_sessions",
     "listing",
     "load",
@@ -74,6 +78,7 @@ __all__ = [
     "names",
     "passage_documents",
     "preferences",
+    "prepare",
     "product_documents",
     "resplit",
     "save_mmrec",

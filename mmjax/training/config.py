@@ -6,6 +6,8 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
+from mmjax.training.values import finite
+
 EXECUTION = "execution"
 """Key of a field's metadata that marks it as saying how a run is executed and not what it
 computes: a run may be resumed with another value of it."""
@@ -48,6 +50,7 @@ class FitConfig:
     """Print neither the start-up line nor the progress bar."""
 
     def __post_init__(self) -> None:
+        finite(vars(self))
         for name in ("epochs", "eval_every", "steps_per_call", "keep"):
             if getattr(self, name) < 1:
                 raise ValueError(f"{name} must be 1 or more, got {getattr(self, name)}")
@@ -105,6 +108,7 @@ class OptimConfig:
     """Steps whose mean gradient makes one update."""
 
     def __post_init__(self) -> None:
+        finite(vars(self))
         if self.optimiser not in ("adam", "sgd"):
             raise ValueError(f"optimiser {self.optimiser!r}: choose 'adam' or 'sgd'")
         if self.schedule not in ("constant", "linear", "cosine"):

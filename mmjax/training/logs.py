@@ -33,6 +33,9 @@ class Log:
             self._boards = _boards(workdir / "tb", progress)
         self._bar: Any = None
         self._shown = time.monotonic()
+        # A bar redrawn into a file or a pipe is kilobytes of one line.
+        self._lines = not config.quiet and not _is_terminal()
+        self._told = progress.evaluated
 
     def __enter__(self) -> "Log":
         return self
@@ -54,7 +57,13 @@ class Log:
             tqdm.write(text, file=sys.stderr)
 
     def show(self, epochs: int, loss: float, progress: Progress) -> None:
-        """Refresh the bar; it opens at the first call, so that its speed leaves out compilation."""
+        """Refresh the bar; it opens at the first call, so that its speed leaves out compilation.
+
+        Where standard error is no terminal, a line an evaluation instead.
+        """
+        if self._lines:
+            self._tell(loss, progress)
+            return
         if self._bar is None:
             self._bar = tqdm(
                 total=self._config.epochs,
@@ -75,6 +84,17 @@ class Log:
             self._bar.refresh()
             self._shown = time.monotonic()
 
+    def _tell(self, loss: float, progress: Progress) -> None:
+        if progress.evaluated <= self._told:
+            return
+        self._told = progress.evaluated
+        best = [s.best_metric for s in progress.selection if s.best_metric is not None]
+        metric = f", best {self._config.metric} {sum(best) / len(best):.4f}" if best else ""
+        print(
+            f"epoch {progress.evaluated}/{self._config.epochs}, loss {loss:.4g}{metric}",
+            file=sys.stderr,
+        )
+
     def write(self, progress: Progress) -> None:
         """Append the records that are new since the last call; they are on disk on return.
 
@@ -91,6 +111,11 @@ class Log:
                         board.add_scalar(name, value, record["epoch"])
         for board in self._boards.values():
             board.flush()
+
+
+def _is_terminal() -> bool:
+    """Whether a bar can be redrawn: in a terminal, or in a notebook."""
+    return sys.stderr.isatty() or "ipykernel" in sys.modules
 
 
 def _lines(records: Sequence[Record]) -> str:

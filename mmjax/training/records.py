@@ -86,8 +86,8 @@ def untrained(
         seconds=0.0,
         parameters=0,
         config={"data_digest": data.digest},
-        valid=rounded["valid"],
-        test=rounded["test"],
+        valid=rounded.get("valid", {}),
+        test=rounded.get("test", {}),
         **environment(),
     )
 

@@ -52,6 +52,9 @@ def check_same(old: Mapping[str, Any], new: Mapping[str, Any], where: Path) -> N
         KeyError, TypeError: one of them is not a description.
     """
     free = {*old["execution"], *new["execution"], "execution"}
+    if _has_digest(old) and _has_digest(new):
+        # The content of the data counts, not how their place is spelled.
+        free.add("run.data")
 
     def kept(description: Mapping[str, Any]) -> dict[str, Any]:
         flat = flatten(dict(description))
@@ -63,6 +66,11 @@ def check_same(old: Mapping[str, Any], new: Mapping[str, Any], where: Path) -> N
             f"{where} belongs to a run with another configuration:\n  {listed}\n"
             "Choose another directory, or remove this one to train anew."
         )
+
+
+def _has_digest(description: Mapping[str, Any]) -> bool:
+    run = description.get("run")
+    return isinstance(run, Mapping) and "data_digest" in run
 
 
 @contextmanager

@@ -10,6 +10,8 @@ import numpy as np
 import optax
 
 from mmjax.data.core.catalogue import Catalogue
+from mmjax.data.formats.catalogue_files import DATASET, write_catalogue
+from mmjax.data.io.files import atomic_directory
 from mmjax.objective import Objective, Variables
 from mmjax.training.config import FitConfig
 from mmjax.training.fitting import FitResult, fit
@@ -35,10 +37,13 @@ class TrainingSetup(NamedTuple):
     source: BatchSource
     optimiser: optax.GradientTransformation
     fit: FitConfig
-    validate: Evaluator
-    """Validation metrics while training, of which one selects the epoch."""
+    validate: Evaluator | None
+    """Validation metrics while training, of which one selects the epoch; None without any: the
+    training then has its full length, and its last parameters count."""
     evaluator: Callable[[str], Evaluator]
     """From "valid" or "test" to the metrics that the record keeps."""
+    splits: tuple[str, ...] = ("valid", "test")
+    """Splits that have pairs to be found."""
 
 
 class RunResult(NamedTuple):
@@ -63,7 +68,22 @@ def train_seeds(config: RunConfig, setup: TrainingSetup, *, test: bool = True) -
         ValueError: the configuration does not fit the workdir's earlier run.
         Interrupted: SIGTERM or SIGINT came; nothing is evaluated.
     """
-    return run_result(config, setup, _fit_all(config, setup), test=test)
+    fits = _fit_all(config, setup)
+    if config.workdir is not None:
+        keep_catalogue(config.workdir, setup.data)
+    return run_result(config, setup, fits, test=test)
+
+
+CATALOGUE = "catalogue"
+"""Folder of a run that keeps raw ids, titles and counts of its data."""
+
+
+def keep_catalogue(workdir: Path, data: Catalogue) -> None:
+    """Write what `load_run` needs to know of the data beside the data themselves."""
+    folder = workdir / CATALOGUE
+    if not (folder / DATASET).exists():
+        with atomic_directory(folder) as temporary:
+            write_catalogue(data, temporary, kind=type(data).__name__.lower())
 
 
 def run_result(
@@ -77,7 +97,7 @@ def run_result(
         fits: trainings that hold each seed once, in order.
         test: False leaves the test split alone.
     """
-    splits = [split for split in ("valid", "test") if test or split == "valid"]
+    splits = [split for split in setup.splits if test or split == "valid"]
     evaluators = {split: setup.evaluator(split) for split in splits}
     scores: dict[str, dict[str, list[float]]] = {"valid": {}, "test": {}}
     variables = [v for f in fits for v in f.variables]
@@ -162,11 +182,14 @@ def _fit_all(config: RunConfig, setup: TrainingSetup) -> list[FitResult]:
     return [_fit(config, setup, (s,), folder and folder / f"seed_{s}") for s in seeds]
 
 
-def validation(setup: TrainingSetup) -> Evaluate:
-    """The validation metrics of a setup as `fit` asks for them."""
+def validation(setup: TrainingSetup) -> Evaluate | None:
+    """The validation metrics of a setup as `fit` asks for them; None without validation."""
+    validate = setup.validate
+    if validate is None:
+        return None
 
     def evaluate(params: Any, extra: Any, key: jax.Array) -> dict[str, float]:
-        return setup.validate({"params": params, **extra})
+        return validate({"params": params, **extra})
 
     return evaluate
 

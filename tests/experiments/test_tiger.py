@@ -193,7 +193,7 @@ def test_the_paper_preset_is_the_paper():
 
 @pytest.mark.parametrize(
     ("flags", "message"),
-    [(["--method", "gru"], "choose one of sasrec"), (["--data", "x"], "or give a .csv file")],
+    [(["--method", "gru"], "choose one of sasrec"), (["--data", "x"], "folder or a .csv file")],
 )
 def test_unknown_names_are_refused(flags, message):
     with pytest.raises(UserError, match=message):

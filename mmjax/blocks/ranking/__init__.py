@@ -1,5 +1,6 @@
 """Exact ranking of all items and the metrics of rankings."""
 
+from mmjax.blocks.ranking.fold_in import fold_in
 from mmjax.blocks.ranking.full_ranking import Score, top_items
 from mmjax.blocks.ranking.metrics import (
     METRICS,
@@ -19,6 +20,7 @@ __all__ = [
     "NDCG",
     "Score",
     "average_precision",
+    "fold_in",
     "hit",
     "ndcg",
     "ndcg_list",

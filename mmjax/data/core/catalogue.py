@@ -50,6 +50,10 @@ class Catalogue:
         source: where the data came from, for people.
         item_tags: per item its tags, separated by commas, or None.
         attributes: name -> `Attribute`, classes of the items.
+        texts: per item what is written about it, "" where nothing is, or None.
+        pictures: per item the path of its picture, "" where there is none, or None.
+        absent: modality -> bool ``[i]``, items whose row of the features was imputed.
+        provenance: how the data set came about, for people: rows dropped by reason, rules.
     """
 
     name: str
@@ -63,11 +67,15 @@ class Catalogue:
     source: str = ""
     item_tags: tuple[str, ...] | list[str] | None = None
     attributes: Mapping[str, Attribute] = field(default_factory=dict)
+    texts: tuple[str, ...] | None = None
+    pictures: tuple[str, ...] | None = None
+    absent: Mapping[str, np.ndarray] = field(default_factory=dict)
+    provenance: Mapping[str, Any] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         for name in ("user_ids", "item_ids", "titles"):
             value = getattr(self, name)
-            object.__setattr__(self, name, None if value is None else read_only(value))
+            object.__setattr__(self, name, None if value is None else read_only(_strings(value)))
         features = {name: read_only(self.features[name]) for name in sorted(self.features)}
         object.__setattr__(self, "features", MappingProxyType(features))
         if self.item_tags is not None:
@@ -77,6 +85,12 @@ class Catalogue:
             for name, (labels, classes) in sorted(self.attributes.items())
         }
         object.__setattr__(self, "attributes", MappingProxyType(attributes))
+        absent = {name: read_only(self.absent[name]) for name in sorted(self.absent)}
+        object.__setattr__(self, "absent", MappingProxyType(absent))
+        object.__setattr__(self, "provenance", MappingProxyType(dict(self.provenance)))
+        for name in ("texts", "pictures"):
+            if getattr(self, name) is not None:
+                object.__setattr__(self, name, tuple(getattr(self, name)))
 
     @property
     def modalities(self) -> tuple[str, ...]:
@@ -110,10 +124,11 @@ class Catalogue:
 
     @cached_property
     def digest(self) -> str:
-        """SHA-256 over all content (split, sizes, events, features, ids, titles, tags, attributes).
+        """SHA-256 over all content (split, sizes, events, features, ids, titles, tags, attributes,
+        texts).
 
-        The names of the data set and its source are left out: the same content under another
-        name is the same data.
+        Names, times, paths of pictures and what is for people are left out: the same content under
+        another name is the same data.
         """
         digest = hashlib.sha256(f"{self.split}\n{self.n_users}\n{self.n_items}\n".encode())
         arrays: dict[str, np.ndarray | None] = {**self.events()}
@@ -132,6 +147,8 @@ class Catalogue:
                 digest.update(f"{array.dtype.str}\n".encode())
                 digest.update(np.ascontiguousarray(array).data)
         digest.update("\0".join(self.item_tags or ()).encode())
+        if self.texts is not None:
+            digest.update(b"texts\n" + "\0".join(self.texts).encode())
         return digest.hexdigest()
 
     def user_index(self, raw: str | int) -> int:
@@ -204,11 +221,27 @@ def validate_catalogue(data: Catalogue, names: Mapping[str, str]) -> None:
         ("item_ids", data.n_items),
         ("titles", data.n_items),
         ("item_tags", data.n_items),
+        ("texts", data.n_items),
+        ("pictures", data.n_items),
     ):
         _check_column(getattr(data, name), count, names.get(name, name), name.endswith("_ids"))
+    for name, mask in data.absent.items():
+        if name not in data.features or mask.dtype != bool or mask.shape != (data.n_items,):
+            raise DataError(
+                f"absent[{name!r}]: {mask.dtype}{list(mask.shape)}; give a bool for each of "
+                f"{data.n_items} items, of a modality among {', '.join(data.features) or 'none'}"
+            )
     for name, attribute in data.attributes.items():
         where = names.get(f"attributes/{name}", f"attributes[{name!r}]")
         _check_attribute(name, attribute, data.n_items, where)
+
+
+def _strings(value: Any) -> np.ndarray:
+    """Arrays of Python strings, such as pandas gives them, as arrays of strings."""
+    array = np.asarray(value)
+    if array.dtype == object and all(isinstance(entry, str) for entry in array.flat):
+        return array.astype(str)
+    return array
 
 
 def _check_modality(name: str, array: np.ndarray, n_items: int, where: str) -> None:
@@ -223,7 +256,11 @@ def _check_column(column: Sequence | np.ndarray | None, count: int, where: str, 
     if column is None:
         return
     if isinstance(column, np.ndarray) and column.dtype.kind not in "iuU":
-        raise DataError(f"{where}: dtype {column.dtype}; give strings or integers")
+        found = f"dtype {column.dtype}"
+        if column.dtype == object:
+            row = next(n for n, entry in enumerate(column.flat) if not isinstance(entry, str))
+            found = f"entry {row} is {column.flat[row]!r}, a {type(column.flat[row]).__name__}"
+        raise DataError(f"{where}: {found}; give strings or integers, one kind for all")
     if len(column) != count:
         raise DataError(f"{where}: {len(column)} entries, expected {count}, one per index")
     if ids and len(set(np.asarray(column).tolist())) < count:

@@ -5,7 +5,8 @@ Axes: e interactions, u users, i items, d features.
 
 import dataclasses
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from types import MappingProxyType
 
 import numpy as np
 from jaxtyping import Int32
@@ -27,17 +28,21 @@ class Interactions(Catalogue):
     All arrays are read-only. Construction checks nothing about the content: see `validate`.
 
     Attributes:
-        train, valid, test: (user, item) pairs, int32 ``[e 2]``.
+        train, valid, test: (user, item) pairs, int32 ``[e 2]``; valid and test may be empty.
+        times: split -> time of each of its pairs, int64 or float64 ``[e]``; empty where unknown.
     """
 
     train: np.ndarray
     valid: np.ndarray
     test: np.ndarray
+    times: Mapping[str, np.ndarray] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         super().__post_init__()
         for name in SPLITS:
             object.__setattr__(self, name, read_only(getattr(self, name)))
+        times = {name: read_only(self.times[name]) for name in SPLITS if name in self.times}
+        object.__setattr__(self, "times", MappingProxyType(times))
 
     def __repr__(self) -> str:
         sizes = "/".join(f"{len(getattr(self, split)):,}" for split in SPLITS)
@@ -49,6 +54,16 @@ class Interactions(Catalogue):
     def events(self) -> dict[str, np.ndarray]:
         """The pairs by split."""
         return {split: getattr(self, split) for split in SPLITS}
+
+    def rows(self, **chosen: np.ndarray) -> "Interactions":
+        """With these rows of the splits named, a mask or numbers, and their times alike."""
+        parts = {split: self.pairs(split)[index] for split, index in chosen.items()}
+        times = {s: t[chosen[s]] if s in chosen else t for s, t in self.times.items()}
+        return dataclasses.replace(self, **parts, times=times)
+
+    def empty_splits(self) -> tuple[str, ...]:
+        """Names of the splits without a pair."""
+        return tuple(split for split in SPLITS if not len(self.pairs(split)))
 
     def pairs(self, split: str) -> Pairs:
         """The pairs of "train", "valid" or "test".
@@ -84,20 +99,14 @@ class Interactions(Catalogue):
         """
         warm = np.zeros(self.n_users, bool)
         warm[self.train[:, 0]] = True
-        return dataclasses.replace(
-            self, valid=self.valid[warm[self.valid[:, 0]]], test=self.test[warm[self.test[:, 0]]]
-        )
+        return self.rows(**{split: warm[self.pairs(split)[:, 0]] for split in ("valid", "test")})
 
 
 def sorted_by_user(data: Interactions) -> Interactions:
     """The same data set with the rows of each split in the order of users, otherwise as before:
     the order in which named data sets come, whatever files they were read from.
     """
-    parts = {
-        split: pairs[np.argsort(pairs[:, 0], kind="stable")]
-        for split, pairs in ((split, data.pairs(split)) for split in SPLITS)
-    }
-    return dataclasses.replace(data, **parts)
+    return data.rows(**{s: np.argsort(data.pairs(s)[:, 0], kind="stable") for s in SPLITS})
 
 
 def validate(data: Interactions, *, names: Mapping[str, str] | None = None) -> Interactions:
@@ -122,6 +131,15 @@ def validate(data: Interactions, *, names: Mapping[str, str] | None = None) -> I
             )
         check_ids(pairs[:, 0], where=where, what="user id", count=data.n_users)
         check_ids(pairs[:, 1], where=where, what="item id", count=data.n_items)
+        times = data.times.get(split)
+        if data.times and (
+            times is None or times.shape != pairs.shape[:1] or times.dtype.kind not in "if"
+        ):
+            found = "none" if times is None else f"{times.dtype}{list(times.shape)}"
+            raise DataError(f"times of {where}: {found}; give a number for each of {len(pairs)}")
+        if times is not None and not np.isfinite(times).all():
+            row = int(np.argmax(~np.isfinite(times)))
+            raise DataError(f"times of {where}, row {row}: {times[row]} is no time")
     if not len(data.train):
         raise DataError(f"{called.get('train', 'train')}: no rows; nothing can be trained")
     _check_repeats(data, called)

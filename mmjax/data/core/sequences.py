@@ -291,6 +291,29 @@ def from_interactions(data: Interactions) -> Sequences:
     return Sequences(**data.columns(), items=pairs[:, 1].copy(), offsets=offsets_of(lengths))
 
 
+def in_order_of_time(data: Interactions) -> Sequences:
+    """The sequences of a data set whose pairs have times, whatever its split; ties as they stand.
+
+    Without times, `from_interactions`.
+
+    Raises:
+        DataError: no times, and a split that is not by time.
+    """
+    if not data.times:
+        if data.split != LEAVE_ONE_OUT:
+            raise DataError(
+                f"{data.name}: sequences need the time of each interaction, and there is none; "
+                "prepare the data with a time column (python -m experiments prepare --time COLUMN)"
+            )
+        return from_interactions(data)
+    pairs = np.concatenate([data.pairs(split) for split in SPLITS])
+    times = np.concatenate([data.times[split] for split in SPLITS])
+    order = np.lexsort((times, pairs[:, 0]))
+    lengths = np.bincount(pairs[:, 0], minlength=data.n_users)
+    columns = {**data.columns(), "split": LEAVE_ONE_OUT}
+    return Sequences(**columns, items=pairs[order, 1].copy(), offsets=offsets_of(lengths))
+
+
 def validate_sequences(data: Sequences, *, names: Mapping[str, str] | None = None) -> Sequences:
     """Check all content of a data set and return it unchanged; `names` as in `validate`.
 

@@ -8,6 +8,9 @@
                          training, but one for test from two and one for validation from three.
 `leave-one-out`          per user by time: the last to test, the one before to validation.
 `global-time`            by time over all users, 8:1:1; `global-time-7:1:2` for another ratio.
+`items-8:1:1`            by item at random: all interactions of an item fall in one part, so that
+                         items of validation and test are new; in any whole-number ratio.
+`none`                   all to training: nothing is validated or tested.
 
 The per-user splits leave every user at least one training interaction: a user with one has only
 that, a user with two has one for training and one for test (but `meta_mmf` tests from three on
@@ -28,7 +31,7 @@ from mmjax.data.core.interactions import SPLITS, Interactions
 Labels = Int8[np.ndarray, "e"]
 Sizes = tuple[np.ndarray, np.ndarray, np.ndarray]
 
-_RANDOM, _TIME = "random-", "global-time"
+_RANDOM, _TIME, _ITEMS = "random-", "global-time", "items-"
 _DEFAULT_RATIO = "8:1:1"
 
 
@@ -37,6 +40,7 @@ def split_labels(
     user: Int[np.ndarray, "e"],
     timestamp: Num[np.ndarray, "e"] | None = None,
     *,
+    item: Int[np.ndarray, "e"] | None = None,
     seed: int = 0,
 ) -> Labels:
     """The part each interaction falls in: 0 train, 1 validation, 2 test.
@@ -46,6 +50,7 @@ def split_labels(
         user: user of each interaction, 0 or more.
         timestamp: its time, for the splits by time; equal times keep the order given (within a
             user) or stay in the same part (global).
+        item: item of each interaction, for the splits by items.
         seed: of the random splits.
 
     Raises:
@@ -65,6 +70,12 @@ def split_labels(
         return _per_user(user, timestamp, leave_one_out_sizes)
     # The raw stream of a bit generator is the same in every release of NumPy; `permutation` of
     # a Generator is not promised to be.
+    if name == "none":
+        return np.zeros(len(user), np.int8)
+    if name.startswith(_ITEMS):
+        if item is None:
+            raise ValueError(f"split {name!r} goes by items; give the item of each interaction")
+        return _by_item(item, _ratio(name, name.removeprefix(_ITEMS)), seed)
     draw = np.random.PCG64(seed).random_raw(len(user))
     if name == "mmrec":
         return _per_user(user, draw, mmrec_sizes)
@@ -74,7 +85,8 @@ def split_labels(
         ratio = _ratio(name, name.removeprefix(_RANDOM))
         return _per_user(user, draw, lambda n: _ratio_sizes(n, ratio))
     raise ValueError(
-        f"no split {name!r}; choose mmrec, meta_mmf, random-8:1:1, leave-one-out or global-time"
+        f"no split {name!r}; choose mmrec, meta_mmf, random-8:1:1, leave-one-out, global-time, "
+        "items-8:1:1 or none"
     )
 
 
@@ -85,8 +97,13 @@ def needs_time(name: str) -> bool:
 
 def split_name(name: str, seed: int) -> str:
     """The name to report: random splits carry their seed, `mmrec@0`."""
-    drawn = name in ("mmrec", "meta_mmf") or name.startswith(_RANDOM)
+    drawn = name in ("mmrec", "meta_mmf") or name.startswith((_RANDOM, _ITEMS))
     return f"{name}@{seed}" if drawn else name
+
+
+def times_by_split(times: Num[np.ndarray, "e"], labels: Labels) -> dict[str, np.ndarray]:
+    """The times of the pairs of train, valid and test, in the order of `partition`."""
+    return {split: times[labels == place] for place, split in enumerate(SPLITS)}
 
 
 def partition(
@@ -97,18 +114,24 @@ def partition(
 
 
 def resplit(data: Interactions, name: str, *, seed: int = 0) -> Interactions:
-    """The same data set with all its pairs split anew by a random split.
+    """The same data set with all its pairs split anew.
 
     Raises:
         ValueError: no such split.
-        DataError: a split by time; a data set keeps no timestamps.
+        DataError: a split by time of a data set without times.
     """
     pairs = np.concatenate([data.pairs(split) for split in SPLITS])
     # Order by user and item: the outcome depends on the set of pairs, not on the old split.
-    pairs = pairs[np.lexsort((pairs[:, 1], pairs[:, 0]))]
-    train, valid, test = partition(pairs, split_labels(name, pairs[:, 0], seed=seed))
+    order = np.lexsort((pairs[:, 1], pairs[:, 0]))
+    pairs, times = pairs[order], None
+    if data.times:
+        times = np.concatenate([data.times[split] for split in SPLITS])[order]
+    labels = split_labels(name, pairs[:, 0], times, item=pairs[:, 1], seed=seed)
     return dataclasses.replace(
-        data, split=split_name(name, seed), train=train, valid=valid, test=test
+        data,
+        split=split_name(name, seed),
+        **dict(zip(SPLITS, partition(pairs, labels), strict=True)),
+        times={} if times is None else times_by_split(times, labels),
     )
 
 
@@ -169,6 +192,18 @@ def _per_user(user: np.ndarray, order: np.ndarray, sizes) -> Labels:
     labels = np.empty(len(row), np.int8)
     labels[row] = (position >= train[group]).astype(np.int8) + (position >= (train + valid)[group])
     return labels
+
+
+def _by_item(item: np.ndarray, ratio: tuple[int, int, int], seed: int) -> Labels:
+    """Whole items, drawn, go to a part until it holds its share of the items."""
+    names, of = np.unique(item, return_inverse=True)
+    order = np.argsort(np.random.PCG64(seed).random_raw(len(names)), kind="stable")
+    ends = np.cumsum(ratio[:2]) * len(names) // sum(ratio)
+    # One item at least for training.
+    ends = np.maximum(ends, 1)
+    place = np.empty(len(names), np.int64)
+    place[order] = np.arange(len(names))
+    return ((place >= ends[0]).astype(np.int8) + (place >= ends[1]))[of]
 
 
 def _global_time(timestamp: np.ndarray, ratio: tuple[int, int, int]) -> Labels:

@@ -7,6 +7,7 @@
 Axes: e interactions, i items, d features.
 """
 
+import warnings
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -15,9 +16,18 @@ from jaxtyping import Int8, Int32
 
 from mmjax.data.core.checks import DataError, check_duplicates, check_ids
 from mmjax.data.core.interactions import SPLITS, Interactions, validate
-from mmjax.data.core.splits import needs_time, partition, split_labels, split_name
+from mmjax.data.core.splits import (
+    needs_time,
+    partition,
+    split_labels,
+    split_name,
+    times_by_split,
+)
+from mmjax.data.formats.catalogue_files import read_catalogue, write_catalogue
 from mmjax.data.io.files import atomic_path
-from mmjax.data.io.readers import PathLike, header, read_features, read_table
+from mmjax.data.io.readers import PathLike, read_features
+from mmjax.data.io.tables import header, read_table
+from mmjax.data.io.times import parse_times
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -27,6 +37,8 @@ USER_MAP, ITEM_MAP = "u_id_mapping.csv", "i_id_mapping.csv"
 
 _INDEX_NAMES = {"userid", "itemid", "uid", "iid", "index", "idx", "user_idx", "item_idx"}
 _FIRST_ROW = 2
+_MOST_MISSING, _MOST_SHARE = 1_000_000, 10
+_MAP_FIRST = "map them first: python -m experiments prepare FILE --out FOLDER"
 
 
 def load_mmrec(
@@ -42,16 +54,22 @@ def load_mmrec(
 ) -> Interactions:
     """Read a folder in the MMRec format: interactions, every `*_feat.npy`, raw ids if present.
 
-    There are as many items as the largest of: highest item id + 1, rows of the features, highest
-    index in the id map + 1. So items that have features but no interaction count, and are
-    candidates of the ranking; MMRec itself would stop at the highest id. Users likewise.
+    What `save_mmrec` and `mmjax.data.prepare` keep beside these files comes back too: titles,
+    texts, pictures, attributes, times and the true name of the split. There are as many items as
+    the largest of: highest item id + 1, rows of the features, highest index in the id map + 1. So
+    items that have features but no interaction count, and are candidates of the ranking; MMRec
+    itself would stop at the highest id. Users likewise.
 
     Args:
         directory: the folder.
         name: which `<name>.inter` to read where there are several.
-        split: None keeps the published split of the label column, called "mmrec"; otherwise the
-            name of a fresh split (see `mmjax.data.core.splits`) drawn with `seed`.
+        split: None keeps the split of the label column, called by its name in `dataset.json` or
+            else "mmrec"; otherwise the name of a fresh split (see `mmjax.data.core.splits`) drawn
+            with `seed`.
         user, item, label, timestamp: names of the columns, without RecBole's ":type".
+
+    Warns:
+        UserWarning: ids have gaps, so that most users or items have no row.
 
     Raises:
         DataError: a file is bad; the message names it, the row, and the remedy.
@@ -60,37 +78,82 @@ def load_mmrec(
     folder = Path(directory)
     path = _inter_file(folder, name)
     stem = path.name.removesuffix(".gz").removesuffix(".inter")
-    features, ids = read_features_of(folder), read_ids_of(folder)
-    pairs, labels, times = read_inter(
-        path,
-        user=user,
-        item=item,
-        label=label if split is None else None,
-        timestamp=timestamp if split is not None and needs_time(split) else None,
+    features, kept = read_features_of(folder), read_catalogue(folder)
+    ids = read_ids_of(folder) if kept is None else kept
+    pairs, labels, times = _timed(
+        path, user, item, label if split is None else None, timestamp, split
     )
     if split is not None:
-        labels = split_labels(split, pairs[:, 0], times, seed=seed)
-    train, valid, test = partition(pairs, labels)
+        labels = split_labels(split, pairs[:, 0], times, item=pairs[:, 1], seed=seed)
     highest = pairs.max(axis=0).tolist()
-    counts = [0 if column is None else len(column) for column in ids.values()]
+    counts = [0 if ids[name] is None else len(ids[name]) for name in ("user_ids", "item_ids")]
+    fields = {"name": stem, "split": "mmrec", "source": str(folder), **ids, **(kept or {})}
+    fields["n_users"] = max(highest[0] + 1, counts[0])
+    fields["n_items"] = max(highest[1] + 1, counts[1], *map(len, features.values()))
+    if kept is None:
+        _check_gaps(path, pairs, fields["n_users"], fields["n_items"], counts, bool(features))
+    else:
+        fields.pop("kind")
+        fields |= {name: kept[name] for name in ("n_users", "n_items")}
+    if split is not None:
+        fields["split"] = split_name(split, seed)
     data = Interactions(
-        name=stem,
-        split="mmrec" if split is None else split_name(split, seed),
-        n_users=max(highest[0] + 1, counts[0]),
-        n_items=max(highest[1] + 1, counts[1], *map(len, features.values())),
-        train=train,
-        valid=valid,
-        test=test,
+        **fields,
+        **dict(zip(SPLITS, partition(pairs, labels), strict=True)),
         features=features,
-        user_ids=ids["user_ids"],
-        item_ids=ids["item_ids"],
-        source=str(folder),
+        times={} if times is None else times_by_split(times, labels),
     )
     names = {f"features/{key}": str(folder / f"{key}{FEATURE_SUFFIX}") for key in features}
     names |= {split_: f"{path} ({split_})" for split_ in SPLITS}
     return validate(
         data, names=names | {"user_ids": str(folder / USER_MAP), "item_ids": str(folder / ITEM_MAP)}
     )
+
+
+def _timed(
+    path: Path, user: str, item: str, label: str | None, timestamp: str, split: str | None
+) -> tuple[np.ndarray, np.ndarray, np.ndarray | None]:
+    """`read_inter`, without times where these are bad and the split does not go by them."""
+    try:
+        return read_inter(path, user=user, item=item, label=label, timestamp=timestamp)
+    except DataError as error:
+        if f"column {timestamp}" not in str(error) or (split is not None and needs_time(split)):
+            raise
+        found = read_inter(path, user=user, item=item, label=label)
+        warnings.warn(f"{error}; going on without times", stacklevel=3)
+        return found
+
+
+def _check_gaps(
+    path: Path,
+    pairs: np.ndarray,
+    n_users: int,
+    n_items: int,
+    named: list[int],
+    features: bool,
+) -> None:
+    """Warn of ids with gaps, which make users and items that do not exist, or refuse them.
+
+    Raises:
+        DataError: so many that an id is no index but a raw id.
+    """
+    known = (bool(named[0]), bool(named[1]) or features)
+    for column, (what, count) in enumerate((("user", n_users), ("item", n_items))):
+        if known[column]:
+            continue
+        missing = count - len(np.unique(pairs[:, column]))
+        if missing > _MOST_MISSING and missing > _MOST_SHARE * len(pairs):
+            row = int(np.argmax(pairs[:, column])) + _FIRST_ROW
+            raise DataError(
+                f"{path}, row {row}: {what} {count - 1:,} would make {count:,} {what}s of "
+                f"{count - missing:,}; {_MAP_FIRST}"
+            )
+        if 2 * missing > count:
+            warnings.warn(
+                f"{path}: {missing:,} of {count:,} {what}s have no row; the ids have gaps, "
+                f"{_MAP_FIRST}",
+                stacklevel=3,
+            )
 
 
 def read_features_of(folder: Path) -> dict[str, np.ndarray]:
@@ -144,7 +207,9 @@ def read_inter(
     table = read_table(
         path,
         types,
-        optional={timestamp: "float64"} if timestamp else None,
+        optional={timestamp: "string"} if timestamp else None,
+        # As MMRec and RecBole write and read these files.
+        quoting=False,
         remedy="name the columns by the arguments user, item and label"
         + (", or draw a fresh split by the argument split" if label else ""),
     )
@@ -165,7 +230,11 @@ def read_inter(
         labels = column.astype(np.int8)
     times = None
     if timestamp is not None and timestamp in table.column_names:
-        times = table[timestamp].to_numpy()
+        where = f"{path}, column {timestamp}"
+        times, there = parse_times(table[timestamp], where=where, first_row=_FIRST_ROW)
+        if not there.all():
+            row = int(np.argmin(there)) + _FIRST_ROW
+            raise DataError(f"{where}, row {row}: no time; fill it in or remove the column")
     return np.stack(ids, axis=1).astype(np.int32), labels, times
 
 
@@ -208,7 +277,8 @@ def read_id_map(path: PathLike) -> np.ndarray:
 def save_mmrec(data: Interactions, directory: PathLike) -> None:
     """Write a data set as a folder in the MMRec format (see `load_mmrec`), each file in one step.
 
-    Titles, tags and the name of the split have no place in the format, and raw ids are strings.
+    MMRec itself reads the interactions, features and id maps; `load_mmrec` gives the same data set
+    back whole, with titles, texts, tags, attributes, times and the name of the split.
 
     Raises:
         OSError: the folder cannot be written, or the disk is full.
@@ -218,7 +288,10 @@ def save_mmrec(data: Interactions, directory: PathLike) -> None:
     folder = Path(directory)
     pairs = np.concatenate([data.pairs(split) for split in SPLITS])
     labels = np.repeat(np.arange(3), [len(data.pairs(split)) for split in SPLITS])
-    table = pa.table({"userID": pairs[:, 0], "itemID": pairs[:, 1], "x_label": labels})
+    columns = {"userID": pairs[:, 0], "itemID": pairs[:, 1], "x_label": labels}
+    if data.times:
+        columns["timestamp"] = np.concatenate([data.times[split] for split in SPLITS])
+    table = pa.table(columns)
     with atomic_path(folder / f"{data.name}.inter") as path:
         _write_table(table, path)
     for name, array in data.features.items():
@@ -232,6 +305,7 @@ def save_mmrec(data: Interactions, directory: PathLike) -> None:
             table = pa.table({raw: ids.astype(str).tolist(), index: np.arange(len(ids))})
             with atomic_path(folder / file) as path:
                 _write_table(table, path)
+    write_catalogue(data, folder, kind="interactions")
 
 
 def _permutation(column: np.ndarray) -> np.ndarray | None:

@@ -10,9 +10,12 @@ import os
 import re
 import secrets
 import shutil
+import tempfile
 import time
 from collections.abc import Iterator
 from pathlib import Path
+
+from mmjax.errors import UserError
 
 TEMPORARY = ".tmp-"
 """Start of the name of every temporary file and directory."""
@@ -76,6 +79,33 @@ def atomic_directory(path: str | os.PathLike[str]) -> Iterator[Path]:
         shutil.rmtree(temporary, ignore_errors=True)
         _raise_if_full(error, target)
         raise
+
+
+def check_writable(path: str | os.PathLike[str], flag: str, *, folder: bool = True) -> None:
+    """Refuse a place that cannot be written, before any work.
+
+    Folders above it are made, as writing would make them.
+
+    Args:
+        path: folder or file that is to be written.
+        flag: what names it, for the error.
+        folder: False for a file.
+
+    Raises:
+        UserError: it cannot be made or written; says why.
+    """
+    place = Path(path).expanduser().absolute()
+    try:
+        (place if folder else place.parent).mkdir(parents=True, exist_ok=True)
+        if not folder and place.is_dir():
+            raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), str(place))
+        # Asking for the right is not enough: a file system may be read-only or full.
+        with tempfile.TemporaryFile(dir=place if folder else place.parent):
+            pass
+    except OSError as error:
+        raise UserError(
+            f"cannot write {path} ({error.strerror or error}); choose another {flag}"
+        ) from error
 
 
 def remove_directory(path: Path) -> None:

@@ -34,6 +34,10 @@ class PretrainedEncoder:
     @property
     def width(self) -> int:
         """Width m of the vectors."""
+        return min(self._whole_width, getattr(self, "dimensions", None) or self._whole_width)
+
+    @property
+    def _whole_width(self) -> int:
         if "dense" in self.params and not self.layers:
             return self.params["dense"][-1]["kernel"].shape[1]
         projection = getattr(self.model.config, "projection", 0)

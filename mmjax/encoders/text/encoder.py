@@ -62,6 +62,9 @@ class TextEncoder(PretrainedEncoder):
             layers are then left out.
         dense: activations of the dense layers behind the pooling, whose parameters are
             ``params["dense"]``.
+        prompt: put before every text.
+        lower: texts are read in lower case.
+        dimensions: first numbers of a vector that are kept, after all else; None keeps all.
 
     Raises:
         ValueError: `layers` with the pooling ``own``, which is of the last layer alone.
@@ -76,6 +79,9 @@ class TextEncoder(PretrainedEncoder):
     devices: Sequence[Any] | None = None
     layers: bool = False
     dense: tuple[str, ...] = ()
+    prompt: str = ""
+    lower: bool = False
+    dimensions: int | None = None
     _run: Runner = field(init=False)
 
     def __post_init__(self) -> None:
@@ -86,6 +92,7 @@ class TextEncoder(PretrainedEncoder):
             dense=() if self.layers else self.dense,
             normalise=self.normalise,
             layers=self.layers,
+            dimensions=self.dimensions,
         )
         self._compile(vectors)
 
@@ -105,8 +112,10 @@ class TextEncoder(PretrainedEncoder):
             "max_length": self.max_length,
             "tokenizer": self.tokenizer.to_str(),
         }
-        if self.dense:
-            settings["dense"] = self.dense
+        # Named only where they are used, so that what was kept before stays known.
+        for name in ("dense", "prompt", "lower", "dimensions"):
+            if getattr(self, name):
+                settings[name] = getattr(self, name)
         return model_digest(self.model.config, settings, self.params)
 
     def tokenize(self, texts: Sequence[str] | np.ndarray) -> list[list[int]]:
@@ -118,9 +127,17 @@ class TextEncoder(PretrainedEncoder):
         _check(texts)
         tokens: list[list[int]] = []
         for first in range(0, len(texts), _TOKENISED):
-            part = list(texts[first : first + _TOKENISED])
+            part = [self._read(text) for text in texts[first : first + _TOKENISED]]
             tokens += [encoded.ids for encoded in self.tokenizer.encode_batch(part)]
         return tokens
+
+    def _read(self, text: str) -> str:
+        """A text as the tokenizer sees it. Half of a surrogate pair is no letter and would fail
+        the whole batch: it is read as the sign for an unknown one.
+        """
+        whole = self.prompt + text
+        whole = whole.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
+        return whole.lower() if self.lower else whole
 
     def encode(
         self,
@@ -188,6 +205,7 @@ def _vectors(
     dense: Sequence[str],
     normalise: bool,
     layers: bool,
+    dimensions: int | None,
 ) -> Float[Array, "b *l m"]:
     encoded: Any = model.apply({"params": without_dense(params)}, ids, mask)
     if layers:
@@ -202,7 +220,7 @@ def _vectors(
         pooled = last[..., 0, :] if pooling == "cls" else masked_mean(last, mask)
     if dense:
         pooled = apply_dense(dense, params["dense"], pooled)
-    return l2_normalise(pooled) if normalise else pooled
+    return (l2_normalise(pooled) if normalise else pooled)[..., :dimensions]
 
 
 def load_text_encoder(
@@ -214,6 +232,7 @@ def load_text_encoder(
     dtype: Any = jnp.float32,
     devices: Sequence[Any] | None = None,
     layers: bool = False,
+    prompt: str | None = None,
 ) -> TextEncoder:
     """Load the encoder of a folder; needs the extra ``text``.
 
@@ -226,6 +245,7 @@ def load_text_encoder(
         dtype: of the computation, such as ``jnp.bfloat16``; vectors are float32 in any case.
         devices: over which batches are split; None is all of this process.
         layers: give the vectors of all layers, by `pooling`, without dense layers behind it.
+        prompt: put before every text, such as "query: "; None takes the folder's default prompt.
 
     Raises:
         WeightsError: the folder lacks something, or holds a model that is not built here.
@@ -263,4 +283,7 @@ def load_text_encoder(
         devices=devices,
         layers=layers,
         dense=dense,
+        prompt=settings.prompt if prompt is None else prompt,
+        lower=settings.lower,
+        dimensions=settings.dimensions,
     )

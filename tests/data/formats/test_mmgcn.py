@@ -211,7 +211,14 @@ def test_a_folder_becomes_one_that_load_mmrec_reads(folder, tmp_path):
     assert_array_equal(np.bincount(data.train[:, 0]), np.round(0.8 * n))
     assert_array_equal(np.bincount(data.test[:, 0]), np.ceil((n - np.round(0.8 * n)) / 2))
     files = sorted(path.name for path in target.iterdir())
-    assert files == ["audio_feat.npy", "image_feat.npy", "toy_set.inter"]
+    assert files == [
+        "audio_feat.npy",
+        "dataset.json",
+        "image_feat.npy",
+        "items.parquet",
+        "toy_set.inter",
+        "users.parquet",
+    ]
     other = convert(folder, tmp_path / "other", seed=4)
     assert not np.array_equal(other.train, made.train)
 

@@ -10,7 +10,8 @@ from hypothesis import strategies as st
 
 from mmjax.data.core.checks import DataError
 from mmjax.data.core.interactions import SPLITS
-from mmjax.data.formats.ratings import k_core_mask, load_ratings_csv
+from mmjax.data.formats.events import k_core_mask
+from mmjax.data.formats.ratings import load_ratings_csv
 
 
 def all_pairs(data):
@@ -29,7 +30,7 @@ def test_cleaning_by_hand(tmp_path):
         "u1,i7,,80\n"  # no rating
         "u1,i8,3,\n"  # no time
         ",i8,3,70\n"  # no user
-        "u1,NaN,3,70\n"  # no item
+        "u1,,3,70\n"  # no item
         "u2,i8,nan,60\n"  # no rating
         "u2,i7,2,50\n"
         "u1,i7,1,40\n"

@@ -1,5 +1,6 @@
 """Texts to vectors: batches of similar length, the folder's word, and the real MiniLM."""
 
+import dataclasses
 import json
 import os
 from dataclasses import replace
@@ -263,3 +264,79 @@ def test_real_minilm():
     for ids, want in zip(encoder.tokenize(SENTENCES), minilm["ids"], strict=True):
         assert ids == want[want >= 0].astype(int).tolist()
     assert_allclose(encoder.encode(SENTENCES, progress=False), minilm["vectors"], atol=1e-5)
+
+
+def settings(name, **content):
+    return {name: content}
+
+
+OPTIONS = "config_sentence_transformers.json"
+
+
+def test_the_default_prompt_stands_before_every_text(told):
+    prompts = {"query": "blue ", "passage": ""}
+    path = told(settings(OPTIONS, prompts=prompts, default_prompt_name="query"))
+    found, plain = load_text_encoder(path), load_text_encoder(path, prompt="")
+    assert found.tokenize(["shoes"]) == plain.tokenize(["blue shoes"])
+    assert_allclose(
+        found.encode(["shoes"], progress=False),
+        plain.encode(["blue shoes"], progress=False),
+        atol=1e-6,
+    )
+    assert found.digest != plain.digest
+    (path / OPTIONS).write_text(json.dumps({"prompts": {}, "default_prompt_name": "query"}))
+    with pytest.raises(WeightsError, match="'query' is none of the prompts"):
+        load_text_encoder(path)
+
+
+def test_vectors_are_cut_and_texts_lowered_where_the_folder_says_so(told):
+    path = told(settings(OPTIONS, truncate_dim=3) | settings("tokenizer_config.json"))
+    found = load_text_encoder(path)
+    assert found.width == 3
+    whole = dataclasses.replace(found, dimensions=None)
+    assert_allclose(
+        found.encode(["shoes"], progress=False),
+        whole.encode(["shoes"], progress=False)[:, :3],
+        atol=1e-6,
+    )
+    (path / "tokenizer_config.json").write_text(json.dumps({"do_lower_case": False}))
+    cased = load_text_encoder(path)
+    assert cased.tokenize(["Blue"]) != cased.tokenize(["blue"])
+    (path / "sentence_bert_config.json").write_text(json.dumps({"do_lower_case": True}))
+    lowered = load_text_encoder(path)
+    assert lowered.tokenize(["Blue"]) == cased.tokenize(["blue"])
+    assert lowered.digest != cased.digest
+
+
+def test_lengths_and_sides_of_the_tokenizer(told):
+    path = told(settings("tokenizer_config.json", model_max_length=4))
+    found = load_text_encoder(path)
+    assert found.max_length == 4
+    assert found.tokenize(["a red dress"]) == found.tokenize(["a red"])
+    left = {"truncation_side": "left", "model_max_length": 4}
+    (path / "tokenizer_config.json").write_text(json.dumps(left))
+    with pytest.raises(WeightsError, match="'left' is not supported with vocab.txt"):
+        load_text_encoder(path)
+    found.tokenizer.save(str(path / "tokenizer.json"))
+    last = load_text_encoder(path)
+    assert last.tokenize(["a red dress"]) == last.tokenize(["red dress"])
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "says"),
+    [
+        (OPTIONS, {"model_type": "SparseEncoder"}, "model_type SparseEncoder"),
+        (OPTIONS, {"whitening": [1]}, "whitening may change vectors"),
+        ("sentence_bert_config.json", {"model_args": {"a": 1}}, "model_args may change vectors"),
+    ],
+)
+def test_settings_that_are_not_built_are_refused(told, name, content, says):
+    path = told({name: content})
+    with pytest.raises(WeightsError, match=says):
+        load_text_encoder(path)
+
+
+def test_half_a_surrogate_costs_no_batch(encoder):
+    tokens = encoder.tokenize(["red \ud83d dress", "shoes"])
+    assert tokens[1] == encoder.tokenize(["shoes"])[0]
+    assert encoder.tokenize(["\U0001f600"])[0] == encoder.tokenize(["\ud83d\ude00"])[0]

@@ -22,7 +22,7 @@ from typing import Any
 import numpy as np
 from jaxtyping import Float
 
-from mmjax.data.formats.ratings import k_core_mask
+from mmjax.data.formats.events import k_core_mask
 
 TEXT_WIDTH = 128
 GRID = (3, 2)

@@ -1,6 +1,11 @@
 """Hyper-parameters of MIG-GT (arXiv 2412.13994); the defaults are the paper's for Baby."""
 
+import dataclasses
 from dataclasses import dataclass
+
+ALL = "all"
+_HOPS = 2
+"""Hops of each modality where none are given: the best of the sweep on LastFM-2K."""
 
 
 @dataclass(frozen=True)
@@ -8,14 +13,14 @@ class MIGGTConfig:
     """Architecture and loss of MIG-GT."""
 
     modalities: tuple[str, ...] = ("text", "image")
-    """Content modalities that are read, in the order that `hops` follows."""
+    """Content modalities that are read, in the order that `hops` follows; none named means all."""
     width: int = 64
     """Dimension d of user and item vectors."""
     id_hops: int = 4
     """Hops K_E of the embedding modality; -1 leaves it out."""
     hops: tuple[int, ...] = (2, 1)
     """Hops of each content modality, in the order of the modalities; 0 feeds the features to
-    their own items only, -1 leaves the modality out."""
+    their own items only, -1 leaves the modality out. None named means two of each."""
     alpha: float = 0.1
     """Share of the input that every hop adds again."""
     beta: float = 0.9
@@ -53,4 +58,37 @@ class MIGGTConfig:
     projection_width: int = 384
     """Width of that projection; 384 is also the width of the text features in the authors' data."""
     normalise: tuple[str, ...] = ()
-    """Modalities whose rows are L2-normalised before anything else."""
+    """Modalities whose rows are L2-normalised before anything else; `all` means every one read."""
+
+    def on(self, there: tuple[str, ...]) -> "MIGGTConfig":
+        """The configuration on data with these modalities: what is left open follows from them.
+
+        Raises:
+            ValueError: a modality that is named is not there, or hops and modalities differ in
+                number; names the field.
+        """
+        modalities = self.modalities or there
+        every = self.normalise == (ALL,)
+        config = dataclasses.replace(
+            self,
+            modalities=modalities,
+            hops=self.hops or (_HOPS,) * len(modalities),
+            normalise=modalities if every else self.normalise,
+        )
+        for name in ("modalities", "normalise", "project"):
+            if missing := sorted(set(getattr(config, name)) - set(there)):
+                raise ValueError(
+                    f"{name}: {missing} not among the features {list(there)}; set "
+                    f"--model.{name} to some of them, or to nothing"
+                )
+        if not modalities:
+            raise ValueError(
+                "modalities: the data have no features, which MIG-GT reads; choose light_gcn "
+                "(--method), or add features"
+            )
+        if len(config.hops) != len(modalities):
+            raise ValueError(
+                f"hops: {len(config.hops)} numbers for the modalities {', '.join(modalities)}; set "
+                f"--model.hops to {len(modalities)} numbers, one each"
+            )
+        return config

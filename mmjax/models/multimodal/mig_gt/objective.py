@@ -85,9 +85,7 @@ def prepare(config: MIGGTConfig, features: RawFeatures) -> dict[str, Float[Array
     Raises:
         ValueError: a modality that the configuration names is not there.
     """
-    for field in ("modalities", "normalise", "project"):
-        if missing := set(getattr(config, field)) - set(features):
-            raise ValueError(f"{field}: {sorted(missing)} not among the features {list(features)}")
+    config = config.on(tuple(features))
     return {
         name: l2_normalise(jnp.asarray(x)) if name in config.normalise else jnp.asarray(x)
         for name, x in features.items()
@@ -168,6 +166,7 @@ def build_from_graph(
     Raises:
         ValueError: a modality that the configuration names is not among the features.
     """
+    config = config.on(tuple(features))
     model = MIGGT(config, n_users, n_items)
     inputs = _Inputs(prepare(config, features), graph)
     return Model(
