@@ -170,3 +170,53 @@ def test_other_folders_are_refused(tmp_path, place):
         (tmp_path / place_of).write_text("")
     words = ["--data", str(place / "mine"), "--method", "bpr_mf"]
     assert EXPERIMENT.main([*words, "--workdir", str(tmp_path / "file")], lambda: mig_gt) == 2
+
+
+def test_a_finished_run_goes_on_to_more_epochs(place, tmp_path, capsys):
+    def parameters(folder):
+        return mmjax.load_run(folder).variables["params"]
+
+    data, more = place / "mine", ["--fit.epochs", "5", "--fit.eval-every", "5"]
+    assert train(EXPERIMENT, mig_gt, "bpr_mf", data, tmp_path / "whole", *more) == 0
+    first = ["--fit.eval-every", "5"]
+    assert train(EXPERIMENT, mig_gt, "bpr_mf", data, tmp_path / "parts", *first) == 0
+    assert train(EXPERIMENT, mig_gt, "bpr_mf", data, tmp_path / "parts", *more) == 0
+    lines = (tmp_path / "parts" / "metrics.jsonl").read_text().splitlines()
+    assert [json.loads(line)["epoch"] for line in lines] == [1, 2, 3, 4, 5]
+    whole, parts = (
+        json.loads((tmp_path / name / "metrics.jsonl").read_text().splitlines()[-1])
+        for name in ("whole", "parts")
+    )
+    assert whole["loss"] == parts["loss"] and whole["recall@20"] == parts["recall@20"]
+    assert parameters(tmp_path / "parts").keys() == parameters(tmp_path / "whole").keys()
+    # Fewer epochs are another run, and so is a schedule over the whole length.
+    assert train(EXPERIMENT, mig_gt, "bpr_mf", data, tmp_path / "parts", *first) == 2
+    assert "fit.epochs: 5 -> 2" in capsys.readouterr().err
+    cosine = ["--optim.schedule", "cosine"]
+    assert train(EXPERIMENT, mig_gt, "bpr_mf", data, tmp_path / "cosine", *cosine) == 0
+    assert train(EXPERIMENT, mig_gt, "bpr_mf", data, tmp_path / "cosine", *cosine, *more) == 2
+
+
+def test_a_run_starts_warm_on_a_grown_catalogue(place, tmp_path, capsys):
+    rows = table()
+    rows["user"] += ["new", "new", "user 0"]
+    rows["item"] += ["tt1", "tt2", "tt20"]
+    rows["time"] += [1, 2, 99]
+    prepare(rows, out=tmp_path / "grown", name="mine", k_core=0, items=films(21))
+    warm = ["--warm-start", str(place / "run"), "--optim.learning-rate", "0"]
+    grown = tmp_path / "grown"
+    assert train(EXPERIMENT, mig_gt, "bpr_mf", grown, tmp_path / "run", *warm) == 0
+    assert "1 new users, 1 new items" in capsys.readouterr().out
+    before, after = mmjax.load_run(place / "run"), mmjax.load_run(tmp_path / "run")
+    old, new = before.vectors(), after.vectors()
+    for raw in ("user 3", "user 20"):
+        np.testing.assert_array_equal(
+            old.users[before.data.user_index(raw)], new.users[after.data.user_index(raw)]
+        )
+    np.testing.assert_array_equal(
+        old.items[before.data.item_index("tt7")], new.items[after.data.item_index("tt7")]
+    )
+    assert np.abs(new.users[after.data.user_index("new")]).max() > 0
+    wrong = ["--warm-start", str(place / "run")]
+    assert train(EXPERIMENT, mig_gt, "light_gcn", grown, tmp_path / "other", *wrong) == 2
+    assert "bpr_mf; give a run of light_gcn" in capsys.readouterr().err

@@ -75,6 +75,9 @@ class Run(RunFlags, Generic[ModelT]):
     """Precision of the frozen item features on the device."""
     baselines: tuple[str, ...] = field(default=(), metadata=HOW)
     """Methods to train under the same protocol, for the table and the report."""
+    warm_start: Path | None = field(default=None, metadata=HOW)
+    """Folder of a run of the same method whose parameters training starts from; users and items
+    that it did not have start anew."""
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -15,6 +15,7 @@ from mmjax.blocks.sequences.sampling import negative_index
 from mmjax.data import load
 from mmjax.data.core.checks import DataError
 from mmjax.data.core.interactions import SPLITS, Interactions
+from mmjax.data.formats.catalogue_files import read_catalogue
 from mmjax.data.formats.mmrec import load_mmrec
 from mmjax.data.registry import SOURCES
 from mmjax.data.synthetic.interactions import communities, topics
@@ -23,15 +24,16 @@ from mmjax.evaluation import Evaluator
 from mmjax.models.collaborative import neighbours
 from mmjax.models.common.task import Task
 from mmjax.models.registry import METHODS
-from mmjax.objective import Variables
+from mmjax.objective import Objective, Variables
 from mmjax.retriever import Model, TopK, given_vectors, retrieve
 from mmjax.runs import check_content, load_run, seen_rows
 from mmjax.training.best import load_best
 from mmjax.training.config import flatten
 from mmjax.training.optim import optimiser
 from mmjax.training.run_config import override
-from mmjax.training.seeds import RunResult, TrainingSetup, train_seeds
+from mmjax.training.seeds import CATALOGUE, RunResult, TrainingSetup, train_seeds
 from mmjax.training.sources.pairs import BatchSource, pairs_source, triples_source
+from mmjax.training.warm import entries, warm_started
 
 
 def load_data(run: Run) -> Interactions:
@@ -111,6 +113,9 @@ def evaluator(
 def setup(run: Run, data: Interactions) -> TrainingSetup:
     """All that training and evaluating the method of `run` needs."""
     model, source = build(run, data), build_source(run, data)
+    objective = model.objective
+    if run.warm_start is not None:
+        objective = _warm(run, data, objective)
     splits = tuple(split for split in ("valid", "test") if len(data.pairs(split)))
     if "valid" not in splits:
         print(
@@ -126,7 +131,7 @@ def setup(run: Run, data: Interactions) -> TrainingSetup:
         method=run.method,
         data=data,
         exclude=run.exclude,
-        objective=model.objective,
+        objective=objective,
         source=source,
         optimiser=optimiser(run.optim, source.steps_per_epoch, epochs=run.fit.epochs),
         fit=run.fit,
@@ -134,6 +139,34 @@ def setup(run: Run, data: Interactions) -> TrainingSetup:
         evaluator=lambda split: evaluate(split, run.ks),
         splits=splits,
     )
+
+
+def _warm(run: Run, data: Interactions, objective: Objective) -> Objective:
+    """The objective with the parameters of an earlier run, on what may be a larger catalogue.
+
+    Raises:
+        UserError: no such run, one of another method, or one that kept no ids.
+    """
+    assert run.warm_start is not None
+    best = load_best(run.warm_start)
+    before = read_run(best.description, run.warm_start)
+    kept = read_catalogue(run.warm_start / CATALOGUE)
+    if before.method != run.method or kept is None:
+        found = before.method if kept else "a run without the ids of its data"
+        raise UserError(f"--warm-start {run.warm_start}: {found}; give a run of {run.method}")
+    kinds = []
+    for kind, count in (("user", data.n_users), ("item", data.n_items)):
+        old, new = kept[f"{kind}_ids"], getattr(data, f"{kind}_ids")
+        old = np.arange(kept[f"n_{kind}s"]) if old is None else old
+        kinds.append(entries(kind, old, np.arange(count) if new is None else new))
+    warm, counts = warm_started(objective, best.variables[0], tuple(kinds))
+    fresh = ", ".join(f"{(k.place < 0).sum():,} new {k.kind}s" for k in kinds)
+    print(
+        f"starts from {run.warm_start}: {counts['whole']} arrays whole, {counts['rows']} by rows "
+        f"({fresh}), {counts['fresh']} anew",
+        flush=True,
+    )
+    return warm
 
 
 def require_splits(data: Interactions, use: str, *splits: str) -> None:

@@ -70,7 +70,9 @@ def fit(
         seeds: trained together as one program; each has its own draws, best epoch and stop.
         workdir: directory of the run; None writes nothing.
         run_config: dataclass or mapping that says what is trained, kept in config.json. A
-            directory whose run had another one is refused.
+            directory whose run had another one is refused; more epochs of the same go on, to the
+            same last state as if they had been asked for at once (an evaluation that the shorter
+            run had at its end can still be the best one).
         hooks: functions of your own, called on the way. A resumed run calls them again for the
             epochs that it repeats.
 

@@ -82,6 +82,8 @@ class Loop:
             best = jax.tree.map(jnp.copy, _variables(state))
         else:
             self.progress = restored.progress
+            if self.progress.stopped_because == "epochs" and config.epochs > self._last():
+                self.progress.stopped_because = ""  # the run is to have more epochs now
             like = jax.eval_shape(initial)
             state = _fitted(restored.state, like)
             best = _fitted(restored.best, _variables(like))
@@ -100,6 +102,10 @@ class Loop:
                 "FitConfig.metric is empty: name the validation metric that selects the best "
                 f"parameters, one of {found}"
             )
+
+    def _last(self) -> int:
+        """The last epoch that was trained whole."""
+        return max((r["epoch"] for r in self.progress.history), default=0)
 
     def run(self, stop: StopRequest) -> str:
         """Train to the end or to a request to stop; returns why it ended."""

@@ -55,6 +55,8 @@ def check_same(old: Mapping[str, Any], new: Mapping[str, Any], where: Path) -> N
     if _has_digest(old) and _has_digest(new):
         # The content of the data counts, not how their place is spelled.
         free.add("run.data")
+    if _goes_on(old, new):
+        free |= {"fit.epochs", "run.fit.epochs"}
 
     def kept(description: Mapping[str, Any]) -> dict[str, Any]:
         flat = flatten(dict(description))
@@ -64,8 +66,26 @@ def check_same(old: Mapping[str, Any], new: Mapping[str, Any], where: Path) -> N
         listed = "\n  ".join(lines)
         raise RunDirectoryError(
             f"{where} belongs to a run with another configuration:\n  {listed}\n"
-            "Choose another directory, or remove this one to train anew."
+            "Choose another directory, or remove this one to train anew. A finished run goes on by "
+            "a larger fit.epochs alone, where its step sizes do not depend on the length."
         )
+
+
+def _goes_on(old: Mapping[str, Any], new: Mapping[str, Any]) -> bool:
+    """Whether the new run is the old one with more epochs, its step sizes as they were: those of a
+    schedule over the whole length would have been others from the first step on.
+    """
+    run = new.get("run")
+    optim = run.get("optim") if isinstance(run, Mapping) else None
+    told = optim if isinstance(optim, Mapping) else {}
+    whole = told.get("schedule", "constant") != "constant" or told.get("warmup_share", 0)
+    longer = _epochs(new) > _epochs(old) > 0
+    return longer and not whole
+
+
+def _epochs(description: Mapping[str, Any]) -> int:
+    fit = description.get("fit")
+    return int(fit.get("epochs", 0)) if isinstance(fit, Mapping) else 0
 
 
 def _has_digest(description: Mapping[str, Any]) -> bool:
