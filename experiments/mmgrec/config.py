@@ -112,7 +112,8 @@ class MMGRecRun(RunFlags):
 
 DATA = ("lastfm_2k", "tiktok", "ml_small_mm", "topics")
 _MSE = "reconstruction/mse"
-# Features have length one, since VGGish's bytes diverge raw.
+# Features have length one, since VGGish's bytes diverge raw. The released loop of the generator
+# runs one epoch (`range(1)`), and its feed-forward networks have no dropout.
 _PAPER = MMGRecRun(
     graph=GraphStage(
         optim=PairOptim(batch_size=3000, negatives=5, sampler="fixed", weight_decay=1e-6),

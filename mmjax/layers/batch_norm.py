@@ -17,10 +17,14 @@ class BatchNorm(nn.Module):
     Attributes:
         momentum: share of the old running statistics that a batch leaves.
         eps: added to the variance.
+        unbiased: the running variance follows ``sum (x - mean)^2 / (n - 1)``, as PyTorch's does;
+            False follows ``/ n``, as Flax's does. A batch is normalised by ``/ n`` in both. Of a
+            single row, whose unbiased variance does not exist, the running one follows 0.
     """
 
     momentum: float = 0.9
     eps: float = 1e-5
+    unbiased: bool = False
 
     @nn.compact
     def __call__(
@@ -53,6 +57,7 @@ class BatchNorm(nn.Module):
             if not self.is_initializing():
                 keep = self.momentum
                 running_mean.value = keep * running_mean.value + (1 - keep) * mean
-                running_var.value = keep * running_var.value + (1 - keep) * var
+                rows = jnp.maximum(count - 1, 1.0) if self.unbiased else count
+                running_var.value = keep * running_var.value + (1 - keep) * var * (count / rows)
         factor = scale * lax.rsqrt(var + self.eps)
         return (x - mean[None]) * factor[None] + bias[None]

@@ -13,6 +13,8 @@ class ModalityEncoder(nn.Module):
 
     Linear weights are Xavier-uniform with zero bias; PReLU has one shared slope that starts at
     0.25; BatchNorm has eps 1e-5 and momentum 0.1 in PyTorch's sense (MIG-GT, arXiv 2412.13994).
+    Its running variance is Flax's, of divisor n, where PyTorch's has n - 1: with n items the two
+    differ by the factor (n - 1) / n in what a batch adds.
 
     Attributes:
         hidden: width of the hidden layer.

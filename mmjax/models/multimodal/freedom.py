@@ -40,14 +40,17 @@ class FREEDOMConfig:
     hops: int = 2
     """Propagation steps on the user-item graph; the output is the mean of steps 0 to L."""
     item_hops: int = 1
-    """Propagation steps on the item graph; 0 leaves the item graph out."""
+    """Propagation steps on the item graph; 0 leaves the item graph out, where MMRec still adds the
+    items' initial vectors to their propagated ones."""
     k: int = 10
     """Neighbours of an item in each modality's graph, itself included."""
     shares: tuple[float, ...] = ()
     """Share of each modality in the item graph, in the order of the modalities; none given means
     0.1 for image and 0.9 for text where these are the two (MMRec), else equal shares."""
     dropout: float = 0.8
-    """Share of the user-item edges that is left out, drawn anew in each epoch; in [0, 1]."""
+    """Share of the user-item edges that is left out, drawn anew in each epoch; in [0, 1].
+    ``floor(e (1 - dropout))`` stay in decimals; MMRec cuts the binary product, which may be one
+    edge fewer: 1 of 10 at 0.8, where 2 stay here."""
     content_weight: float = 1e-3
     """Weight of the ranking losses of the projected content."""
     trainable_features: bool = True

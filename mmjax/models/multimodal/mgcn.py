@@ -52,7 +52,8 @@ class MGCNConfig:
     temperature: float = 0.2
     """Temperature of that InfoNCE."""
     l2: float = 1e-4
-    """Weight of half the squared norms of the batch's final vectors."""
+    """Weight of half the squared norms of the batch's final vectors, a mean over its rows. MMRec
+    divides by the batch size that is set, so a shorter last batch counts less there."""
 
 
 class CommonAndSpecific(nn.Module):
@@ -60,6 +61,8 @@ class CommonAndSpecific(nn.Module):
 
     ``a = softmax over views of w' tanh(W F_m + b)``, ``common = sum of a_m F_m``,
     ``side = (common + sum of (F_m - common) * sigmoid(C W_m + b_m)) / (m + 1)``.
+
+    MMRec's divisor is 3, for the two modalities without which its class does not run.
     """
 
     @nn.compact

@@ -56,7 +56,7 @@ class MIGGTConfig:
     project: tuple[str, ...] = ()
     """Modalities replaced by a random projection, rows normalised, before training."""
     projection_width: int = 384
-    """Width of that projection."""
+    """Width of that projection; 384 is also the width of the text features in the authors' data."""
     normalise: tuple[str, ...] = ()
     """Modalities whose rows are L2-normalised before anything else; `all` means every one read."""
 
