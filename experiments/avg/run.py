@@ -134,8 +134,9 @@ def load_data(run: AVGRun) -> tuple[CaptionedImages, ImageTextFeatures | None]:
                 data = load_captions(run.data, images=run.manual_dir)
             else:
                 name = "noto_emoji" if run.smoke else run.data
-                places = {"data_dir": run.data_dir, "manual_dir": run.manual_dir}
-                data = load(name, kind="captioned", **places)
+                data = load(
+                    name, kind="captioned", data_dir=run.data_dir, manual_dir=run.manual_dir
+                )
         except FileNotFoundError as error:
             raise UserError(str(error)) from error
     if run.smoke and not own:

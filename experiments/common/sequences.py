@@ -95,12 +95,12 @@ class VectorMethod:
 
 
 def load_data(run: SequenceRun) -> Sequences:
-    """The data set of `run`; of a smoke run the synthetic chains.
+    """The data set of `run`; of a smoke run, unless on files of one's own, the synthetic chains.
 
     Raises:
         DataError: a file is missing or broken; the message says which and what to do.
     """
-    if run.smoke or run.data == "chains":
+    if run.data == "chains" or (run.smoke and not is_path(run.data)):
         return chains()
     if Path(run.data).is_dir():
         return in_order_of_time(load_mmrec(run.data))

@@ -137,13 +137,14 @@ def _told(flags: Prepare, data: Any) -> str:
         lines.append(f"  {mask.sum():,} items have no {name}: {flags.missing}")
     if data.empty_splits():
         lines.append(f"  no rows for {' and '.join(data.empty_splits())}")
+    method = "" if data.features else " --method light_gcn"
     sequences = f"\n  python -m experiments.tiger --method sasrec --data {flags.out}"
     return (
         "\n".join(lines)
         + (
             f"\nwrote {flags.out}; next\n"
             f"  python -m experiments.bench --data {flags.out}\n"
-            f"  python -m experiments.mig_gt --data {flags.out} --workdir runs/{data.name}\n"
+            f"  python -m experiments.mig_gt{method} --data {flags.out} --workdir runs/{data.name}\n"
             f"  python -m experiments.mig_gt recommend --workdir runs/{data.name}"
         )
         + (sequences if data.times else "")

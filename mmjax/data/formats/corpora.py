@@ -177,9 +177,10 @@ def _judged(
             if pair in places:
                 raise DataError(f"{where}, row {row}: {q!r}, {d!r} is judged in row {places[pair]}")
             places[pair] = row
-            lists = found.setdefault(part, ([], [], []))
-            for values, value in zip(lists, (*pair[1:], _grade(record, where, row)), strict=True):
-                values.append(value)
+            queries, documents, grades = found.setdefault(part, ([], [], []))
+            queries.append(pair[1])
+            documents.append(pair[2])
+            grades.append(_grade(record, where, row))
     return {
         part: judgements_of(
             np.array(q),

@@ -86,7 +86,7 @@ def load_mmrec(
     if split is not None:
         labels = split_labels(split, pairs[:, 0], times, item=pairs[:, 1], seed=seed)
     highest = pairs.max(axis=0).tolist()
-    counts = [0 if ids[name] is None else len(ids[name]) for name in ("user_ids", "item_ids")]
+    counts = [0 if (x := ids[name]) is None else len(x) for name in ("user_ids", "item_ids")]
     fields = {"name": stem, "split": "mmrec", "source": str(folder), **ids, **(kept or {})}
     fields["n_users"] = max(highest[0] + 1, counts[0])
     fields["n_items"] = max(highest[1] + 1, counts[1], *map(len, features.values()))

@@ -36,6 +36,7 @@ from mmjax.data.formats.mmrec import save_mmrec
 from mmjax.data.formats.raw_tables import Source, as_text, choose_column, read_source
 from mmjax.data.io.files import atomic_directory
 from mmjax.data.io.readers import PathLike, as_features, read_npy
+from mmjax.data.io.times import without_empty
 
 Missing = Literal["zero", "mean"]
 """Rules for the vectors of items without a text or picture: zeros, or the mean of the others."""
@@ -199,12 +200,8 @@ def _typed(source: Source, roles: Mapping[str, str | None]) -> dict[str, Any]:
 def _numbers(source: Source, name: str) -> Any:
     """A column as float64; empty entries are null."""
     import pyarrow as pa
-    import pyarrow.compute as pc
 
-    column = source.columns[name]
-    if pa.types.is_string(column.type):
-        trimmed = pc.utf8_trim_whitespace(column)
-        column = pc.if_else(pc.equal(trimmed, ""), pa.scalar(None, column.type), trimmed)
+    column = without_empty(source.columns[name])
     try:
         return column.cast("float64")
     except pa.ArrowInvalid as error:

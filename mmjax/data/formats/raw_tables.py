@@ -9,6 +9,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+import numpy as np
+
 from mmjax.data.core.checks import DataError
 from mmjax.data.io.tables import guess_delimiter, header, read_table
 
@@ -157,7 +159,6 @@ def as_text(source: Source, name: str) -> "pa.ChunkedArray":
         DataError: it holds what has no text, such as nested records.
     """
     import pyarrow as pa
-    import pyarrow.compute as pc
 
     column = source.columns[name]
     kind = column.type
@@ -166,8 +167,8 @@ def as_text(source: Source, name: str) -> "pa.ChunkedArray":
         kind = column.type
     if pa.types.is_floating(kind):
         # What pandas makes of whole numbers where one of them is missing.
-        values = column.drop_null()
-        if len(values) == 0 or pc.all(pc.equal(values, pc.floor(values))).as_py():
+        values = column.drop_null().to_numpy()
+        if (values == np.floor(values)).all():
             column = column.cast("int64")
     elif pa.types.is_list(kind) or pa.types.is_large_list(kind):
         rows = [None if row is None else ",".join(map(str, row)) for row in column.to_pylist()]

@@ -1,6 +1,6 @@
 """Times in text, exact to the last digit.  Axes: e rows."""
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -11,6 +11,20 @@ if TYPE_CHECKING:
 
 _EXACT = float(1 << 53)
 _MICRO = 1_000_000
+
+
+def without_empty(column: Any) -> Any:
+    """A column of strings without blanks around them, null where nothing is left; another as it
+    is.
+    """
+    import pyarrow as pa
+    from pyarrow import compute
+
+    if not (pa.types.is_string(column.type) or pa.types.is_large_string(column.type)):
+        return column
+    trimmed = compute.call_function("utf8_trim_whitespace", [column])
+    empty = compute.call_function("equal", [trimmed, pa.scalar("", column.type)])
+    return compute.call_function("if_else", [empty, pa.scalar(None, column.type), trimmed])
 
 
 def parse_times(
@@ -32,12 +46,9 @@ def parse_times(
         DataError: an entry is no time, infinite or NaN; named with its row.
     """
     import pyarrow as pa
-    import pyarrow.compute as pc
 
     column = column.combine_chunks() if isinstance(column, pa.ChunkedArray) else column
-    if pa.types.is_string(column.type) or pa.types.is_large_string(column.type):
-        column = pc.utf8_trim_whitespace(column)
-        column = pc.if_else(pc.equal(column, ""), pa.scalar(None, column.type), column)
+    column = without_empty(column)
     there = column.is_valid().to_numpy(zero_copy_only=False)
     if not there.any():
         return np.zeros(len(column), np.int64), there
