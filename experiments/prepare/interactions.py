@@ -144,7 +144,8 @@ def _told(flags: Prepare, data: Any) -> str:
         + (
             f"\nwrote {flags.out}; next\n"
             f"  python -m experiments.bench --data {flags.out}\n"
-            f"  python -m experiments.mig_gt{method} --data {flags.out} --workdir runs/{data.name}\n"
+            f"  python -m experiments.mig_gt{method} --data {flags.out} "
+            f"--workdir runs/{data.name}\n"
             f"  python -m experiments.mig_gt recommend --workdir runs/{data.name}"
         )
         + (sequences if data.times else "")
