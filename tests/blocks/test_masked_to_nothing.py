@@ -9,6 +9,7 @@ from mmjax.blocks.attention.attention import attend
 from mmjax.blocks.attention.pooling import masked_mean
 from mmjax.blocks.common.collectives import global_mean, global_sum
 from mmjax.blocks.decoding.listwise import gold_first
+from mmjax.blocks.graphs.gathered import gather_sum, pattern
 from mmjax.blocks.losses import contrast, invariance, pairwise
 from mmjax.blocks.losses.incremental_classifier import cross_entropy
 from mmjax.blocks.quantisation.sinkhorn import log_assignment
@@ -94,3 +95,14 @@ def test_pairwise_losses_are_finite_for_every_finite_pair(loss):
     value, pull = jax.vjp(total, pos, neg)
     np.testing.assert_array_equal(value, [0, most, most])
     assert all(jnp.isfinite(g).all() for g in pull(jnp.ones(3)))
+
+
+@pytest.mark.parametrize("weights", [jnp.float32, jnp.bfloat16])
+@pytest.mark.parametrize("table", [jnp.float32, jnp.float16])
+def test_a_scan_takes_weights_and_rows_of_two_precisions(weights, table):
+    index = jnp.array([[0, 2], [1, 1], [3, 0]])
+    w = jnp.array([[0.5, 2.0], [1.0, -1.0], [4.0, 0.25]])
+    found = gather_sum(w.astype(weights), ROWS.astype(table), pattern(index, 4))
+    want = (w[..., None] * ROWS[index]).sum(1)
+    assert found.dtype == table
+    np.testing.assert_allclose(found.astype(jnp.float32), want, rtol=5e-3, atol=5e-3)

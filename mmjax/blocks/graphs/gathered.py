@@ -88,16 +88,21 @@ def _spread(weights: Array, rows: Array, p: Pattern, size: int) -> Array:
 def gather_sum(
     weights: Float[Array, "n s"], table: Float[Array, "i d"], p: Pattern
 ) -> Float[Array, "n d"]:
-    """``y[n] = sum_s weights[n, s] * table[index[n, s]]``; nothing of size n x s x d exists."""
+    """``y[n] = sum_s weights[n, s] * table[index[n, s]]``; nothing of size n x s x d exists.
+
+    Summed in float32 at least; the result has the dtype of the table.
+    """
     if p.index.shape[1] == 0:
         return jnp.zeros((p.index.shape[0], table.shape[1]), table.dtype)
 
     def add(total: Array, column: tuple[Array, Array]) -> tuple[Array, None]:
         w, j = column
-        return total + w[:, None] * _take(table, j), None
+        return total + w[:, None].astype(wide) * _take(table, j).astype(wide), None
 
-    zero = jnp.zeros((p.index.shape[0], table.shape[1]), table.dtype)
-    return lax.scan(add, zero, (weights.T, p.index.T), unroll=min(4, p.index.shape[1]))[0]
+    wide = jnp.promote_types(jnp.promote_types(weights.dtype, table.dtype), jnp.float32)
+    zero = jnp.zeros((p.index.shape[0], table.shape[1]), wide)
+    total = lax.scan(add, zero, (weights.T, p.index.T), unroll=min(4, p.index.shape[1]))[0]
+    return total.astype(table.dtype)
 
 
 @jax.custom_vjp

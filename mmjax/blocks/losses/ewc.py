@@ -33,12 +33,13 @@ def diagonal_fisher(
         at_once: examples whose gradients are in memory together.
 
     Returns:
-        A pytree like `params`, entries 0 or more.
+        A pytree like `params` in float32, entries 0 or more.
     """
     n = jax.tree.leaves(examples)[0].shape[0]
 
     def squared(example: Any) -> Params:
-        return jax.tree.map(jnp.square, jax.grad(loss)(params, example))
+        gradient = jax.grad(loss)(params, example)
+        return jax.tree.map(lambda g: jnp.square(g.astype(jnp.float32)), gradient)
 
     def add(total: Params, batch: Any) -> tuple[Params, None]:
         found = jax.vmap(squared)(batch)
@@ -46,7 +47,8 @@ def diagonal_fisher(
 
     size = max(d for d in range(1, min(at_once, n) + 1) if n % d == 0)
     batches = jax.tree.map(lambda x: x.reshape(n // size, size, *x.shape[1:]), examples)
-    total, _ = lax.scan(add, jax.tree.map(jnp.zeros_like, params), batches)
+    nothing = jax.tree.map(lambda x: jnp.zeros(x.shape, jnp.float32), params)
+    total, _ = lax.scan(add, nothing, batches)
     return jax.tree.map(lambda x: x / n, total)
 
 
