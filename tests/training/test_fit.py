@@ -219,12 +219,12 @@ def test_seeds_that_cannot_be(seeds):
 
 
 def test_another_configuration_is_refused_and_named(tmp_path):
-    train(tmp_path, epochs=2, run={"lr": 0.1, "layers": [1, 2]})
+    train(tmp_path, epochs=3, run={"lr": 0.1, "layers": [1, 2]})
     before = (tmp_path / "config.json").read_text()
     with pytest.raises(RunDirectoryError) as caught:
-        train(tmp_path, epochs=3, run={"lr": 0.2, "layers": [1, 2]}, seeds=(1,))
+        train(tmp_path, epochs=2, run={"lr": 0.2, "layers": [1, 2]}, seeds=(1,))
     message = str(caught.value)
-    assert "fit.epochs: 2 -> 3" in message
+    assert "fit.epochs: 3 -> 2" in message
     assert "run.lr: 0.1 -> 0.2" in message
     assert "seeds: [0] -> [1]" in message
     assert "layers" not in message and str(tmp_path) in message
@@ -239,10 +239,24 @@ def test_a_config_file_that_cannot_be_read(tmp_path, content):
 
 
 def test_the_checkpoint_remembers_the_configuration_too(tmp_path):
-    train(tmp_path, epochs=2)
+    train(tmp_path, epochs=3)
     (tmp_path / "config.json").unlink()
-    with pytest.raises(RunDirectoryError, match="fit.epochs: 2 -> 3"):
-        train(tmp_path, epochs=3)
+    with pytest.raises(RunDirectoryError, match="fit.epochs: 3 -> 2"):
+        train(tmp_path, epochs=2)
+
+
+def test_more_epochs_go_on_as_if_asked_for_at_once(tmp_path):
+    whole = train(epochs=5)
+    assert train(tmp_path, epochs=2).stopped_because == "epochs"
+    longer = train(tmp_path, epochs=5)
+    assert_same_arrays(longer.state, whole.state)
+    assert_same_arrays(longer.variables, whole.variables)
+    assert [r["epoch"] for r in lines(tmp_path)] == [1, 2, 3, 4, 5]
+    # A schedule over the whole length had other step sizes from the first step on.
+    run = {"optim": {"schedule": "cosine", "warmup_share": 0.0}}
+    train(tmp_path / "cosine", epochs=2, run=run)
+    with pytest.raises(RunDirectoryError, match="fit.epochs: 2 -> 5"):
+        train(tmp_path / "cosine", epochs=5, run=run)
 
 
 def test_another_model_is_refused(tmp_path):
