@@ -58,10 +58,9 @@ class Log:
     def show(self, epochs: int, loss: float, progress: Progress) -> None:
         """Refresh the bar; it opens at the first call, so that its speed leaves out compilation.
 
-        Where standard error is no terminal, a line an evaluation instead.
+        Where standard error is no terminal there is no bar: `write` prints a line an evaluation.
         """
         if self._lines:
-            self._tell(loss, progress)
             return
         if self._bar is None:
             self._bar = tqdm(
@@ -83,14 +82,16 @@ class Log:
             self._bar.refresh()
             self._shown = time.monotonic()
 
-    def _tell(self, loss: float, progress: Progress) -> None:
-        if progress.evaluated <= self._told:
+    def _tell(self, progress: Progress) -> None:
+        if progress.evaluated <= self._told or not progress.history:
             return
+        last = progress.history[-1].get("loss")
+        loss = "not finite" if last is None else f"{last:.4g}"
         self._told = progress.evaluated
         best = [s.best_metric for s in progress.selection if s.best_metric is not None]
         metric = f", best {self._config.metric} {sum(best) / len(best):.4f}" if best else ""
         print(
-            f"epoch {progress.evaluated}/{self._config.epochs}, loss {loss:.4g}{metric}",
+            f"epoch {progress.evaluated}/{self._config.epochs}, loss {loss}{metric}",
             file=sys.stderr,
         )
 
@@ -100,6 +101,8 @@ class Log:
         Raises:
             OSError: the disk is full or cannot be written.
         """
+        if self._lines:
+            self._tell(progress)
         new, self._written = progress.history[self._written :], len(progress.history)
         if self._metrics is not None and new:
             _append(self._metrics, _lines(new))
