@@ -11,6 +11,7 @@ import pytest
 from jax.tree_util import Partial
 
 from mmjax.objective import Aux
+from mmjax.training import logs
 from mmjax.training.best import load_best
 from mmjax.training.config import FitConfig
 from mmjax.training.fitting import fit
@@ -317,6 +318,16 @@ def test_tensorboard_events_and_the_screen(tmp_path, capsys):
     assert list((tmp_path / "tb").glob("events.*"))
     shown = capsys.readouterr().err
     assert "1 x cpu (jit)" in shown and "96 parameters" in shown and "5 steps/epoch" in shown
+    # A pipe gets a line an evaluation, and no bar that is drawn again and again.
+    told = [line for line in shown.splitlines() if line.startswith("epoch ")]
+    assert [line.split(",")[0] for line in told] == ["epoch 1/2", "epoch 2/2"]
+    assert "best recall@20" in told[-1] and "\r" not in shown
+
+
+def test_a_terminal_gets_a_bar(capsys, monkeypatch):
+    monkeypatch.setattr(logs, "_is_terminal", lambda: True)
+    train(epochs=2, quiet=False)
+    shown = capsys.readouterr().err
     assert "2/2" in shown and "loss=" in shown and "recall@20=" in shown
 
 
