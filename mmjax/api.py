@@ -144,20 +144,26 @@ def fit(
     )
 
 
-def run_settings(method: str, config: Any, data: Interactions) -> dict[str, Any]:
+def run_settings(
+    method: str, config: Any, data: Interactions, place: str | Path | None = None
+) -> dict[str, Any]:
     """What `fit` should keep of a run in its `workdir`, so that `load_run` can rebuild it.
 
     Args:
         method: key of `mmjax.models.registry.METHODS`.
         config: the method's hyper-parameters.
-        data: what it is trained on; `load_run` finds it again by its source, or by ``data=``.
+        data: what it is trained on.
+        place: name or folder by which `load_run` finds the data again; None takes their name.
 
     Raises:
         ValueError: no such method.
     """
     if method not in METHODS:
         raise ValueError(f"method {method!r} is none of {', '.join(METHODS)}")
-    settings = {"method": method, "model": config, "data": data.source or data.name}
+    where = data.name if place is None else str(place)
+    if Path(where).is_dir():
+        where = str(Path(where).resolve())
+    settings = {"method": method, "model": config, "data": where}
     return to_json({**settings, "data_digest": data.digest, "exclude": "train"})
 
 

@@ -4,6 +4,7 @@ import json
 import shutil
 
 import numpy as np
+import optax
 import pytest
 
 import mmjax
@@ -15,6 +16,8 @@ from experiments.tiger.config import EXPERIMENT as TIGER
 from mmjax.data import load_mmrec, prepare, save_mmrec
 from mmjax.data.core.checks import DataError
 from mmjax.errors import UserError
+from mmjax.models.collaborative import BPRMFConfig
+from mmjax.training import FitConfig, Hooks
 
 QUICK = ["--fit.epochs", "2", "--fit.quiet", "--model.width", "8"]
 
@@ -220,3 +223,26 @@ def test_a_run_starts_warm_on_a_grown_catalogue(place, tmp_path, capsys):
     wrong = ["--warm-start", str(place / "run")]
     assert train(EXPERIMENT, mig_gt, "light_gcn", grown, tmp_path / "other", *wrong) == 2
     assert "bpr_mf; give a run of light_gcn" in capsys.readouterr().err
+
+
+def test_a_run_of_the_library_alone_is_loaded_too(place, tmp_path):
+    data = load_mmrec(place / "mine").filter_cold_users()
+    config = BPRMFConfig(width=8)
+    model = mmjax.models.collaborative.light_gcn.build_bpr_mf(config, mmjax.task(data))
+    settings = mmjax.run_settings("bpr_mf", config, data, place / "mine")
+    seen = []
+    mmjax.fit(
+        model,
+        mmjax.pairs(data, 64),
+        optax.adam(0.05),
+        validate=mmjax.evaluator(data, "valid"),
+        config=FitConfig(epochs=2, metric="recall@20", quiet=True, tensorboard=False),
+        workdir=tmp_path / "run",
+        run_config=settings,
+        hooks=Hooks(on_epoch=seen.append),
+    )
+    assert [r["epoch"] for r in seen] == [1, 2]
+    run = mmjax.load_run(tmp_path / "run")
+    assert run.config == config and len(run.recommend(["user 3"], k=3)) == 3
+    with pytest.raises(ValueError, match="method 'nothing' is none of"):
+        mmjax.run_settings("nothing", config, data)

@@ -1,4 +1,4 @@
-"""`python -m experiments.prepare.captions`: captioned pictures, checked, as one table."""
+"""`python -m experiments prepare-captions`: captioned pictures, checked, as one table."""
 
 import sys
 from collections.abc import Sequence

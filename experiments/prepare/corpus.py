@@ -1,4 +1,4 @@
-"""`python -m experiments.prepare.corpus`: documents, queries and judgements to a BEIR folder."""
+"""`python -m experiments prepare-corpus`: documents, queries and judgements to a BEIR folder."""
 
 import sys
 from collections.abc import Sequence

@@ -118,8 +118,8 @@ class CorporaRun(RunFlags):
     """Queries from which the method ewc estimates what mattered."""
     data: str = "topic_documents"
     """topic_documents (synthetic), xquad, nq_qed, squad_sentences, amazon_beauty, amazon_toys;
-    from --manual-dir nq320k, msmarco300k; or a BEIR folder, such as `python -m
-    experiments.prepare.corpus` writes."""
+    from --manual-dir nq320k, msmarco300k; or a BEIR folder, such as `python -m experiments
+    prepare-corpus` writes."""
     arrival: Literal["topic", "time"] = "topic"
     """Whether sessions keep topics whole, or follow the order of the data."""
     sessions: int = 5
