@@ -14,19 +14,20 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from experiments.avg.config import AVGRun, Cost, Search
+from experiments.avg.config import AVGRun, Cost, Index, Search
 from experiments.benchmarks import growth
 from experiments.benchmarks.growth import Program, draw, measure, program, write
 from experiments.common.readme import records
 from mmjax.blocks.ranking.topk import top_k
-from mmjax.data import CaptionedImages
+from mmjax.data import CaptionedImages, load, load_captions
 from mmjax.data.core.captioned import CAPTION
 from mmjax.data.core.words import END, UNKNOWN, Words
 from mmjax.data.io.files import atomic_write_text
+from mmjax.data.synthetic.captions import concept_images
 from mmjax.encoders.clip_pair import load_clip_pair
-from mmjax.encoders.galleries import search_gallery
+from mmjax.encoders.galleries import index_pictures, pictures_in, search_gallery
 from mmjax.encoders.image_text.clip import ClipConfig
-from mmjax.errors import UserError
+from mmjax.errors import UserError, user_errors
 from mmjax.models.retrieval import avg, two_tower
 from mmjax.models.retrieval.avg import Vokens
 from mmjax.models.retrieval.avg.config import AVGConfig
@@ -41,6 +42,7 @@ from mmjax.training.run_config import override
 from mmjax.training.stages import load_stage
 from mmjax.viz.gallery import GalleryImage, gallery
 
+_EVERY = 12
 STAGES = ("generative", "ranking")
 """Of the language model, in their order."""
 # One program for all stages that embed as many.
@@ -294,3 +296,52 @@ def by_vector(saved: SavedRun, query: str, ids: np.ndarray, k: int) -> TopK:
 def _title(data: CaptionedImages, image: int) -> str:
     rows = np.flatnonzero((data.image == image) & (data.kind == CAPTION))
     return data.text[rows[0]]
+
+
+def load_data(run: AVGRun) -> tuple[CaptionedImages, ImageTextFeatures | None]:
+    """The data of a run, and their features if they bring any.
+
+    Raises:
+        UserError: no such data set, files that are bad or missing, or a CLIP for data without
+            pictures.
+    """
+    if run.data == "concepts":
+        if run.clip is not None:
+            raise UserError("--clip: the synthetic concepts have no pictures to read")
+        counts = (140, 30, 30) if run.smoke else (1400, 300, 300)
+        data, images, texts = concept_images(counts=counts)
+        return data, ImageTextFeatures.of_unit(images, texts)
+    own = Path(run.data).exists()
+    with user_errors():
+        try:
+            if own:
+                data = load_captions(run.data, images=run.manual_dir)
+            else:
+                name = "noto_emoji" if run.smoke else run.data
+                data = load(
+                    name, kind="captioned", data_dir=run.data_dir, manual_dir=run.manual_dir
+                )
+        except FileNotFoundError as error:
+            raise UserError(str(error)) from error
+    if run.smoke and not own:
+        data = data.subset(np.arange(0, len(data.image_ids), _EVERY))
+    return data, None
+
+
+def index(flags: Index) -> str:
+    """Encode pictures by a published CLIP, for `search --gallery`.
+
+    Raises:
+        UserError: pictures or encoder are missing or broken, or the output is not empty.
+    """
+    with user_errors():
+        if flags.pictures.is_dir():
+            files, titles = pictures_in(flags.pictures), None
+        else:
+            data = load_captions(flags.pictures)
+            files = [flags.pictures.parent / name for name in data.image_ids]
+            first = np.unique(data.image, return_index=True)[1]
+            titles = [data.text[n] for n in first]
+        places = {"titles": titles, "cache": flags.cache}
+        count = index_pictures(files, flags.encoder, flags.out, **places)
+    return f"{count:,} pictures in {flags.out}"

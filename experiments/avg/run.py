@@ -21,19 +21,19 @@ from experiments.avg.analysis import (
     cost,
     embed_images,
     embed_texts,
+    index,
+    load_data,
     load_saved,
     model_of,
     towers_of,
     write_page,
 )
-from experiments.avg.config import AVGRun, Index, Search, Stage
+from experiments.avg.config import AVGRun, Search, Stage
 from experiments.common import readme
-from mmjax.data import CaptionedImages, load, load_captions
+from mmjax.data import CaptionedImages
 from mmjax.data.core.captioned import SPLITS, Split
 from mmjax.data.core.words import Words
-from mmjax.data.synthetic.captions import concept_images
 from mmjax.encoders.clip_pair import load_clip_pair
-from mmjax.encoders.galleries import index_pictures, pictures_in
 from mmjax.errors import UserError, user_errors
 from mmjax.evaluation.gallery import code_recall, collision_rate, vector_recall
 from mmjax.models.common.query_task import QueryTask, pseudo_queries
@@ -53,7 +53,6 @@ from mmjax.training.sources.pairs import rows_source
 __all__ = ["cost", "index", "search", "tables", "train"]
 
 _SELECTING = (1, 5, 10)
-_EVERY = 12
 # One program for all stages that search as much.
 _search = jax.jit(avg.search_many, static_argnums=0)
 
@@ -112,36 +111,6 @@ class Problem:
     def identity(self) -> dict[str, Any]:
         """All that decides the result of a seed."""
         return self.run.identity() | {"data_digest": self.data.digest}
-
-
-def load_data(run: AVGRun) -> tuple[CaptionedImages, ImageTextFeatures | None]:
-    """The data of a run, and their features if they bring any.
-
-    Raises:
-        UserError: no such data set, files that are bad or missing, or a CLIP for data without
-            pictures.
-    """
-    if run.data == "concepts":
-        if run.clip is not None:
-            raise UserError("--clip: the synthetic concepts have no pictures to read")
-        counts = (140, 30, 30) if run.smoke else (1400, 300, 300)
-        data, images, texts = concept_images(counts=counts)
-        return data, ImageTextFeatures.of_unit(images, texts)
-    own = Path(run.data).exists()
-    with user_errors():
-        try:
-            if own:
-                data = load_captions(run.data, images=run.manual_dir)
-            else:
-                name = "noto_emoji" if run.smoke else run.data
-                data = load(
-                    name, kind="captioned", data_dir=run.data_dir, manual_dir=run.manual_dir
-                )
-        except FileNotFoundError as error:
-            raise UserError(str(error)) from error
-    if run.smoke and not own:
-        data = data.subset(np.arange(0, len(data.image_ids), _EVERY))
-    return data, None
 
 
 def load_problem(run: AVGRun) -> Problem:
@@ -454,25 +423,6 @@ def search(flags: Search) -> str:
     if data.digest != saved.data_digest:
         raise UserError(f"{data.name} has changed since {flags.workdir} was trained: train again")
     return write_page(saved, data, flags)
-
-
-def index(flags: Index) -> str:
-    """Encode pictures by a published CLIP, for `search --gallery`.
-
-    Raises:
-        UserError: pictures or encoder are missing or broken, or the output is not empty.
-    """
-    with user_errors():
-        if flags.pictures.is_dir():
-            files, titles = pictures_in(flags.pictures), None
-        else:
-            data = load_captions(flags.pictures)
-            files = [flags.pictures.parent / name for name in data.image_ids]
-            first = np.unique(data.image, return_index=True)[1]
-            titles = [data.text[n] for n in first]
-        places = {"titles": titles, "cache": flags.cache}
-        count = index_pictures(files, flags.encoder, flags.out, **places)
-    return f"{count:,} pictures in {flags.out}"
 
 
 def tables() -> Path:

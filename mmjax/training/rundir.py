@@ -73,9 +73,12 @@ def check_same(old: Mapping[str, Any], new: Mapping[str, Any], where: Path) -> N
 
 def _goes_on(old: Mapping[str, Any], new: Mapping[str, Any]) -> bool:
     """Whether the new run is the old one with more epochs, its step sizes as they were: those of a
-    schedule over the whole length would have been others from the first step on.
+    schedule over the whole length would have been others from the first step on. A stage of a
+    pipeline stays as it is, since later stages were made from it.
     """
     run = new.get("run")
+    if isinstance(run, Mapping) and "inputs" in run:
+        return False
     optim = run.get("optim") if isinstance(run, Mapping) else None
     told = optim if isinstance(optim, Mapping) else {}
     whole = told.get("schedule", "constant") != "constant" or told.get("warmup_share", 0)
