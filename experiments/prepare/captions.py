@@ -7,6 +7,7 @@ from pathlib import Path
 
 import tyro
 
+from experiments.prepare import exit_status
 from mmjax.errors import UserError, user_errors
 
 PROGRAM = "python -m experiments prepare-captions"
@@ -74,13 +75,13 @@ def prepare(flags: PrepareCaptions) -> str:
 
 def main(arguments: Sequence[str]) -> int:
     """Run the command; returns the exit status, 2 for an error that the user can mend."""
-    try:
-        about = "Captioned pictures, checked, as one table with splits."
-        print(prepare(tyro.cli(PrepareCaptions, args=arguments, prog=PROGRAM, description=about)))
-    except UserError as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 2
-    return 0
+    flags = tyro.cli(
+        PrepareCaptions,
+        args=arguments,
+        prog=PROGRAM,
+        description="Captioned pictures, checked, as one table with splits.",
+    )
+    return exit_status(lambda: prepare(flags))
 
 
 if __name__ == "__main__":

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import tyro
 
+from experiments.prepare import exit_status
 from mmjax.errors import UserError, user_errors
 
 PROGRAM = "python -m experiments prepare-corpus"
@@ -62,13 +63,13 @@ def prepare(flags: PrepareCorpus) -> str:
 
 def main(arguments: Sequence[str]) -> int:
     """Run the command; returns the exit status, 2 for an error that the user can mend."""
-    try:
-        about = "Documents, queries and judgements to a BEIR folder."
-        print(prepare(tyro.cli(PrepareCorpus, args=arguments, prog=PROGRAM, description=about)))
-    except UserError as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 2
-    return 0
+    flags = tyro.cli(
+        PrepareCorpus,
+        args=arguments,
+        prog=PROGRAM,
+        description="Documents, queries and judgements to a BEIR folder.",
+    )
+    return exit_status(lambda: prepare(flags))
 
 
 if __name__ == "__main__":

@@ -1,7 +1,6 @@
 """`python -m experiments prepare`: from one's own tables to a folder that every command takes."""
 
 import functools
-import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, fields
 from pathlib import Path
@@ -9,6 +8,7 @@ from typing import Annotated, Any, Literal
 
 import tyro
 
+from experiments.prepare import exit_status
 from mmjax.errors import UserError, user_errors
 
 PROGRAM = "python -m experiments prepare"
@@ -74,14 +74,9 @@ class Prepare:
 
 
 def main(arguments: Sequence[str]) -> int:
-    """Run the command; returns the exit status, 2 for what the user can mend."""
+    """Run the command; returns the exit status, 2 for an error that the user can mend."""
     flags = tyro.cli(Prepare, args=arguments, prog=PROGRAM)
-    try:
-        print(run(flags))
-    except UserError as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 2
-    return 0
+    return exit_status(lambda: run(flags))
 
 
 def run(flags: Prepare) -> str:
