@@ -28,7 +28,7 @@ from experiments.avg.analysis import (
     towers_of,
     write_page,
 )
-from experiments.avg.config import AVGRun, Search, Stage
+from experiments.avg.config import AVGRun, Search, Stage, preset
 from experiments.common import readme
 from mmjax.data import CaptionedImages
 from mmjax.data.core.captioned import SPLITS, Split
@@ -47,6 +47,7 @@ from mmjax.training.optim import optimiser
 from mmjax.training.parallel import init
 from mmjax.training.pipeline import Pipeline, pipelines
 from mmjax.training.records import Record, environment
+from mmjax.training.run_config import override
 from mmjax.training.seeds import training_fields
 from mmjax.training.sources.pairs import rows_source
 
@@ -122,9 +123,24 @@ def load_problem(run: AVGRun) -> Problem:
     if run.pseudo_queries < 0:
         raise UserError(f"--pseudo-queries {run.pseudo_queries}: give 0 or more captions")
     data, given = load_data(run)
+    run = _fitted(run, data)
     _check(run, data)
     texts = (data.text[n] for n in data.training_texts())
     return Problem(run, data, Words.of(texts, min_count=run.min_count), given)
+
+
+def _fitted(run: AVGRun, data: CaptionedImages) -> AVGRun:
+    """The settings with as many codes as images of one's own can fill, unless the flag names them.
+
+    A quarter as many codes a level as images, rounded down to a power of two.
+    """
+    sizes, images = run.tokenizer.sizes, len(data.image_ids)
+    named = sizes != preset(run.data).tokenizer.sizes
+    if named or run.smoke or not Path(run.data).exists() or images >= 4 * max(sizes):
+        return run
+    size = 1 << max((images // 4).bit_length() - 1, 1)
+    print(f"{images:,} images: {len(sizes)} levels of {size} codes (--tokenizer.sizes)", flush=True)
+    return override(run, {"tokenizer.sizes": (size,) * len(sizes)})
 
 
 def _check(run: AVGRun, data: CaptionedImages) -> None:

@@ -3,6 +3,7 @@
 import dataclasses
 import json
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -12,11 +13,12 @@ from numpy.testing import assert_allclose
 from experiments.avg import analysis
 from experiments.avg.__main__ import main
 from experiments.avg.config import DATA, EXPERIMENT, Search, preset
-from experiments.avg.run import Pairs, clip_features, load_problem, make_pairs
+from experiments.avg.run import Pairs, _fitted, clip_features, load_problem, make_pairs
 from mmjax.encoders.clip_pair import load_clip_pair
 from mmjax.encoders.image.encoder import load_image_encoder
 from mmjax.models.retrieval.two_tower import ImageTextFeatures
 from mmjax.training.pipeline import Pipeline
+from mmjax.training.run_config import override
 from tests.encoders.sentences import clip_folder
 
 
@@ -137,3 +139,15 @@ def test_cost(tmp_path):
     assert {row["name"] for row in rows} == {"scan all vectors", "write vokens"}
     assert all(row["images"] == 50 and row["median_ms"] > 0 for row in rows)
     assert (tmp_path / "cost.png").stat().st_size > 0
+
+
+def test_few_pictures_of_ones_own_get_few_codes(tmp_path, capsys):
+    few = SimpleNamespace(image_ids=range(120), name="mine")
+    run = preset(str(tmp_path))
+    fitted = _fitted(run, few)
+    assert set(fitted.tokenizer.sizes) == {16} and "(--tokenizer.sizes)" in capsys.readouterr().out
+    assert len(fitted.tokenizer.sizes) == len(run.tokenizer.sizes)
+    # A flag that is given is obeyed, and many pictures take the preset.
+    named = override(run, {"tokenizer.sizes": (64, 64)})
+    assert _fitted(named, few) == named
+    assert _fitted(run, SimpleNamespace(image_ids=range(10**6), name="mine")) == run
