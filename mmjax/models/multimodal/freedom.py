@@ -55,6 +55,8 @@ class FREEDOMConfig:
     """Weight of the ranking losses of the projected content."""
     trainable_features: bool = True
     """Train the feature tables too, as the authors do; the item graph keeps the given ones."""
+    official: bool = False
+    """Count the kept edges, and read `item_hops` of 0, as MMRec does."""
 
 
 class _Inputs(NamedTuple):
@@ -97,7 +99,7 @@ class FREEDOM(nn.Module):
         items, h = x[self.n_users :], initial[self.n_users :]
         for _ in range(c.item_hops):
             h = spmm(item_graph, h)
-        items = items + h if c.item_hops else items
+        items = items + h if c.item_hops or c.official else items
         project = Content(c.width, c.trainable_features, name="content")
         return _Nodes(x[: self.n_users], items, project(features) if c.content_weight > 0 else {})
 
@@ -139,7 +141,11 @@ def _vectors(
 
 
 def _epoch(model: FREEDOM, inputs: _Inputs, key: Array) -> dict[str, Array]:
-    keep = round(1 - model.config.dropout, 12)
+    c, pairs = model.config, inputs.edges.first.shape[0]
+    keep = round(1 - c.dropout, 12)
+    if c.official and pairs:
+        # Half an edge more, so that the share times the number cannot fall below the count.
+        keep = min((int(pairs * (1.0 - c.dropout)) + 0.5) / pairs, 1.0)
     return {"weights": degree_pruning(key, inputs.graph.weights, inputs.edges, keep=keep)}
 
 

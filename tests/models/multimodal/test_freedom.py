@@ -174,3 +174,17 @@ def test_bad_settings_are_refused(task):
         freedom.build(_config(dropout=1.5), task)
     with pytest.raises(ValueError, match="audio"):
         freedom.build(_config(modalities=("audio",)), task)
+
+
+def test_official_counts_edges_and_reads_no_hops_as_mmrec_does(task):
+    pairs = len(PAIRS)
+    shares = [1 - n / pairs for n in range(1, pairs)] + [n / 100 for n in range(1, 100)]
+    cut = [d for d in shares if int(pairs * (1.0 - d)) != np.floor(pairs * round(1 - d, 12))]
+    for dropout in (cut[0], 0.5):
+        model, _ = _built(task, dropout=dropout, official=True)
+        kept = np.asarray(model.objective.epoch(jax.random.key(1))["weights"]) > 0
+        assert kept.sum() == 2 * int(pairs * (1.0 - dropout))
+    model, params = _built(task, item_hops=0, official=True)
+    plain, _ = _built(task, item_hops=0)
+    added = vectors(model, params, {}, KEY)[1] - vectors(plain, params, {}, KEY)[1]
+    assert_allclose(added, params["ids"]["item_embedding"], atol=1e-6)
