@@ -25,8 +25,6 @@ INTERRUPTED = 143
 BROKEN_PIPE = 141
 """Exit status where the reader of the output went away, as the shell gives it."""
 _MENDABLE = 2
-_WRITTEN = {"workdir": True, "out": False}
-"""Flags that name what is written, and whether it is a folder."""
 
 
 class Command(NamedTuple):
@@ -166,12 +164,14 @@ def _check_places(flags: Any) -> None:
     Raises:
         UserError: naming the place and the flag.
     """
-    writes = not hasattr(flags, "users") and not hasattr(flags, "texts")
-    for name, folder in _WRITTEN.items():
-        place = getattr(flags, name, None)
-        # Commands that answer from a run's folder only read it.
-        if place is not None and (name != "workdir" or writes):
-            check_writable(place, f"--{name}", folder=folder)
+    workdir, out = getattr(flags, "workdir", None), getattr(flags, "out", None)
+    # Commands that answer from a run's folder only read it.
+    if workdir is not None and not hasattr(flags, "users") and not hasattr(flags, "query"):
+        check_writable(workdir, "--workdir")
+    if out is not None:
+        # A name without an ending is a folder's, whose command says what may stand there.
+        place = out if out.suffix else out.parent
+        check_writable(place, "--out", folder=not out.suffix)
 
 
 def smoke(run: RunT, changes: Mapping[str, Any]) -> RunT:

@@ -81,11 +81,6 @@ class MIGGTConfig:
                     f"{name}: {missing} not among the features {list(there)}; set "
                     f"--model.{name} to some of them, or to nothing"
                 )
-        if not modalities:
-            raise ValueError(
-                "modalities: the data have no features, which MIG-GT reads; choose light_gcn "
-                "(--method), or add features"
-            )
         if len(config.hops) != len(modalities):
             raise ValueError(
                 f"hops: {len(config.hops)} numbers for the modalities {', '.join(modalities)}; set "

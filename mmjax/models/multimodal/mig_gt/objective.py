@@ -176,5 +176,14 @@ def build_from_graph(
 
 
 def build(config: MIGGTConfig, task: Task) -> Model:
-    """MIG-GT on the graph and the features of a task."""
+    """MIG-GT on the graph and the features of a task.
+
+    Raises:
+        ValueError: the data have no features, or not those that the configuration names.
+    """
+    if not task.features:
+        raise ValueError(
+            "modalities: the data have no features, which MIG-GT reads; choose light_gcn "
+            "(--method), or add features"
+        )
     return build_from_graph(config, task.features, task.adjacency(self_loops=True), *task.sizes)
