@@ -175,6 +175,7 @@ def test_other_folders_are_refused(tmp_path, place):
     assert EXPERIMENT.main([*words, "--workdir", str(tmp_path / "file")], lambda: mig_gt) == 2
 
 
+@pytest.mark.slow
 def test_a_finished_run_goes_on_to_more_epochs(place, tmp_path, capsys):
     def parameters(folder):
         return mmjax.load_run(folder).variables["params"]
@@ -200,6 +201,7 @@ def test_a_finished_run_goes_on_to_more_epochs(place, tmp_path, capsys):
     assert train(EXPERIMENT, mig_gt, "bpr_mf", data, tmp_path / "cosine", *cosine, *more) == 2
 
 
+@pytest.mark.slow
 def test_a_run_starts_warm_on_a_grown_catalogue(place, tmp_path, capsys):
     rows = table()
     rows["user"] += ["new", "new", "user 0"]

@@ -64,6 +64,7 @@ def test_parts_that_lack_are_dealt_by_query(folder, tmp_path):
         judged_documents(prepare_corpus(documents, queries), 0)
 
 
+@pytest.mark.slow
 def test_the_command_takes_a_folder(folder, tmp_path, capsys):
     flags = ["--smoke", "--data", str(folder), "--arrival", "time", "--sessions", "1"]
     one = [f"--{s}.fit.{f}" for s in ("first", "later") for f in ("quiet", "devices=1")]

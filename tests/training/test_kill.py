@@ -53,7 +53,7 @@ def outcome(workdir):
 
 
 @pytest.mark.process
-@pytest.mark.parametrize("kills", [2, pytest.param(20, marks=pytest.mark.slow)])
+@pytest.mark.parametrize("kills", [1, pytest.param(20, marks=pytest.mark.slow)])
 def test_killed_and_resumed_is_bit_identical(tmp_path, kills):
     whole, parts = tmp_path / "whole", tmp_path / "parts"
     assert finish(start(whole)) == 0
