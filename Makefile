@@ -11,7 +11,7 @@ VENV := .venv
 PY := $(VENV)/bin/python
 COLAB := .venv-colab
 # Where versions of JAX differ most; a folder that is not there is left out.
-SHORT := $(wildcard tests/training tests/contracts)
+SHORT := $(wildcard $(addprefix tests/training/test_, step.py parallel.py fit.py optim.py))
 
 # $(call need,VENV,CONSTRAINTS,EXTRAS): fast and silent when all of it is installed
 define need

@@ -77,6 +77,7 @@ def test_killed_and_resumed_is_bit_identical(tmp_path, kills):
     assert len(list((parts / "checkpoints").iterdir())) <= 2
 
 
+@pytest.mark.slow
 @pytest.mark.process
 def test_another_process_sees_the_same_bits(tmp_path):
     assert finish(start(tmp_path / "run")) == 0

@@ -32,6 +32,7 @@ def test_sizes_are_the_published_ones(name):
     assert not any("&amp;" in title or "  " in title for title in data.titles)
 
 
+@pytest.mark.slow
 def test_beauty_by_name(tmp_path):
     data = load("amazon_beauty", kind="sequences", data_dir=tmp_path)
     pairs = load("amazon_beauty", kind="interactions", data_dir=tmp_path)

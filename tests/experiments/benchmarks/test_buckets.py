@@ -7,6 +7,7 @@ from experiments.benchmarks.buckets import ours
 from experiments.benchmarks.parts import PARTS
 
 
+@pytest.mark.slow
 def test_writes_figures_of_equal_losses(run_tiny):
     record, _ = run_tiny(ours)
     (case,) = record["cases"].values()

@@ -23,6 +23,7 @@ def test_bad_sizes_are_refused():
         ours.main(ours.Options(items=50))
 
 
+@pytest.mark.slow
 @pytest.mark.process
 def test_runs_without_a_peer(run_tiny):
     record, text = run_tiny(ours)
