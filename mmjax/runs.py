@@ -31,8 +31,16 @@ from mmjax.errors import UserError, user_errors
 from mmjax.models.common.sequence_task import SequenceTask
 from mmjax.models.registry import METHODS
 from mmjax.objective import Variables
-from mmjax.retriever import Model, TopK, Vectors, by_inner_product, index_of, retrieve
-from mmjax.training.best import load_best
+from mmjax.retriever import (
+    Model,
+    TopK,
+    Vectors,
+    by_inner_product,
+    given_vectors,
+    index_of,
+    retrieve,
+)
+from mmjax.training.best import Best, load_best
 from mmjax.training.config import flatten
 from mmjax.training.run_config import override
 from mmjax.training.seeds import CATALOGUE
@@ -226,8 +234,6 @@ class FinishedRun:
         return Vectors(*index_of(retriever, self.variables))
 
     def _nearest(self, vectors: Vectors, seen: np.ndarray, k: int) -> TopK:
-        from mmjax.retriever import given_vectors
-
         users = np.arange(len(vectors.users), dtype=np.int32)
         return retrieve(given_vectors(self.data.n_items), vectors, users, k=k, exclude=seen)
 
@@ -304,6 +310,30 @@ def load_run(
     """
     folder = Path(folder)
     best = load_best(folder)
+    settings = _settings(folder, best)
+    with user_errors():
+        kind = METHODS[settings["method"]].kind
+        found = _data(settings, data, kind, data_dir, manual_dir)
+    return rebuilt(folder, best, found)
+
+
+def rebuilt(folder: Path, best: Best, data: Interactions | Sequences) -> FinishedRun:
+    """The recommender of a run whose checkpoint and data are read already.
+
+    Raises:
+        UserError: as `load_run`.
+    """
+    settings = _settings(folder, best)
+    check_content(folder, settings, data)
+    config = METHODS[settings["method"]].config_class()()
+    config = override(config, flatten(dict(settings["model"])))
+    return FinishedRun(
+        folder, settings["method"], config, settings, data, best.seeds, tuple(best.variables)
+    )
+
+
+def _settings(folder: Path, best: Best) -> Mapping[str, Any]:
+    """What a run of a recommender that can be rebuilt here wrote about itself."""
     settings = best.description.get("run")
     if not isinstance(settings, Mapping) or settings.get("method") not in METHODS:
         raise UserError(f"{folder} holds no run of a recommender")
@@ -311,13 +341,7 @@ def load_run(
     command = f"python -m experiments.{settings['method']} recommend --workdir {folder}"
     if method.kind not in ("interactions", "sequences") or settings["method"] in _BY_COMMAND:
         raise UserError(f"{method.title}: rebuilt by its experiment alone; use {command}")
-    config = override(method.config_class()(), flatten(dict(settings["model"])))
-    with user_errors():
-        found = _data(settings, data, method.kind, data_dir, manual_dir)
-    check_content(folder, settings, found)
-    return FinishedRun(
-        folder, settings["method"], config, settings, found, best.seeds, tuple(best.variables)
-    )
+    return settings
 
 
 _BY_COMMAND = ("tiger", "mmgrec")

@@ -26,8 +26,8 @@ from mmjax.models.common.task import Task
 from mmjax.models.registry import METHODS
 from mmjax.objective import Objective, Variables
 from mmjax.retriever import Model, TopK, given_vectors, retrieve
-from mmjax.runs import check_content, load_run, seen_rows
-from mmjax.training.best import load_best
+from mmjax.runs import check_content, rebuilt, seen_rows
+from mmjax.training.best import Best, load_best
 from mmjax.training.config import flatten
 from mmjax.training.optim import optimiser
 from mmjax.training.run_config import override
@@ -263,12 +263,19 @@ def load_trained(
             those of the run.
     """
     best = load_best(workdir)
+    run, found = _of(best, workdir, data_dir, manual_dir, data)
+    check_content(workdir, best.description["run"], found)
+    return run, found, best.variables[0]
+
+
+def _of(
+    best: Best, workdir: Path, data_dir: Path | None, manual_dir: Path | None, data: str | None
+) -> tuple[Run, Interactions]:
+    """Settings and data of a run's folder; arguments as for `load_trained`."""
     run = read_run(best.description, workdir)
     run = dataclasses.replace(run, data_dir=data_dir, manual_dir=manual_dir, data=data or run.data)
     with user_errors():
-        found = load_data(run)
-    check_content(workdir, best.description["run"], found)
-    return run, found, best.variables[0]
+        return run, load_data(run)
 
 
 def recommend(flags: Recommend) -> str:
@@ -279,8 +286,9 @@ def recommend(flags: Recommend) -> str:
             ending.
     """
     flags.check()
-    _, data, _ = load_trained(flags.workdir, flags.data_dir, flags.manual_dir, flags.data)
-    finished = load_run(flags.workdir, data)
+    best = load_best(flags.workdir)
+    _, data = _of(best, flags.workdir, flags.data_dir, flags.manual_dir, flags.data)
+    finished = rebuilt(flags.workdir, best, data)
     users = flags.choose(data)
     with user_errors():
         options = {"include_seen": flags.include_seen, "candidates": flags.allowed()}

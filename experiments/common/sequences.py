@@ -28,7 +28,7 @@ from mmjax.models.common.sequence_task import SequenceTask
 from mmjax.models.registry import METHODS
 from mmjax.objective import Variables
 from mmjax.retriever import Model, TopK, Vectors, given_vectors, retrieve
-from mmjax.runs import check_content, load_run, result_rows
+from mmjax.runs import check_content, rebuilt, result_rows
 from mmjax.training.best import load_best
 from mmjax.training.config import flatten
 from mmjax.training.optim import optimiser
@@ -309,12 +309,12 @@ def recommend(flags: Recommend, makers: Mapping[str, Maker]) -> str:
     with user_errors():
         users, allowed = flags.choose(data), flags.allowed()
         if run.method not in makers:
-            finished = load_run(flags.workdir, data)
+            finished = rebuilt(flags.workdir, best, data)
             options = {"include_seen": flags.include_seen, "candidates": allowed}
             return finish(finished.rows(users, flags.k, **options), flags.out)
         if allowed is not None:
             raise UserError(f"--candidates: {run.method} generates items out of all; use sasrec")
-        method = makers.get(run.method, VectorMethod)(run, data)
+        method = makers[run.method](run, data)
         windows = Windows(users.astype(np.int32), data.offsets[users], data.offsets[users + 1])
         new = not flags.include_seen
         found = top(method, data, best.variables[0], windows, k=flags.k, new=new)

@@ -103,7 +103,7 @@ def _entries(value: Any) -> list[Any]:
         inside = value.strip()
         if inside[:1] in _OPEN and inside[:1] and inside[-1:] in _CLOSE:
             inside = inside[1:-1]
-        return [word for word in split_words(inside)] if inside else []
+        return split_words(inside) if inside else []
     return list(value) if isinstance(value, list | tuple) else [value]
 
 
